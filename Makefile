@@ -1,0 +1,62 @@
+# Two commands do everything: `make demo` and `make test`. Python >= 3.11 and make are all they assume.
+
+SUITABLE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
+BIN = .venv/bin
+READY = .venv/installed
+SYSTEM = tshark tcpdump libndpi-bin iproute2
+export TLIDS_SHARED ?= ../shared
+
+.PHONY: help demo test lab real notebooks mqttset bench-edge fuzz-edge lint system lock clean
+
+help: ## say what there is
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY) ## run notebooks 01 to 05 on a stand-in; results and pages under runs/
+	@$(BIN)/python -m tlids_helpers.execute --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
+
+test: $(READY) system ## every test, and every notebook against its stored outputs
+	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest --nbval notebooks
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (about half an hour)
+	@$(BIN)/python tests/real_input.py
+
+notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
+	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05
+
+mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
+	@$(BIN)/python tests/edge/mqttset_recall.py
+
+bench-edge: $(READY) ## the meter beside pyshark and nfstream, as ratios; MODEL=DIR judges the flows too
+	@$(BIN)/python edge/bench_edge.py $(if $(MODEL),--model $(MODEL))
+
+fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
+	@$(BIN)/python tests/edge/fuzz_packets.py --inputs 10000000
+
+lint: $(READY) ## ruff, over modules and notebooks
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+system: ## the system packages that some tests need; without root those tests are skipped
+	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) >/dev/null; \
+	else echo "tests that need $(SYSTEM) will be skipped: install them as root"; fi
+
+lock: ## compile requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header -o requirements.lock
+
+clean: ## remove the virtual environment and all caches, but no dataset and no run
+	rm -rf .venv data/prepared data/simulated .pytest_cache .ruff_cache .hypothesis
+
+$(READY): requirements.lock pyproject.toml edge/pyproject.toml
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one, or run make PYTHON=/path/to/python3"; exit 1; }
+	@echo "setting up .venv with $$($(PYTHON) --version) and the pinned versions (one to three minutes)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./edge
+	@touch $@
