@@ -1,0 +1,1 @@
+"""The Pi: packets to flows to verdicts to alerts."""

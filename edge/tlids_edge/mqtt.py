@@ -1,0 +1,128 @@
+"""Alerts to an MQTT broker, in the form that Home Assistant finds by itself.
+
+Topics, NODE being the host's name:
+
+    tlids/NODE/state    `online`, or `offline` as the last will; retained
+    tlids/NODE/alert    each alert as its EVE JSON line
+    tlids/NODE/stats    the figures of the status line as JSON, every 10 s; retained
+    homeassistant/sensor/tlids_NODE/{last_alert,alerts}/config    discovery; retained
+
+The client runs on a thread of its own and reconnects for ever; a broker that is away never holds up the
+capture. paho-mqtt is an optional extra (`pip install "tlids-edge[mqtt]"`). A broker's login is read from
+the environment variables TLIDS_MQTT_USER and TLIDS_MQTT_PASSWORD, so that it shows on no command line.
+"""
+
+import json
+import os
+import re
+import socket
+
+from tlids_edge.errors import InputError
+
+PORT = 1883
+QUEUED = 1000  # alerts kept while the broker is away
+
+
+class MqttSink:
+    """Publishes alerts; has the counters of the other sinks."""
+
+    def __init__(self, broker: str, node: str | None = None) -> None:
+        """Begin to connect to `broker`, HOST or HOST:PORT, without waiting for it.
+
+        Raises:
+            InputError: paho-mqtt is not installed, or the broker's name makes no sense.
+        """
+        host, port = split_broker(broker)
+        try:
+            from paho.mqtt import client as paho
+        except ImportError as error:
+            raise InputError(
+                '--mqtt needs paho-mqtt, which is not installed: pip install "tlids-edge[mqtt]".'
+            ) from error
+        self.node = re.sub(r"[^A-Za-z0-9_-]", "_", node or socket.gethostname()) or "pi"
+        self.written = self.unwritten = 0
+        self.fault = ""
+        self._accepted = paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"tlids-{self.node}")
+        if os.environ.get("TLIDS_MQTT_USER"):
+            self._client.username_pw_set(os.environ["TLIDS_MQTT_USER"], os.environ.get("TLIDS_MQTT_PASSWORD"))
+        self._client.max_queued_messages_set(QUEUED)
+        self._client.reconnect_delay_set(1, 60)
+        self._client.will_set(self._topic("state"), "offline", qos=1, retain=True)
+        self._client.on_connect = self._introduce
+        self._client.connect_async(host, port)
+        self._client.loop_start()
+
+    def write(self, lines: list[bytes]) -> None:
+        """Publish alerts; paho keeps up to QUEUED of them for a broker that is away."""
+        for line in lines:
+            if self._client.publish(self._topic("alert"), line.rstrip(b"\n"), qos=1).rc in self._accepted:
+                self.written += 1
+            else:
+                self.unwritten += 1
+
+    def publish_stats(self, stats: dict) -> None:
+        """Publish the status figures."""
+        self._client.publish(self._topic("stats"), json.dumps(stats), qos=0, retain=True)
+
+    def reopen(self) -> None:
+        """Nothing to reopen: the client reconnects by itself."""
+
+    def close(self) -> None:
+        """Say goodbye if the broker is there."""
+        if self._client.is_connected():
+            farewell = self._client.publish(self._topic("state"), "offline", qos=1, retain=True)
+            farewell.wait_for_publish(timeout=2)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _topic(self, leaf: str) -> str:
+        """A topic of this node."""
+        return f"tlids/{self.node}/{leaf}"
+
+    def _introduce(self, client, _userdata, _flags, reason, _properties) -> None:
+        """On every connection: describe the two sensors to Home Assistant and say that we are online."""
+        if reason.is_failure:
+            self.fault = f"the MQTT broker refused: {reason}"
+            return
+        self.fault = ""
+        for topic, configuration in discovery(self.node):
+            client.publish(topic, json.dumps(configuration), qos=1, retain=True)
+        client.publish(self._topic("state"), "online", qos=1, retain=True)
+
+
+def discovery(node: str) -> list[tuple[str, dict]]:
+    """Topics and payloads of Home Assistant's MQTT discovery: the last alert, and the number of alerts."""
+    device = {"identifiers": [f"tlids_{node}"], "name": f"TL-IDS {node}", "manufacturer": "TL-IDS companion"}
+    common = {"availability_topic": f"tlids/{node}/state", "device": device}
+    last = common | {
+        "name": "Last alert",
+        "unique_id": f"tlids_{node}_last_alert",
+        "state_topic": f"tlids/{node}/alert",
+        "value_template": "{{ value_json.alert.signature }}",
+        "json_attributes_topic": f"tlids/{node}/alert",
+        "icon": "mdi:shield-alert",
+    }
+    count = common | {
+        "name": "Alerts",
+        "unique_id": f"tlids_{node}_alerts",
+        "state_topic": f"tlids/{node}/stats",
+        "value_template": "{{ value_json.alerts }}",
+        "state_class": "total_increasing",
+        "icon": "mdi:counter",
+    }
+    prefix = f"homeassistant/sensor/tlids_{node}"
+    return [(f"{prefix}/last_alert/config", last), (f"{prefix}/alerts/config", count)]
+
+
+def split_broker(broker: str) -> tuple[str, int]:
+    """HOST, HOST:PORT or [IPV6]:PORT.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", broker)
+    port = int(found[3] or PORT) if found else 0
+    if not 0 < port <= 65535:
+        raise InputError(f"Expected an MQTT broker as HOST or HOST:PORT after --mqtt, found {broker!r}.")
+    return found[1] or found[2], port

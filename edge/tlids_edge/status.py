@@ -1,0 +1,106 @@
+"""What people are told on standard error: the status line, the summary at exit, the confusion matrix."""
+
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tlids_edge.labels import BENIGN
+
+STATUS_S = 10.0
+
+
+def say(text: str) -> None:
+    """Print one line for people; a terminal that is gone or a full disk is no reason to stop."""
+    try:
+        print(f"tlids-edge: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        pass
+
+
+@dataclass(slots=True)
+class Tally:
+    """Verdicts so far. An anomaly is a flow that the model or a rule holds for one."""
+
+    flows: int = 0
+    anomalies: int = 0
+    raised: int = 0  # anomalies by a rule alone
+    rule_alerts: int = 0
+    classes: Counter = field(default_factory=Counter)  # the model's classes
+    matrix: Counter = field(default_factory=Counter)  # (labelled attack, verdict is anomaly) -> flows
+
+    def add(self, label: str, is_alert: bool, anomaly: bool, truth: str | None) -> None:
+        """Count one judged flow; `truth` is its label, None without a labels file."""
+        self.flows += 1
+        self.classes[label] += 1
+        self.anomalies += anomaly
+        self.raised += anomaly and not is_alert
+        if truth is not None:
+            self.matrix[truth, anomaly] += 1
+
+
+class Load:
+    """CPU use since the last question, and memory, of this process."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def cpu_percent(self) -> float:
+        """CPU time over wall time since the last call, 100 being one core."""
+        wall, cpu = time.monotonic(), time.process_time()
+        share = (cpu - self._cpu) / max(wall - self._wall, 1e-9)
+        self._wall, self._cpu = wall, cpu
+        return 100 * share
+
+
+def memory_mb() -> float:
+    """Resident memory of this process in MB (10^6 bytes); the peak where /proc does not tell the present."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return peak_memory_mb()
+
+
+def peak_memory_mb() -> float:
+    """The largest resident memory of this process in MB.
+
+    Linux tells it in /proc; getrusage would count the process that started us, before it became us.
+    """
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) * 1024 / 1e6
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def status_line(stats: dict) -> str:
+    """The line that is printed every STATUS_S, of `Watch.stats`. Troubles show when there are any."""
+    drops = "unknown" if stats["drops"] is None else stats["drops"]
+    line = (
+        f"packets {stats['packets']} drops {drops} flows {stats['flows']} open {stats['open']} "
+        f"alerts {stats['alerts']} cpu {stats['cpu_percent']:.0f}% mem {stats['memory_mb']:.0f} MB"
+    )
+    troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged")
+    return line + "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
+
+
+def confusion_lines(matrix: Counter) -> list[str]:
+    """The matrix of Section 5.4, rows as labelled and columns as judged, then each attack's recall."""
+    counts = {(benign, anomaly): 0 for benign in (True, False) for anomaly in (False, True)}
+    for (truth, anomaly), count in matrix.items():
+        counts[truth == BENIGN, anomaly] += count
+    lines = [
+        "confusion matrix (rows as labelled, columns as judged):",
+        f"{'':>10}{'benign':>10}{'anomaly':>10}",
+    ]
+    for name, benign in (("benign", True), ("anomaly", False)):
+        lines.append(f"{name:>10}{counts[benign, False]:>10}{counts[benign, True]:>10}")
+    for attack in sorted({truth for truth, _ in matrix} - {BENIGN}):
+        found, missed = matrix[attack, True], matrix[attack, False]
+        lines.append(f"{attack}: {found} of {found + missed} flows found")
+    return lines
