@@ -1,0 +1,1 @@
+"""Thin helpers for the notebooks: plain functions, one idea a module, data flowing one way."""

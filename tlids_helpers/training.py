@@ -1,0 +1,147 @@
+"""Fit the network (Section 4.2): Adagrad, sparse categorical cross-entropy, early stopping on validation rows."""
+
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from tlids_helpers import model as network
+from tlids_helpers.errors import InputError
+from tlids_helpers.keras_setup import keras, set_seed
+
+LEARNING_RATE_DECAY = 1e-6  # per step, Section 4.2.2
+WARM_UP_STEPS = 1000  # batches until batch normalisation's moving averages (momentum 0.99) mean anything
+STEPS_PER_EXECUTION = 32  # 32 batches in one call: the same weights, less overhead
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyper-parameters, with the paper's choices (Section 4.2); `patience` is ours, the paper is silent."""
+
+    epochs: int = 50
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    patience: int = 10  # epochs without a lower validation loss; from scratch, never fewer than 1,000 batches
+    dropout: float = network.DROPOUT
+
+    def as_dict(self) -> dict:
+        """As plain types, for JSON and for keys."""
+        return asdict(self)
+
+
+@dataclass
+class Trained:
+    """A fitted model and how it got there."""
+
+    model: keras.Model  # raw features -> probabilities
+    history: dict[str, list[float]] = field(repr=False)  # one value an epoch
+    epochs: int
+    best_epoch: int  # 1-based; the weights are this epoch's
+    seconds: dict[str, float]  # "total", "per_epoch" (median)
+
+
+def train_from_scratch(
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    n_classes: int,
+    recipe: Recipe = Recipe(),
+    seed: int = 42,
+    callbacks: tuple = (),
+) -> Trained:
+    """Train the whole network; `train` and `validation` are (raw features (n, 9), class codes (n,))."""
+    set_seed(seed)
+    began = time.perf_counter()
+    first = network.preprocessing(train[0])
+    blocks, last = network.backbone(recipe.dropout), network.head(n_classes)
+    learner = network.chain(blocks, last, name="network")
+    # the preprocessing has no weights to learn: its output is computed once, not once an epoch
+    inside = [_through(first, rows) for rows in (train, validation)]
+    spent = time.perf_counter() - began  # counted in transfer too
+    patient = replace(recipe, patience=warmed_patience(recipe, len(train[0])))
+    history, seconds = fit(learner, *inside, patient, callbacks)
+    return trained(network.full_model(first, blocks, last), history, seconds, spent)
+
+
+def warmed_patience(recipe: Recipe, rows: int) -> int:
+    """Epochs of patience on `rows` training rows: the recipe's, but WARM_UP_STEPS batches at least.
+
+    Until the moving averages of batch normalisation have settled, the validation loss says nothing, and a few
+    thousand rows would stop with a network that names one class for everything.
+    """
+    batches = math.ceil(rows / recipe.batch_size) or 1
+    return max(recipe.patience, math.ceil(WARM_UP_STEPS / batches))
+
+
+def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tuple[dict, list[float]]:
+    """Compile and fit `learner`; returns the history and the seconds of each epoch. Keeps the best epoch's weights."""
+    if len(train[0]) == 0 or len(validation[0]) == 0:
+        raise InputError(
+            f"expected rows to train and to validate on, found {len(train[0])} and {len(validation[0])}: raise rows"
+        )
+    steps = max(1, min(STEPS_PER_EXECUTION, len(train[0]) // recipe.batch_size))
+    learner.compile(
+        optimizer=keras.optimizers.Adagrad(_decayed(recipe.learning_rate)),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps,
+        jit_compile=False,  # XLA costs two thirds of the speed on a CPU at this size
+    )
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)
+    clock = EpochClock()
+    result = learner.fit(
+        *train, validation_data=validation, epochs=recipe.epochs, batch_size=recipe.batch_size,
+        validation_batch_size=4096, verbose=0, callbacks=[stop, clock, *callbacks],
+    )  # fmt: skip
+    return {name: [float(v) for v in values] for name, values in result.history.items()}, clock.seconds
+
+
+def trained(model: keras.Model, history: dict, seconds: list[float], before: float) -> Trained:
+    """Bundle a fitted model; `before` is time spent on it before the first epoch, in seconds."""
+    losses = np.nan_to_num(history["val_loss"], nan=np.inf)  # a diverged epoch is never the best, as for Keras
+    best = int(np.argmin(losses)) + 1
+    times = {"total": before + sum(seconds), "per_epoch": float(np.median(seconds))}
+    return Trained(model, history, len(seconds), best, times)
+
+
+class EpochBar(keras.callbacks.Callback):
+    """A progress bar over epochs with the validation loss; silent when TQDM_DISABLE is set. One for each training."""
+
+    def on_train_begin(self, logs=None) -> None:
+        """Show an empty bar."""
+        self.bar = tqdm(total=self.params["epochs"], unit="epoch", desc="training")
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Advance it."""
+        self.bar.set_postfix(val_loss=f"{logs['val_loss']:.4f}", refresh=False)
+        self.bar.update()
+
+    def on_train_end(self, logs=None) -> None:
+        """Leave it where training stopped."""
+        self.bar.close()
+
+
+class EpochClock(keras.callbacks.Callback):
+    """Wall-clock seconds of each epoch, validation included."""
+
+    def __init__(self) -> None:
+        """Start with no epochs."""
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        """Note when the epoch begins."""
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None) -> None:
+        """Note how long it took."""
+        self.seconds.append(time.perf_counter() - self._began)
+
+
+def _decayed(learning_rate: float):
+    return keras.optimizers.schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=LEARNING_RATE_DECAY)
+
+
+def _through(first: keras.Model, rows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return first.predict(rows[0], batch_size=65536, verbose=0), rows[1]
