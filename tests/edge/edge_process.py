@@ -1,0 +1,87 @@
+"""Run `tlids-edge` as its users do: as a process of its own, fed by files, pipes and signals."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+STARTED: list[subprocess.Popen] = []  # so that a failing test leaves nothing behind; see `nothing_left_running`
+
+
+def command(model: Path, source: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", "tlids_edge.edge_cli", "--model", str(model), "--source", source, *options]
+
+
+def run_edge(model: Path, source: str, *options: str, **keywords) -> subprocess.CompletedProcess:
+    """Run to the end; output as bytes."""
+    return subprocess.run(command(model, source, *options), capture_output=True, timeout=60, **keywords)
+
+
+def start_edge(model: Path, source: str, *options: str, prefix: tuple[str, ...] = (), **keywords) -> subprocess.Popen:
+    """Start in the background, with pipes unless told otherwise."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | keywords
+    STARTED.append(subprocess.Popen([*prefix, *command(model, source, *options)], **pipes))
+    return STARTED[-1]
+
+
+def wait_until_watching(edge: subprocess.Popen) -> None:
+    """Read standard error up to the line that says the model is loaded and signals are caught."""
+    for line in edge.stderr:
+        if b"tlids-edge: watching" in line:
+            return
+    raise AssertionError("tlids-edge ended before it watched anything")
+
+
+def first_line(edge: subprocess.Popen, seconds: float = 15.0) -> bytes:
+    """The first line on standard output, waited for no longer than this."""
+    assert select.select([edge.stdout], [], [], seconds)[0], f"no line in {seconds} s"
+    return edge.stdout.readline()
+
+
+def events(text: bytes, kind: str | None = None) -> list[dict]:
+    """EVE lines as objects; each must be whole."""
+    lines = text.split(b"\n")
+    assert lines[-1] == b"", "the last line is cut"
+    found = [json.loads(line) for line in lines[:-1]]
+    return [event for event in found if kind in (None, event.get("event_type"))]
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started and that still run."""
+    found = []
+    for task in Path("/proc", str(pid), "task").glob("*/children"):
+        found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs (a zombie does not)."""
+    try:
+        return Path("/proc", str(pid), "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def need_root(*tools: str) -> None:
+    """Skip a test that needs root and some system tools."""
+    import shutil
+
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes network namespaces or mounts")
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}, which is not installed")

@@ -1,0 +1,170 @@
+"""Fuzz the decoder and the meter with mutated captures; the tests run a little of it, and this file runs millions:
+
+    python tests/edge/fuzz_packets.py --inputs 10000000 --seed 1
+
+Frames come from hand-built seeds and, where there are any, from the shared captures. Whatever comes in, the only
+exception is InputError and the counts must add up.
+"""
+
+import argparse
+import io
+import math
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from build_pcap import (
+    START,
+    SYN,
+    arp,
+    enhanced_packet,
+    ethernet,
+    icmp,
+    interface,
+    ipv4,
+    ipv6,
+    pcap,
+    section,
+    tcp,
+    udp,
+)
+from tlids_edge.errors import InputError
+from tlids_edge.l7 import Ndpi
+from tlids_edge.meter import DIALECTS, Meter
+from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.pcap_stream import read_records
+
+from conftest import captures
+
+LINK_TYPES = (0, 1, 9, 12, 101, 104, 105, 108, 113, 127, 228, 276, 195)
+INTERESTING = [
+    bytes.fromhex(value)
+    for value in "00 ff 7f 80 45 60 2c 8100 88a8 8847 8864 ffff 00000000 ffffffff aaaa03 0a0d0d0a".split()
+]
+EXTENSIONS = bytes([43, 0]) + bytes(6) + bytes([44, 0]) + bytes(6) + bytes([6, 0]) + bytes(6)
+RELAYED = b"\x00\x00\x08\x00" + bytes(4) + b"\x88\x03" + bytes(30) + b"\xaa\xaa\x03" + bytes(3) + b"\x08\x00"
+BUILT = (
+    (1, ethernet(ipv4(tcp(flags=SYN)))),
+    (1, ethernet(ipv4(tcp(payload=b"GET / HTTP/1.1\r\n\r\n", options=bytes(12))))),
+    (1, ethernet(ipv4(udp(payload=bytes(30)), 17, options=bytes(8)))),
+    (1, ethernet(ipv4(udp(payload=bytes(30)), 17, fragment=0x2001))),
+    (1, ethernet(ipv4(icmp(), 1))),
+    (1, ethernet(ipv6(EXTENSIONS + tcp(), 0), 0x86DD)),
+    (1, ethernet(arp(), 0x0806)),
+    (1, ethernet(bytes(4) + ipv4(tcp()), 0x8847)),
+    (113, bytes(14) + b"\x08\x00" + ipv4(udp(), 17)),
+    (127, RELAYED + ipv4(tcp())),
+)
+
+
+def seeds(per_capture: int = 60) -> list[tuple[int, bytes]]:
+    """Link type and frame of the first packets of every shared capture, and of the hand-built ones."""
+    found = list(BUILT)
+    for parameter in (*captures("conformance"), *captures("pcap")):
+        if parameter.values[0] is None:
+            continue
+        with open(parameter.values[0], "rb") as stream:
+            for _, record in zip(range(per_capture), read_records(stream, PacketStats()), strict=False):
+                found.append((record.link_type, record.frame[:200]))
+    return found
+
+
+def mutate(data: bytes, chance: random.Random) -> bytes:
+    """Change a few places: a bit, a byte, an interesting value, a cut, a repetition."""
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 3, 8))):
+        if not changed:
+            break
+        at = chance.randrange(len(changed))
+        kind = chance.randrange(6)
+        if kind == 0:
+            changed[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            changed[at] = chance.randrange(256)
+        elif kind == 2:
+            value = chance.choice(INTERESTING)
+            changed[at : at + len(value)] = value
+        elif kind == 3:
+            del changed[at:]
+        elif kind == 4:
+            del changed[at : at + chance.randrange(1, 9)]
+        else:
+            changed[at:at] = changed[max(0, at - chance.randrange(1, 17)) : at]
+    return bytes(changed)
+
+
+def inputs(count: int, seed: int, corpus: list[tuple[int, bytes]]) -> Iterator[bytes]:
+    """Yield `count` captures: one to three frames, mutated before or after they are put into a file."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        link_type, frame = chance.choice(corpus)
+        frames = [frame] * chance.choice((1, 1, 2, 3))
+        if chance.random() < 0.7:
+            frames = [mutate(frame, chance) for frame in frames]
+        if chance.random() < 0.05:
+            link_type = chance.choice(LINK_TYPES)
+        order = chance.choice("<>")
+        if chance.random() < 0.7:
+            capture = pcap(*frames, link_type=link_type, order=order, nanoseconds=chance.random() < 0.3)
+        else:
+            capture = section(order) + interface(link_type, order=order)
+            capture += b"".join(enhanced_packet(frame, START + 9 * i, order=order) for i, frame in enumerate(frames))
+        yield mutate(capture, chance) if chance.random() < 0.5 else capture
+
+
+def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None) -> int:
+    """Decode and meter one capture, and check what must hold for any; returns its number of flows."""
+    stats, meter = PacketStats(), Meter("both", max_flows=2, endings=endings, l7=l7)
+    yielded = counted = 0
+    try:
+        for packet in read_packets(io.BytesIO(capture), stats):
+            yielded += 1
+            counted += packet.protocol >= 0
+            assert packet.length >= 0 and packet.payload_length >= 0
+            meter.add(packet)
+            assert len(meter) <= 2
+    except InputError:
+        return 0
+    assert stats.packets >= yielded + stats.non_ip
+    assert stats.packets <= yielded + stats.non_ip + stats.malformed_total
+    meter.close_all()
+    flows = meter.take()
+    if endings == "tlids":
+        assert sum(flow.in_packets + flow.out_packets for flow in flows) == counted
+        assert len(flows) == meter.opened == sum(meter.closed.values())
+    for flow in flows:
+        assert flow.end_reason and flow.src and flow.dst and flow.last_us >= flow.first_us
+        for values in (flow.netflow(), *(flow.cicflow(dialect) for dialect in DIALECTS)):
+            assert all(math.isfinite(value) and value >= -1 for value in values), values
+    return len(flows)
+
+
+def main() -> None:
+    """Run, print the rate, and stop with the offending input in a file when something is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ndpi", action="store_true", help="show the packets to nDPI as well")
+    options = parser.parse_args()
+    l7 = Ndpi() if options.ndpi else None
+    started, flows, done = time.monotonic(), 0, 0
+    for done, capture in enumerate(inputs(options.inputs, options.seed, seeds()), 1):
+        try:
+            flows += check(capture, "cicflowmeter" if done % 8 == 0 else "tlids", l7)
+        except BaseException:
+            Path(f"fuzz-{options.seed}-{done}.pcap").write_bytes(capture)
+            raise
+        if done % 500_000 == 0:
+            print(
+                f"{done:,} inputs, {flows:,} flows, {done / (time.monotonic() - started):,.0f} inputs/s",
+                flush=True,
+            )
+    print(f"{done:,} inputs, {flows:,} flows, no fault, {time.monotonic() - started:,.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""`make mqttset`: the paper's CNN on MQTTset's captures, metered by the Pi's meter.
+
+Trains on the flows of the *-train captures (a flow's class is its file's folder), a tenth of them for validation,
+and reports each class's recall on the flows of the *-test captures, over five seeds. Needs TLIDS_SHARED.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from tlids_edge.l7 import open_ndpi
+from tlids_edge.meter import Meter
+from tlids_edge.packets import PacketStats, read_packets
+
+from tlids_helpers import evaluation, training
+
+SEEDS = range(5)
+
+
+def main() -> int:
+    """Meter, train, print a Markdown table."""
+    folder = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap" / "mqttset"
+    classes = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if not classes:
+        print(f"expected MQTTset's captures in {folder}, found none: set TLIDS_SHARED to the folder that has them")
+        return 1
+    train, test = (flows_of(folder, classes, part) for part in ("train", "test"))
+    matrices = [confusion_of_seed(train, test, len(classes), seed) for seed in SEEDS]
+    print(table(classes, train[1], matrices))
+    return 0
+
+
+def flows_of(folder: Path, classes: list[str], part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Nine NetFlow features (n, 9) and class codes (n,) of the captures of one part."""
+    features, codes = [], []
+    for code, name in enumerate(classes):
+        for capture in sorted((folder / name).glob(f"*-{part}.pcap*")):
+            rows = metered(capture)
+            features += rows
+            codes += [code] * len(rows)
+    return np.array(features, dtype=np.float32), np.array(codes, dtype=np.int32)
+
+
+def metered(capture: Path) -> list[tuple[float, ...]]:
+    """The capture's flows as the Pi would see them."""
+    meter = Meter(l7=open_ndpi(), max_flows=10**6)
+    with capture.open("rb") as stream:
+        for packet in read_packets(stream, PacketStats()):
+            meter.add(packet)
+    meter.close_all()
+    return [flow.netflow() for flow in meter.take()]
+
+
+def confusion_of_seed(train, test, n_classes: int, seed: int) -> np.ndarray:
+    """Train with one seed; counts (C, C) on the test flows, rows true."""
+    x, x_val, y, y_val = train_test_split(*train, test_size=0.1, random_state=seed, stratify=stratum(train[1]))
+    fitted = training.train_from_scratch((x, y), (x_val, y_val), n_classes, seed=seed)
+    predicted = evaluation.predict(fitted.model, test[0]).argmax(axis=1)
+    return evaluation.confusion(test[1], predicted, n_classes)
+
+
+def stratum(codes: np.ndarray) -> np.ndarray:
+    """Classes to stratify by; those too small to be split go with the largest."""
+    counts = np.bincount(codes)
+    return np.where(counts[codes] < 10, counts.argmax(), codes)
+
+
+def table(classes: list[str], codes: np.ndarray, matrices: list[np.ndarray]) -> str:
+    """Recall per class, mean and deviation over the seeds, with the flows behind it."""
+    recalls = np.array([matrix.diagonal() / matrix.sum(axis=1).clip(min=1) for matrix in matrices])
+    lines = ["| class | flows to train on | flows to test on | recall |", "|---|---|---|---|"]
+    for code, name in enumerate(classes):
+        mean, deviation = recalls[:, code].mean(), recalls[:, code].std(ddof=1)
+        rows = (name, int((codes == code).sum()), int(matrices[0][code].sum()), f"{mean:.3f} ± {deviation:.3f}")
+        lines.append("| " + " | ".join(map(str, rows)) + " |")
+    right = np.array([matrix.trace() / matrix.sum() for matrix in matrices])
+    lines.append(f"| all | {len(codes)} | {int(matrices[0].sum())} | {right.mean():.3f} ± {right.std(ddof=1):.3f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""`make real`: notebooks 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees on the same split.
+
+Prints the table that the README shows. Needs TLIDS_SHARED (default ../shared) with data/netflow in it.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
+
+from tlids_helpers import evaluation, execute, prepare, runs
+
+SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
+HOME = Path("build/real")
+TREES = 100
+
+
+def main() -> int:
+    """Link the sample as the dataset's file, run the notebooks, fit the trees, print the table."""
+    sample = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "data" / "netflow" / SAMPLE
+    if not sample.is_file():
+        print(f"expected real flows at {sample}, found none: set TLIDS_SHARED to the folder that has them")
+        return 1
+    link_as_dataset(sample.resolve())
+    parameters = {
+        "dataset": "nf-bot-iot-v2", "allow_subset": True, "data_dir": str(HOME.resolve() / "data"),
+        "runs_dir": str(HOME.resolve() / "runs"), "task": "multiclass", "epochs": 50,
+    }  # fmt: skip
+    for number in ("01", "02", "03", "04"):
+        notebook = execute.find_notebook(number)
+        print(f"{notebook.stem} ...", flush=True)
+        execute.execute(notebook, HOME / "notebooks" / notebook.name, parameters)
+    print(table([*our_rows(HOME / "runs"), *(trees_row(split) for split in prepare.SPLITS)]))
+    return 0
+
+
+def link_as_dataset(sample: Path) -> None:
+    """Put the sample where the catalog looks for NF-BoT-IoT-v2; nothing is copied."""
+    raw = HOME / "data" / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    target = raw / "NF-BoT-IoT-v2.csv.gz"
+    if not target.exists():
+        target.symlink_to(sample)
+
+
+def our_rows(runs_dir: Path) -> list[tuple]:
+    """One row of the table for each finished run on the sample."""
+    found = [result for result in runs.collect(runs_dir) if result["dataset"] == "nf-bot-iot-v2"]
+    return [
+        (
+            f"1D CNN, {result['protocol']}", result["split"], result["scores"], result["epochs"],
+            result["source_mark"] or result["mark"], result["seconds"]["total"],
+        )
+        for result in found
+    ]  # fmt: skip
+
+
+def trees_row(split: str) -> tuple:
+    """The oracle: 100 extra trees on the same training and validation rows, scored on the same test rows."""
+    prepared = prepare.prepare("nf-bot-iot-v2", HOME / "data", split, allow_subset=True)
+    rows = [prepare.load(prepared, role) for role in ("train", "validation")]
+    forest = ExtraTreesClassifier(TREES, random_state=42, n_jobs=-1)
+    forest.fit(np.concatenate([x for x, _ in rows]), np.concatenate([y for _, y in rows]))
+    features, truth = prepare.load(prepared, "test")
+    return f"{TREES} extra trees", split, evaluation.scores(truth, forest.predict(features)), None, prepared.mark, None
+
+
+def table(rows: list[tuple]) -> str:
+    """The rows as a Markdown table."""
+    lines = ["| model | split | accuracy | macro-F1 | weighted F1 | MCC | epochs | seconds | input |", "|" + "---|" * 9]
+    for model, split, scores, epochs, mark, seconds in rows:
+        numbers = " | ".join(f"{scores[name]:.4f}" for name in ("accuracy", "macro_f1", "f1", "mcc"))
+        took = f"{seconds:.0f}" if seconds else "-"
+        lines.append(f"| {model} | {split} | {numbers} | {epochs or '-'} | {took} | {mark} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
