@@ -32,7 +32,7 @@ notebooks: $(READY) ## run the notebooks with their defaults and store the outpu
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py
 
-bench-edge: $(READY) ## the meter beside pyshark and nfstream, as ratios; MODEL=DIR judges the flows too
+bench-edge: $(READY) system ## the meter beside pyshark and nfstream, as ratios; MODEL=DIR judges the flows too
 	@$(BIN)/python edge/bench_edge.py $(if $(MODEL),--model $(MODEL))
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)

@@ -11,13 +11,15 @@ flow ends, nDPI guesses from addresses and ports.
 
 import ctypes
 import sys
-from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from functools import lru_cache
 
 from tlids_edge.packets import TCP, Packet
 
 LIBRARY = "libndpi.so.4.2"
 RELEASE = "4.2"
 MAX_TCP_PACKETS, MAX_OTHER_PACKETS = 80, 24  # ndpiReader's limits
+_MASTER, _APP = 0xFFFF, 0xFFFF0000  # for DNS to Google master is 5 and app 126; both machines are little-endian
 _PROTOCOL_BITS = 512  # NDPI_NUM_BITS: a bit for each protocol to look for
 
 
@@ -25,10 +27,9 @@ class NdpiUnavailable(RuntimeError):  # noqa: N818 - it says a state, and the st
     """The nDPI library is absent or of another release; L7_PROTO is 0 then."""
 
 
-class _Protocol(ctypes.Structure):
-    """`ndpi_protocol` of nDPI 4.2: for DNS to Google `master` is 5 and `app` 126."""
-
-    _fields_ = [("master", c_uint16), ("app", c_uint16), ("category", c_int)]
+# `ndpi_protocol` of 4.2 is { uint16 master, app; enum category }. x86-64 and aarch64 return a struct of eight bytes in
+# one register, so it is read as an integer, which is cheaper than a ctypes.Structure made for every packet.
+_Protocol = c_uint64
 
 
 class Dissection:
@@ -61,6 +62,7 @@ class Ndpi:
         self._declare()
         self._module = self._start_module()
         self._flow_size = self._library.ndpi_detection_get_sizeof_ndpi_flow_struct()
+        self._was_guessed = byref(c_uint8())  # the function wants somewhere to say so
         self._process = self._library.ndpi_detection_process_packet
 
     def _declare(self) -> None:
@@ -102,7 +104,7 @@ class Ndpi:
         dissection.packets += 1
         if dissection.packets > (MAX_TCP_PACKETS if packet.protocol == TCP else MAX_OTHER_PACKETS):
             return self.give_up(dissection)
-        if not found.app or self._library.ndpi_extra_dissection_possible(self._module, pointer):
+        if not found & _APP or self._library.ndpi_extra_dissection_possible(self._module, pointer):
             return None
         return self._end(dissection, found)
 
@@ -110,14 +112,14 @@ class Ndpi:
         """End a dissection with what is known, or else with a guess from addresses and ports; 0 for unknown."""
         return self._end(
             dissection,
-            self._library.ndpi_detection_giveup(self._module, dissection.pointer, 1, byref(c_uint8())),
+            self._library.ndpi_detection_giveup(self._module, dissection.pointer, 1, self._was_guessed),
         )
 
-    def _end(self, dissection: Dissection, found: _Protocol) -> float:
+    def _end(self, dissection: Dissection, found: int) -> float:
         """Free what nDPI holds for the flow."""
         self._library.ndpi_free_flow(dissection.pointer)
         dissection.pointer = None
-        return application_id(found.master, found.app)
+        return application_id(found & _MASTER, (found & _APP) >> 16)
 
     def close(self) -> None:
         """Free the module; open dissections must have ended."""
@@ -126,6 +128,7 @@ class Ndpi:
             self._module = None
 
 
+@lru_cache(maxsize=1024)  # by way of text; the ids seen on one network are few
 def application_id(master: int, app: int) -> float:
     """master.app as the datasets print it: 5.126 for DNS to Google, 7.0 for plain HTTP, 0.0 for unknown."""
     if master and app and master != app:
