@@ -83,7 +83,7 @@ def _add_options(option: Callable) -> None:
         "--source",
         required=True,
         metavar="FILE|-|INTERFACE",
-        help="a pcap or pcapng file, - for standard input, or an interface (./eth0 is a file eth0)",
+        help="a pcap or pcapng file (.gz too), - for standard input, or an interface (./eth0 is a file eth0)",
     )
     option("--eve", default="-", metavar="PATH|-", help="where EVE lines go (default: - for standard output)")
     option(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, NamedTuple
 
 from tlids_edge.errors import InputError
+from tlids_edge.gzip_stream import GZIP_MAGIC, Inflated
 
 READ_SIZE = 1 << 18
 MAX_CAPTURED = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is a corrupt one
@@ -77,7 +78,7 @@ class Interface(NamedTuple):
 
 
 def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
-    """Yield the records of a pcap or pcapng stream.
+    """Yield the records of a pcap or pcapng stream, gzipped or not.
 
     A record that is cut off or impossible ends the stream and is counted in `stats`.
 
@@ -87,6 +88,24 @@ def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
     # read1 hands over what a pipe has; read would wait until READ_SIZE bytes have come
     read = getattr(stream, "read1", stream.read)
     start = _read_at_least(read, 4)
+    if start[:2] == GZIP_MAGIC:
+        inflated = Inflated(read, start)
+        start = _read_at_least(inflated.read, 4)
+        if inflated.fault and not start:
+            raise InputError("Expected a pcap or pcapng capture, found a damaged gzip file; copy it again.")
+        return _and_fault(_records(inflated.read, start, stats), inflated, stats)
+    return _records(read, start, stats)
+
+
+def _and_fault(records: Iterator[Record], inflated: Inflated, stats: PacketStats) -> Iterator[Record]:
+    """The records of a gzip stream; what ended it early is counted when it ends."""
+    yield from records
+    if inflated.fault:
+        stats.reject(inflated.fault)
+
+
+def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
+    """Tell pcap from pcapng by the first four bytes."""
     if not start:
         raise InputError("Expected a pcap or pcapng capture, found an empty file; record one with `tcpdump -w FILE`.")
     if start[:4] in PCAP_MAGIC:
@@ -106,8 +125,8 @@ def _read_at_least(read: Callable[[int], bytes], size: int) -> bytes:
 
 def _describe(start: bytes) -> str:
     """Name what a stream that is no capture looks like, with what to do about it."""
-    if start.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
-        return "compressed data: unpack it first, for example `gunzip -c FILE.gz | tlids-meter -`"
+    if start.startswith((b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
+        return "compressed data: unpack it first, for example `zstdcat FILE | tlids-meter -`"
     if start.lstrip()[:1] in (b"<", b"{", b"["):
         return f"text that begins with {start.lstrip()[:15]!r}: check the download"
     return f"a file that begins with the bytes {start[:4].hex(' ')}: check that it is the right file"

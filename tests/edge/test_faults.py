@@ -240,7 +240,8 @@ def feed(pipe, chunks) -> None:
     [
         (b"", "empty"),
         (b"<!DOCTYPE html><html>", "text that begins with"),
-        (b"\x1f\x8b\x08\x00data", "unpack"),
+        (b"\x28\xb5\x2f\xfddata", "unpack"),
+        (b"\x1f\x8b\x08\x00data", "damaged gzip"),
     ],
 )
 def test_what_is_no_capture_is_refused_in_one_sentence(model, tmp_path, content, sentence):

@@ -111,7 +111,8 @@ def test_progress_is_shown_on_a_terminal_alone():
         ("absent.pcap", None, "Cannot read"),
         ("empty.pcap", b"", "empty file"),
         ("page.pcap", b"<!DOCTYPE html>", "check the download"),
-        ("capture.pcap.gz", b"\x1f\x8b\x08", "gunzip"),
+        ("capture.pcap.zst", b"\x28\xb5\x2f\xfd", "zstdcat"),
+        ("capture.pcap.gz", b"\x1f\x8b\x08", "damaged gzip"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2_and_leaves_no_file(name, content, words, tmp_path):

@@ -143,7 +143,8 @@ def test_impossible_record_length_ends_the_capture_and_is_counted():
     ("content", "words"),
     [
         (b"", "empty file"),
-        (b"\x1f\x8b\x08\x00rest", "gunzip"),
+        (b"\x28\xb5\x2f\xfdrest", "zstdcat"),
+        (b"\x1f\x8b\x08\x00rest", "damaged gzip"),
         (b"<!DOCTYPE html><html>", "check the download"),
         (b"PK\x03\x04", "unpack"),
         (b"\x00", "00"),
