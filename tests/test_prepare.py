@@ -15,9 +15,10 @@ import pytest
 from tlids_helpers import cleaning, flows, folders, prepare, sources
 from tlids_helpers.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES, PARENTS
 from tlids_helpers.errors import InputError
-from tlids_helpers.splitting import ROLES, SPLITS
+from tlids_helpers.splitting import ROLES
 
 PARTS = DATASETS["nf-uq-nids"].parts
+SPLITS = ("paper", "grouped")  # those that every dataset has
 
 
 def visible(data_dir) -> list[str]:
@@ -497,3 +498,63 @@ def test_a_changed_simulator_makes_another_stand_in(data_dir, tmp_path, monkeypa
         (tmp_path / "traffic.py").write_text(source)
         found.append(sources._stand_in(entry, data_dir))
     assert len(set(found)) == 2 and all(path.is_file() for path in found)
+
+
+# ---- recordings
+
+
+@pytest.fixture
+def recordings(netflow):
+    """Rows of three recordings, in turn; the last one alone holds a class of its own."""
+    frame = netflow({"Benign": 300, "DoS": 150})
+    frame["Session"] = [f"session{index % 3 + 1}" for index in range(len(frame))]
+    frame.loc[frame["Session"].eq("session3") & frame["Attack"].eq("DoS"), "Attack"] = "Scan"
+    return frame
+
+
+def test_the_last_recording_is_the_test_split_and_no_other_row_is(recordings, put, data_dir, rows_of):
+    prepared = prepare.prepare(str(put(recordings, "own.csv")), data_dir, "session")
+    last = recordings["Session"].eq("session3")
+    assert rows_of(prepared, "test") == sorted(recordings.loc[last, "IN_BYTES"])
+    assert rows_of(prepared, "train", "validation") == sorted(recordings.loc[~last, "IN_BYTES"])
+    assert prepared.counts["test"] == {"DoS": 0} | recordings.loc[last, "Attack"].value_counts().to_dict()
+    assert prepared.size("validation") == 30  # a tenth of the other 300 rows, of both their classes
+    assert min(prepared.counts["validation"][name] for name in ("Benign", "DoS")) > 5
+    assert prepared.split == "session"
+
+
+def test_rows_without_a_recording_are_not_taken_for_test_rows(recordings, put, data_dir, rows_of):
+    recordings.loc[:8, "Session"] = ""
+    prepared = prepare.prepare(str(put(recordings, "own.csv")), data_dir, "session")
+    assert rows_of(prepared, "test") == sorted(recordings.loc[recordings["Session"].eq("session3"), "IN_BYTES"])
+
+
+def test_other_splits_of_recordings_do_not_look_at_them(recordings, put, data_dir):
+    with_sessions = prepare.prepare(str(put(recordings, "own.csv")), data_dir)
+    without = prepare.prepare(str(put(recordings.drop(columns="Session"), "elsewhere/own.csv")), data_dir)
+    for role in ROLES:
+        assert np.array_equal(prepare.load(with_sessions, role)[0], prepare.load(without, role)[0])
+
+
+@pytest.mark.parametrize(
+    ("frame", "found"),
+    [
+        (lambda frame: frame.drop(columns="Session"), "there is none"),
+        (lambda frame: frame.assign(Session="session1"), "found 1"),
+    ],
+)
+def test_a_split_by_recordings_needs_two_of_them(frame, found, recordings, put, data_dir):
+    with pytest.raises(InputError, match=f"'Session'.*{found}"):
+        prepare.prepare(str(put(frame(recordings), "own.csv")), data_dir, "session")
+    assert not [name for name in visible(data_dir) if "session" in name]
+
+
+def test_what_the_meter_adds_is_never_offered_as_a_feature(cicflow, put, data_dir):
+    frame = cicflow({"Benign": 60, "DoS": 40}).assign(
+        FIRST_SWITCHED_MS=range(100), LAST_SWITCHED_MS=range(100), SRC_MAC="02:00:00:00:00:01", DST_MAC="",
+        END_REASON="idle", IPV4_SRC_ADDR="10.0.0.1", IPV4_DST_ADDR="10.0.0.2", Session="a", Flow_Duration=1,
+    )  # fmt: skip
+    assert "Flow_Duration" in flows.inspect(put(frame, "own.csv")).extras
+    file = flows.inspect(put(frame, "own.csv"))
+    meters = {"FIRST_SWITCHED_MS", "LAST_SWITCHED_MS", "SRC_MAC", "DST_MAC", "END_REASON", "Session"}
+    assert not meters & set(file.extras) and not {"IPV4_SRC_ADDR", "IPV4_DST_ADDR"} & set(file.extras)

@@ -99,6 +99,8 @@ class Dataset:
     paper_slug: str = ""  # the dataset of the paper whose column this one is shown in
     source: str = ""  # where transfer learning starts from
     parts: tuple[str, ...] = ()  # slugs it is the union of
+    folder: str = ""  # in the repository's data/, where its file is shipped; "" where the user has to put it
+    test_session: str = ""  # the recording that is kept for the test; its split is then "session"
     sha256: str = ""
     size: int | None = None  # bytes
     notes: tuple[str, ...] = field(default=())

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tlids_helpers.catalog import Dataset
 from tlids_helpers.errors import InputError
-from tlids_helpers.flows import PART_COLUMN, FlowFile
+from tlids_helpers.flows import KEPT_COLUMNS, FlowFile
 
 MISSING_WORDS = pa.array(["", "nan", "na", "n/a", "null", "none", "-", "?"])
 
@@ -43,7 +43,7 @@ class Census:
 def clean_batch(
     batch: pa.RecordBatch, file: FlowFile, names: dict[str, str], census: Census, fixed: bool
 ) -> pa.RecordBatch:
-    """One raw batch -> (nine float32 columns, the extras, Attack[, Dataset]); counts into `census`.
+    """One raw batch -> (nine float32 columns, the extras, Attack[, Dataset][, Session]); counts into `census`.
 
     `names` maps a folded label to its class. With `fixed` an unknown label raises InputError;
     without, it becomes a class of its own under its first spelling (a user's own file).
@@ -197,8 +197,8 @@ def _extra(column: pa.Array) -> pa.Array:
 def _assemble(batch, file: FlowFile, features: list[pa.Array], labels: pa.Array) -> pa.RecordBatch:
     names = [*file.features, *file.extras, "Attack"]
     arrays = [*features, *(_extra(batch.column(name)) for name in file.extras), labels]
-    if PART_COLUMN in file.found:
-        names, arrays = [*names, PART_COLUMN], [*arrays, pc.cast(batch.column(PART_COLUMN), pa.string())]
+    kept = [name for name in KEPT_COLUMNS if name in file.found]
+    names, arrays = [*names, *kept], [*arrays, *(pc.cast(batch.column(name), pa.string()) for name in kept)]
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 

@@ -23,8 +23,11 @@ BLOCK_BYTES = 8 << 20  # of CSV text per batch
 HEAD_BYTES = 64 << 10  # searched for the header line
 LABEL_NAMES = ("Attack", "Label", "Cat")  # tried in this order for a user's own file
 PART_COLUMN = "Dataset"  # of NF-UQ-NIDS: which part a row comes from
+SESSION_COLUMN = "Session"  # of the testbed: in which recording a row was made
+KEPT_COLUMNS = (PART_COLUMN, SESSION_COLUMN)
 NO_FEATURES = (
-    "Flow_ID", "Src_IP", "Dst_IP", "Timestamp", "Label", "Attack", "Cat", "Sub_Cat", PART_COLUMN,
+    "Flow_ID", "Src_IP", "Dst_IP", "Timestamp", "Label", "Attack", "Cat", "Sub_Cat", *KEPT_COLUMNS,
+    "IPV4_SRC_ADDR", "IPV4_DST_ADDR", "FIRST_SWITCHED_MS", "LAST_SWITCHED_MS", "SRC_MAC", "DST_MAC", "END_REASON",
     "Unnamed: 0",  # pandas' row number: it would tell the class of a sorted file
 )  # fmt: skip
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -45,7 +48,7 @@ class FlowFile:
     path: Path
     family: str
     columns: list[str]  # as the file spells them
-    found: dict[str, str]  # our name -> the file's; the nine features, "Attack", and "Dataset" if there
+    found: dict[str, str]  # our name -> the file's; the nine features, "Attack", and KEPT_COLUMNS if there
     member: str = ""  # inside a zip
     extras: tuple[str, ...] = ()  # CICFlowMeter: the other columns, from which nine could be chosen instead
     lines_before: int = 0  # before the header
@@ -96,8 +99,9 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
     for name in file.features:
         file.found[name] = find_column(name, file.columns) or _missing(name, file)
     file.found["Attack"] = label
-    if part := find_column(PART_COLUMN, file.columns):
-        file.found[PART_COLUMN] = part
+    for name in KEPT_COLUMNS:
+        if spelled := find_column(name, file.columns):
+            file.found[name] = spelled
     if file.family == "cicflow":
         taken = {normal(name) for name in (*NO_FEATURES, *file.found, *file.found.values())}
         file.extras = tuple(dict.fromkeys(c for c in file.columns if c.strip() and normal(c) not in taken))

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from tlids_helpers import flows, folders, sources, splitting
 from tlids_helpers.catalog import DATASETS, FEATURES, PARENTS
 from tlids_helpers.errors import InputError
-from tlids_helpers.flows import PART_COLUMN
+from tlids_helpers.flows import PART_COLUMN, SESSION_COLUMN
 from tlids_helpers.sources import Clean
 from tlids_helpers.splitting import ROLES, SPLITS
 
@@ -72,6 +72,7 @@ def prepare(
         raise InputError(f"expected split to be one of {', '.join(SPLITS)}, found {split!r}: correct the parameter")
     if seed < 0:
         raise InputError(f"expected a seed of 0 or more, found {seed}: correct the parameter")
+    split = sources.split_of(dataset, split)
     parts = sources.clean(dataset, folders.resolve(data_dir), allow_subset, without, progress)
     cache = folders.resolve(data_dir) / "prepared"
     key = folders.key_of(parts=[part.key for part in parts], split=split, seed=seed, code=_code_key())
@@ -127,22 +128,63 @@ def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordB
     """A part's batches with the role of each row; the same for the part alone and inside its union."""
     names = list(part.classes)
     rng = np.random.default_rng([seed, *part.slug.encode()])
-    remaining = splitting.role_quotas(np.array([part.classes[name] for name in names]))
+    test_session = _last_session(part) if split == "session" else None
+    remaining = _quotas(part, names, test_session)
     for batch in _batches(part):
         codes = _codes(batch["Attack"], names)
         if split == "grouped":
             features = np.stack([batch[name].to_numpy() for name in FEATURES[part.family]], axis=1)
             roles = splitting.grouped_roles(features, seed)
+        elif test_session is not None:
+            roles = np.full(len(batch), ROLES.index("test"), dtype=np.int8)
+            others = _not_in(batch, test_session).to_numpy(zero_copy_only=False)
+            roles[others] = splitting.draw(remaining, codes[others], rng)
         else:
             roles = splitting.draw(remaining, codes, rng)
-        yield _renamed(batch, part), roles
+        yield _renamed(_without(batch, SESSION_COLUMN), part), roles
+
+
+def _quotas(part: Clean, names: list[str], test_session: str | None) -> np.ndarray:
+    """Rows per class and role that a random draw has to meet."""
+    if test_session is None:
+        return splitting.role_quotas(np.array([part.classes[name] for name in names]))
+    counts = np.zeros(len(names), dtype=np.int64)
+    for batch in _batches(part):
+        others = batch.filter(_not_in(batch, test_session))
+        counts += np.bincount(_codes(others["Attack"], names), minlength=len(names))
+    return splitting.session_quotas(counts)
+
+
+def _not_in(batch: pa.RecordBatch, session: str) -> pa.Array:
+    return pc.fill_null(pc.not_equal(batch[SESSION_COLUMN], session), True)
+
+
+def _last_session(part: Clean) -> str:
+    """The recording that is kept for the test: the catalog's, or the last by name in a user's own file."""
+    entry = DATASETS.get(part.slug)
+    if SESSION_COLUMN not in pq.read_schema(part.file).names:
+        raise InputError(
+            f"expected a column {SESSION_COLUMN!r} in {part.path_name} for split='session', but there is none: "
+            "add one that says in which recording each flow was made, or use another split"
+        )
+    found = sorted(filter(None, set(pq.read_table(part.file, columns=[SESSION_COLUMN])[SESSION_COLUMN].to_pylist())))
+    if len(found) < 2:
+        raise InputError(
+            f"expected at least two recordings in the column {SESSION_COLUMN!r} of {part.path_name}, "
+            f"found {len(found)}: record another, or use another split"
+        )
+    return entry.test_session if entry and entry.test_session else found[-1]
 
 
 def _batches(part: Clean) -> Iterator[pa.RecordBatch]:
     for batch in flows.stream_parquet(part.file, BATCH_ROWS):
         if part.only:  # rows of one part inside the union's own file
             batch = batch.filter(pc.equal(batch[PART_COLUMN], part.only))
-        yield batch.drop_columns([PART_COLUMN]) if PART_COLUMN in batch.schema.names else batch
+        yield _without(batch, PART_COLUMN)
+
+
+def _without(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    return batch.drop_columns([column]) if column in batch.schema.names else batch
 
 
 def _renamed(batch: pa.RecordBatch, part: Clean) -> pa.RecordBatch:

@@ -62,6 +62,12 @@ def clean(
     return [_part(DATASETS[part], entry, data_dir, allow_subset, progress) for part in entry.parts if part != without]
 
 
+def split_of(dataset: str, split: str) -> str:
+    """The split that is meant: a dataset with a test session of its own has no use for the paper's random one."""
+    entry = DATASETS.get(dataset)
+    return "session" if entry and entry.test_session and split == "paper" else split
+
+
 def mark_of(parts: list[Clean], entry: Dataset | None) -> str:
     """What to print beside a result: simulated outdoes subset, and version 2 is said with either."""
     marks = {part.mark for part in parts}
@@ -114,7 +120,8 @@ def _part_counts(source: Clean) -> dict[str, dict[str, int]]:
 
 
 def _published(entry: Dataset, data_dir: Path, allow_subset: bool, progress) -> Clean:
-    path = flows.locate_file(entry, data_dir / "raw")
+    folder = folders.REPOSITORY / "data" / entry.folder if entry.folder else data_dir / "raw"
+    path = flows.locate_file(entry, folder)
     if path:
         return _cached(path, entry, data_dir, allow_subset, "", progress)
     return _cached(_stand_in(entry, data_dir), entry, data_dir, True, "simulated", progress)

@@ -2,6 +2,7 @@
 
 `paper`: stratified 80/20 (Tables 1 and 3), exactly the published sizes, a tenth of the 80 for validation.
 `grouped`: the same shares, but rows with equal features stay on one side (decided by a hash of the row).
+`session`: the last recording is the test split; a tenth of the others, stratified, is for validation.
 """
 
 import math
@@ -11,7 +12,7 @@ import numpy as np
 TEST_FRACTION = 0.2  # Tables 1 and 3
 VALIDATION_FRACTION = 0.1  # of the training rows; the paper is silent
 ROLES = ("train", "validation", "test")
-SPLITS = ("paper", "grouped")
+SPLITS = ("paper", "grouped", "session")
 
 
 def apportion(counts: np.ndarray, total: int) -> np.ndarray:
@@ -31,6 +32,13 @@ def role_quotas(counts: np.ndarray) -> np.ndarray:
     test = apportion(counts, math.ceil(TEST_FRACTION * counts.sum()))
     validation = apportion(counts - test, math.ceil(VALIDATION_FRACTION * (counts - test).sum()))
     return np.stack([counts - test - validation, validation, test], axis=1)
+
+
+def session_quotas(counts: np.ndarray) -> np.ndarray:
+    """Rows per class and role, (C, 3), of the recordings that are not for the test; `counts` (C,)."""
+    counts = np.asarray(counts, dtype=np.int64)
+    validation = apportion(counts, math.ceil(VALIDATION_FRACTION * counts.sum()))
+    return np.stack([counts - validation, validation, np.zeros_like(counts)], axis=1)
 
 
 def subsample_quotas(counts: np.ndarray, rows: int) -> np.ndarray:

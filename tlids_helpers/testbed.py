@@ -1,0 +1,80 @@
+"""The testbed's captures -> its flows as Parquet, by the meter that the Pi runs (D2).
+
+    python -m tlids_helpers.testbed [FOLDER]
+
+FOLDER (data/testbed) holds `session1.pcap.gz`, `session1.labels.csv` and so on, as `make testbed` leaves them;
+`testbed.parquet` and `testbed-cicflow.parquet` are written beside: a row a flow, the family's nine features under the
+datasets' names, Label and Attack, Session, and the meter's times, addresses and end reason.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+from tlids_edge import meter_cli
+
+from tlids_helpers import folders
+from tlids_helpers.errors import InputError
+from tlids_helpers.flows import SESSION_COLUMN
+
+FOLDER = folders.REPOSITORY / "data" / "testbed"
+FILES = {"netflow": "testbed.parquet", "cicflow": "testbed-cicflow.parquet"}
+
+
+def sessions(folder: Path = FOLDER) -> list[str]:
+    """The names of the recordings in `folder`, in order.
+
+    Raises InputError when there are none.
+    """
+    names = sorted(path.name.removesuffix(".pcap.gz") for path in folder.glob("session*.pcap.gz"))
+    if not names:
+        raise InputError(f"expected session1.pcap.gz in {folder}, found none: record them with `make testbed`")
+    return names
+
+
+def meter_session(folder: Path, session: str, family: str) -> pa.Table:
+    """The labelled flows of one recording, (flows, columns), in the order in which they ended.
+
+    Raises InputError when the meter cannot read the capture or its labels.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / "flows.csv"
+        labels = folder / f"{session}.labels.csv"
+        command = [folder / f"{session}.pcap.gz", "-o", target, "--family", family, "--labels", labels]
+        if meter_cli.main([str(word) for word in command]):
+            raise InputError(f"expected a capture and its labels in {folder}, see above: record them anew")
+        table = csv.read_csv(target)
+    return table.append_column(SESSION_COLUMN, pa.array([session] * len(table)))
+
+
+def write_flows(folder: Path = FOLDER) -> dict[str, int]:
+    """Meter every recording in both families; returns file name -> flows. Each file appears whole or not at all."""
+    written = {}
+    for family, name in FILES.items():
+        table = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
+        partial = folder / f".{name}.partial"
+        pq.write_table(table, partial, compression="zstd")
+        partial.replace(folder / name)
+        written[name] = len(table)
+    return written
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser("python -m tlids_helpers.testbed", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
+    try:
+        for name, flows in write_flows(parser.parse_args().folder).items():
+            print(f"{name}: {flows:,} flows")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
