@@ -14,7 +14,7 @@ from tlids_edge.detector import Detector
 from tlids_edge.errors import InputError as Refused
 
 from tlids_helpers import comparison, export, folders, prepare, runs
-from tlids_helpers.catalog import FEATURES
+from tlids_helpers.catalog import DATASETS, FEATURES
 from tlids_helpers.errors import InputError
 from tlids_helpers.export import Export
 from tlids_helpers.prepare import Prepared
@@ -44,7 +44,7 @@ def write(
     """
     export.refuse_disagreeing(chosen)
     _refuse_other_features(run, prepared)
-    fields = describe(run, prepared, chosen, alert, dialect_of(prepared, dialect), l7 or None)
+    fields = describe(run, prepared, chosen, alert, dialect_of(prepared, dialect), l7_of(prepared, l7))
     folder = folders.resolve(runs_dir) / FOLDER / f"{run.folder.name}-{chosen.precision}"
     with folders.written_whole(folder) as scratch:
         (scratch / "model.tflite").write_bytes(chosen.content)
@@ -125,6 +125,12 @@ def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:
             "leave dialect empty"
         )
     return dialect
+
+
+def l7_of(prepared: Prepared, l7: str = "") -> str | None:
+    """Which nDPI numbered L7_PROTO (D4): what the caller says, else the catalog; None where nobody knows."""
+    entry = DATASETS.get(prepared.name)
+    return l7 or (entry.l7 if entry else "") or None
 
 
 def _refuse_other_features(run: Run, prepared: Prepared) -> None:

@@ -100,6 +100,7 @@ class Dataset:
     source: str = ""  # where transfer learning starts from
     parts: tuple[str, ...] = ()  # slugs it is the union of
     folder: str = ""  # in the repository's data/, where its file is shipped; "" where the user has to put it
+    l7: str = ""  # the nDPI that numbered L7_PROTO, where it is known
     test_session: str = ""  # the recording that is kept for the test; its split is then "session"
     sha256: str = ""
     size: int | None = None  # bytes

@@ -78,7 +78,8 @@ def prepare_source(
     """The source's rows under a protocol of D8, split and subsampled as the target is.
 
     "paper": all of the source. "leave_target_out": the source without the target. No test row of the target
-    is a training row of the source under either, because a union is split part by part.
+    is a training row of the source under either, because a union is split part by part. A source is never split by
+    recordings: it has none in common with the target.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"expected protocol to be one of {', '.join(PROTOCOLS)}, found {protocol!r}: correct it")
@@ -87,7 +88,8 @@ def prepare_source(
             f"expected a source that is more than {prepared.title} itself, found {source}: use protocol=paper"
         )
     without = prepared.name if protocol == "leave_target_out" and prepared.name in DATASETS[source].parts else ""
-    return prepare.prepare(source, data_dir, prepared.split, prepared.seed, prepared.rows, allow_subset, without)
+    split = "paper" if prepared.split == "session" else prepared.split
+    return prepare.prepare(source, data_dir, split, prepared.seed, prepared.rows, allow_subset, without)
 
 
 def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:

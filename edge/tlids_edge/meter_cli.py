@@ -100,7 +100,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("capture", metavar="CAPTURE", help="a pcap or pcapng file, gzipped or not; - for standard input")
+    parser.add_argument("capture", metavar="CAPTURE", help="a pcap or pcapng file (.gz too); - for standard input")
     parser.add_argument("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     parser.add_argument("--family", choices=FAMILIES, default="netflow", help="which nine features (default: netflow)")
     parser.add_argument("--dialect", choices=DIALECTS, default=DEFAULT_DIALECT, help="see below (default: %(default)s)")
