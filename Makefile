@@ -7,6 +7,7 @@ BIN = .venv/bin
 READY = .venv/installed
 SYSTEM = tshark tcpdump libndpi-bin iproute2
 export TLIDS_SHARED ?= ../shared
+MODEL ?= edge/models/testbed
 
 .PHONY: help demo test lab real notebooks mqttset bench-edge fuzz-edge lint system lock clean
 
@@ -32,8 +33,9 @@ notebooks: $(READY) ## run the notebooks with their defaults and store the outpu
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py
 
-bench-edge: $(READY) system ## the meter beside pyshark and nfstream, as ratios; MODEL=DIR judges the flows too
-	@$(BIN)/python edge/bench_edge.py $(if $(MODEL),--model $(MODEL))
+bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
+	@$(BIN)/python edge/bench_edge.py --model $(MODEL)
+	@$(BIN)/python edge/bench_process.py --model $(MODEL)
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/edge/fuzz_packets.py --inputs 10000000
