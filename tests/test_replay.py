@@ -1,7 +1,6 @@
 """The Pi's program on hand-made captures: verdicts, rules, windows, shuffled addresses, latency."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from build_pcap import ACK, ALICE, BOB, SECOND, START, SYN, arp, ethernet, ipv4, pcap, tcp, udp
 from tiny_fixtures import model, tflite  # noqa: F401 - fixtures
@@ -40,12 +39,6 @@ def test_what_the_program_refuses_is_said_in_its_own_words(recording, model):  #
     (recording / "none.pcap").write_bytes(b"no capture at all")
     with pytest.raises(InputError, match="pcap or pcapng"):
         replay.replay(model, recording / "none.pcap")
-
-
-def test_windows_are_whole_and_in_order():
-    judged = pd.Series([True] * 3 + [False] * 4 + [True] * 4)
-    assert list(replay.consecutive(judged, 5)) == [3, 3]
-    assert list(replay.consecutive(judged[:4], 5)) == []
 
 
 def test_shuffled_addresses_are_a_permutation_that_every_packet_follows(tmp_path):

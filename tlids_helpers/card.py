@@ -21,6 +21,7 @@ from tlids_helpers.prepare import Prepared
 from tlids_helpers.runs import Run
 from tlids_helpers.threshold import Threshold
 from tlids_helpers.training import Recipe
+from tlids_helpers.transfer import load_source
 
 SCHEMA = 1
 FOLDER = "models"  # under runs_dir
@@ -53,6 +54,15 @@ def write(
         (scratch / "card.json").write_text(json.dumps(fields, indent=1))
         _refuse_as_the_pi_would(scratch)
     return folder
+
+
+def export_run(run: Run, prepared: Prepared, target: float, runs_dir: str | Path) -> tuple[Path, Threshold]:
+    """Export a run as notebook 05 does by default (float32) and write its folder; `target` is a false-positive rate."""
+    task = run.result["task"]
+    model = load_source(run.model_path, prepared.features, run.result)
+    chosen = export.convert_all(model, prepared, task, ("float32",))["float32"]
+    alert = export.choose_threshold(chosen, prepared, task, target)
+    return write(run, prepared, chosen, alert, runs_dir), alert
 
 
 def read(folder: Path) -> dict:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from tlids_helpers import prepare, runs, training, transfer
+from tlids_helpers import evaluation, prepare, runs, training, transfer
 from tlids_helpers.catalog import DATASETS
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
@@ -56,6 +56,22 @@ def transferred(
     rows = [prepare.load(prepared, role, task) for role in ("train", "validation")]
     fitted = transfer.train_transferred(pretrained, *rows, n_classes, recipe, seed, callbacks)
     return runs.save(runs_dir, notebook, prepared, task, protocol, recipe, seed, fitted, source)
+
+
+def scores_without(
+    prepared: Prepared, task: str, hidden: tuple[str, ...], recipe: Recipe, seed: int, callbacks: tuple = ()
+) -> dict[str, float]:
+    """Scores on the test split of the network trained from scratch on rows in which `hidden` features are all 0."""
+    columns = [prepared.features.index(name) for name in hidden]
+    blind = {}
+    for role in prepare.ROLES:
+        features, codes = prepare.load(prepared, role, task)
+        features[:, columns] = 0
+        blind[role] = features, codes
+    n_classes = len(prepare.class_list(prepared, task))
+    fitted = training.train_from_scratch(blind["train"], blind["validation"], n_classes, recipe, seed, callbacks)
+    features, truth = blind["test"]
+    return evaluation.scores(truth, evaluation.predict(fitted.model, features).argmax(axis=1))
 
 
 def source_of(prepared: Prepared, source: str = "") -> str:

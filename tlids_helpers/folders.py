@@ -25,6 +25,12 @@ def resolve(path: str | Path) -> Path:
     return path.resolve() if path.is_absolute() or path.exists() else (home() / path).resolve()
 
 
+def shipped(path: str | Path) -> Path:
+    """What a path means where the repository ships it: as `resolve`, but the repository's own if there is none."""
+    found = resolve(path)
+    return found if found.exists() else (REPOSITORY / path).resolve()
+
+
 def shown(path: Path) -> str:
     """A path as one would type it from here."""
     return os.path.relpath(path)

@@ -69,12 +69,6 @@ def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["time", "alert"])
 
 
-def consecutive(judged: pd.Series, size: int) -> np.ndarray:
-    """How many of every `size` consecutive judgements (bool) are anomalies, (windows,); a rest is left out."""
-    whole = len(judged) // size * size
-    return judged.to_numpy()[:whole].reshape(-1, size).sum(axis=1)
-
-
 def latencies(model: str | Path, capture: str | Path, start: float, seconds: float) -> pd.DataFrame:
     """Play part of a capture in real time: how long after its last packet is a flow judged?
 

@@ -8,8 +8,10 @@ datasets' names, Label and Attack, Session, and the meter's times, addresses and
 """
 
 import argparse
+import json
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +25,30 @@ from tlids_helpers.flows import SESSION_COLUMN
 
 FOLDER = folders.REPOSITORY / "data" / "testbed"
 FILES = {"netflow": "testbed.parquet", "cicflow": "testbed-cicflow.parquet"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One session of the testbed, as its JSON file tells it."""
+
+    name: str
+    subnet: str
+    packets: int
+    hosts: list[dict]  # name, address, mac
+    windows: list[dict]  # name of the attack's class, start and end in seconds since 1970, argv, attacker, victims
+
+
+def recording(folder: Path, name: str) -> Recording:
+    """What was planned and run in a session.
+
+    Raises InputError when its JSON file is missing or no such file.
+    """
+    path = folder / f"{name}.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Recording(name, told["subnet"], told["packets"], told["hosts"], told["windows"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"expected the story of a recording in {path}, found {error!r}: record it anew") from None
 
 
 def sessions(folder: Path = FOLDER) -> list[str]:
