@@ -5,14 +5,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 READY = .venv/installed
-SYSTEM = tshark tcpdump libndpi-bin iproute2
+SYSTEM = $(sort tshark tcpdump libndpi-bin $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
 MODEL ?= edge/models/testbed
 
-.PHONY: help demo test lab real notebooks mqttset bench-edge fuzz-edge lint system lock clean
+.PHONY: help demo test lab real notebooks testbed testbed-model mqttset bench-edge fuzz-edge test-arm lint system lock clean
 
 help: ## say what there is
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY) ## run notebooks 01 to 05 on a stand-in; results and pages under runs/
 	@$(BIN)/python -m tlids_helpers.execute --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
@@ -30,6 +30,14 @@ real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
 	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05
 
+testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
+	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
+	@cd edge && ../$(BIN)/python -m testbed record --session 2 --seed 2 --subnet 10.20.30.0/24 -o ../data/testbed
+	@$(BIN)/python -m tlids_helpers.testbed
+
+testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
+	@$(BIN)/python -m tlids_helpers.testbed_model
+
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py
 
@@ -40,12 +48,16 @@ bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as r
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/edge/fuzz_packets.py --inputs 10000000
 
+test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
+	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
+
 lint: $(READY) ## ruff, over modules and notebooks
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 system: ## the system packages that some tests need; without root those tests are skipped
 	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing $(SYSTEM) (mosquitto and openssh-server bring services: disable those you do not want)"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) >/dev/null; \
 	else echo "tests that need $(SYSTEM) will be skipped: install them as root"; fi
 

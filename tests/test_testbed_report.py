@@ -55,9 +55,10 @@ def test_windows_of_judgements_do_not_reach_from_one_span_into_the_next():
 
 
 def test_a_recording_is_what_its_file_tells_and_a_broken_one_is_refused(tmp_path):
-    told = {"subnet": "10.0.0.0/24", "packets": 7, "hosts": [], "windows": [], "more": 1}
+    told = {"subnet": "10.0.0.0/24", "packets": {"captured": 7}, "hosts": {"tv": {"mac": ""}}, "attacks": [], "more": 1}
     (tmp_path / "session1.json").write_text(json.dumps(told))
-    assert testbed.recording(tmp_path, "session1").subnet == "10.0.0.0/24"
+    found = testbed.recording(tmp_path, "session1")
+    assert (found.subnet, found.packets, found.hosts) == ("10.0.0.0/24", 7, [{"name": "tv", "mac": ""}])
     (tmp_path / "session1.json").write_text("{}")
     for name in ("session1", "session2"):
         with pytest.raises(InputError, match="record it anew"):

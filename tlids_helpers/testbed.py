@@ -35,7 +35,7 @@ class Recording:
     subnet: str
     packets: int
     hosts: list[dict]  # name, address, mac
-    windows: list[dict]  # name of the attack's class, start and end in seconds since 1970, argv, attacker, victims
+    attacks: list[dict]  # name of the class, start and end in seconds since 1970, argv, attacker, victims and more
 
 
 def recording(folder: Path, name: str) -> Recording:
@@ -46,8 +46,9 @@ def recording(folder: Path, name: str) -> Recording:
     path = folder / f"{name}.json"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        return Recording(name, told["subnet"], told["packets"], told["hosts"], told["windows"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        hosts = [{"name": host, **known} for host, known in told["hosts"].items()]
+        return Recording(name, told["subnet"], told["packets"]["captured"], hosts, told["attacks"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"expected the story of a recording in {path}, found {error!r}: record it anew") from None
 
 
