@@ -26,7 +26,7 @@ POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
 ASK_S = 2.0  # how often tcpdump is asked for its drop counter
 STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
-DRAIN_S = 0.2  # how long it goes on first, so that what the kernel holds gets through
+DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets through
 # A whole Ethernet frame. Segments that the network card merged are cut, which changes no feature; without a
 # limit each of them would be given 64 KiB of the kernel's buffer, which would then hold 500 packets instead
 # of 15,000.

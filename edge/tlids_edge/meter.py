@@ -192,7 +192,7 @@ class Meter:
         self._closing: OrderedDict[Key, Flow] = OrderedDict()
         self._clock = -inf
         self._next_end = inf  # no flow ends before this
-        self._done: list[Flow] = []
+        self.ended: list[Flow] = []  # and not yet taken
 
     def __len__(self) -> int:
         """Number of open flows."""
@@ -256,8 +256,8 @@ class Meter:
 
     def take(self) -> list[Flow]:
         """Hand over the flows closed since the last call, in closing order."""
-        done, self._done = self._done, []
-        return done
+        ended, self.ended = self.ended, []
+        return ended
 
     def _replace(self, old: Flow | None, key: Key, packet: Packet) -> Flow:
         """Open a flow after closing the one that had these addresses, or the longest silent when the table is full."""
@@ -307,7 +307,7 @@ class Meter:
         if self._like_cicflowmeter and flow.in_packets + flow.out_packets < 2:
             return
         self.closed[flow.end_reason] = self.closed.get(flow.end_reason, 0) + 1
-        self._done.append(flow)
+        self.ended.append(flow)
 
     def _timeout_reason(self, flow: Flow) -> str:
         """The timeout that struck first, so that the reason does not depend on when one looks."""

@@ -56,6 +56,8 @@ class Watch:
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
+        self._ended: list[Flow] = []  # and not yet handed to the detector
+        self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
 
     def catch_signals(self) -> None:
         """SIGTERM and SIGINT end the run in good order; SIGHUP reopens the EVE file."""
@@ -76,7 +78,8 @@ class Watch:
                 if not self.stopping:  # a stream that was told to end before it began is no fault
                     raise
         self.meter.close_all("shutdown")
-        self._judge(self._closed(), at_once=True)
+        self._note_ended()
+        self._judge(at_once=True)
 
     def tick(self) -> bool:
         """Do what is due. True when the run is to end."""
@@ -134,6 +137,8 @@ class Watch:
         """Feed the meter and the rules from one stream."""
         for packet in read_packets(stream, self.packets):
             self.meter.add(packet)
+            if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
+                self._note_ended()
             if packet.arp is not None:
                 if self.arp is not None:
                     self._report(self.arp.see(packet))
@@ -148,7 +153,8 @@ class Watch:
                 sink.reopen()
         if self.live:
             self._follow_clock(now)
-        self._judge(self._closed(), now)
+        self._note_ended()
+        self._judge(now)
         if isinstance(self.sink, StdoutSink):
             self.sink.push()
             self.stopping |= self.sink.reader_gone
@@ -168,16 +174,18 @@ class Watch:
             say(f"the clock jumped by {jump:+.0f} s; flows that were open are judged as they stand")
         self.meter.expire((wall - DELAY_S) * 1e6)
 
-    def _closed(self) -> list[Flow]:
-        """The flows that have closed, after the fan-out rule has seen them."""
-        flows = self.meter.take()
-        if self.fan_out is not None:
-            for flow in flows:
+    def _note_ended(self) -> None:
+        """Show the flows that have ended to the fan-out rule, and note which of them a rule's alert covers."""
+        for flow in self.meter.take():
+            if self.fan_out is not None:
                 self._report(self.fan_out.see_flow(flow))
-        return flows
+            if rules := rules_against(flow, self.arp, self.fan_out):
+                self._under_rule[id(flow)] = rules
+            self._ended.append(flow)
 
-    def _judge(self, flows: list[Flow], now: float = 0.0, at_once: bool = False) -> None:
+    def _judge(self, now: float = 0.0, at_once: bool = False) -> None:
         """Queue flows for the model, a batch at a time to save memory; write the verdicts that are ready."""
+        flows, self._ended = self._ended, []
         size = self.detector.batch_size
         for start in range(0, max(len(flows), 1), size):
             self._write(self.detector.add(flows[start : start + size], now))
@@ -196,7 +204,7 @@ class Watch:
 
     def _conclude(self, verdict: Verdict, lines: list[bytes], alerts: list[bytes]) -> None:
         """Combine the model's verdict with the rules', count it, and add its EVE lines."""
-        rules = rules_against(verdict.flow, self.arp, self.fan_out)
+        rules = self._under_rule.pop(id(verdict.flow), ())
         anomaly = verdict.is_alert or bool(rules)
         truth = label_flow(self.labels, verdict.flow) if self.labels is not None else None
         self.tally.add(verdict.label, verdict.is_alert, anomaly, truth)

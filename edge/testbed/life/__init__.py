@@ -1,0 +1,1 @@
+"""What the people of the home and their devices do all day."""

@@ -1,0 +1,1 @@
+"""MicroPython's MQTT package, for the testbed."""
