@@ -124,6 +124,22 @@ def test_a_rule_raises_flows_that_the_model_holds_for_benign(model, tmp_path):
     assert "0 benign, 61 anomaly (61 by a rule alone)" in with_rule
 
 
+def test_what_a_rule_covers_does_not_depend_on_how_fast_the_packets_come(model, tmp_path):
+    path = tmp_path / "c.pcap"
+    path.write_bytes(pcap(scan(120, gap=0.1)))  # the early flows end before the rule fires, a second after their RST
+    from_file = run_edge(model, str(path)).stdout.replace(b',"pcap_filename":"c.pcap"', b"")
+    content, pieces = path.read_bytes(), 20
+    size = -(-len(content) // pieces)
+    edge = start_edge(model, "-", stdin=subprocess.PIPE)
+    for start in range(0, len(content), size):  # slower than a turn of the loop
+        edge.stdin.write(content[start : start + size])
+        edge.stdin.flush()
+        time.sleep(0.1)
+    slowly, _ = edge.communicate(timeout=60)
+    assert sorted(slowly.splitlines()) == sorted(from_file.splitlines())
+    assert 10 < len(events(slowly)) < 120
+
+
 def test_a_status_line_tells_packets_drops_flows_alerts_cpu_and_memory(model):
     edge = start_edge(model, "-", "--status", "0.3", stdin=subprocess.PIPE)
     edge.stdin.write(pcap([(T0, udp("10.0.0.1", 1, "10.0.0.2", 53)), (T0 + 60, udp("10.0.0.1", 2, "10.0.0.2", 53))]))
