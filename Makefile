@@ -5,17 +5,18 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 READY = .venv/installed
-SYSTEM = $(sort tshark tcpdump libndpi-bin $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
+SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
 MODEL ?= edge/models/testbed
 
-.PHONY: help demo test lab real notebooks testbed testbed-model mqttset bench-edge fuzz-edge test-arm lint system lock clean
+.PHONY: help demo test lab real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(READY) ## run notebooks 01 to 05 on a stand-in; results and pages under runs/
+demo: $(READY) ## run the notebooks on a stand-in and on the testbed's real flows; results and pages under runs/
 	@$(BIN)/python -m tlids_helpers.execute --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
+	@$(BIN)/python -m tlids_helpers.execute --into runs/demo/testbed -p dataset testbed 01 03 05 06
 
 test: $(READY) system ## every test, and every notebook against its stored outputs
 	@$(BIN)/python -m pytest tests
@@ -28,7 +29,7 @@ real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (
 	@$(BIN)/python tests/real_input.py
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
-	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05
+	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05 06
 
 testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
@@ -37,6 +38,9 @@ testbed: $(READY) system ## record the smart home anew, two sessions (root, half
 
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
 	@$(BIN)/python -m tlids_helpers.testbed_model
+
+audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) CROSS=yes for several
+	@$(BIN)/python tests/audit_tables.py $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(or $(DATASET),testbed)
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py

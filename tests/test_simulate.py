@@ -28,8 +28,9 @@ from tlids_helpers.simulate.netflow import SIZE_CLASSES, UNWRAPPED, WRAP
 from tlids_helpers.simulate.packets import deviation, split_gaps, split_payload
 from tlids_helpers.simulate.traffic import ARCHETYPES, MTU
 
-PLAIN = [dataset for dataset in DATASETS.values() if not dataset.parts]
-UNIONS = [dataset for dataset in DATASETS.values() if dataset.parts]
+ABSENT = [dataset for dataset in DATASETS.values() if not dataset.folder]  # what is shipped needs no stand-in
+PLAIN = [dataset for dataset in ABSENT if not dataset.parts]
+UNIONS = [dataset for dataset in ABSENT if dataset.parts]
 NETFLOW = [dataset for dataset in PLAIN if dataset.family == "netflow"]
 VERSION_2 = [dataset for dataset in NETFLOW if dataset.version == 2]
 CICFLOW = [dataset for dataset in PLAIN if dataset.family == "cicflow"]
@@ -96,7 +97,7 @@ def test_union_is_its_parts_stand_ins_under_the_parent_classes(dataset):
         )
 
 
-@by_slug(list(DATASETS.values()))
+@by_slug(ABSENT)
 def test_every_class_appears_as_the_catalog_spells_it_and_no_other(dataset):
     assert set(stand_in(dataset)[dataset.label]) == set(dataset.classes)
 

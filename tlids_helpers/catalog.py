@@ -48,6 +48,17 @@ CICFLOW_COLUMNS = tuple(
     "Fwd_Seg_Size_Min Active_Mean Active_Std Active_Max Active_Min Idle_Mean Idle_Std Idle_Max Idle_Min".split()
 )
 
+_METER_COLUMNS = "FIRST_SWITCHED_MS LAST_SWITCHED_MS SRC_MAC DST_MAC END_REASON Label Attack Session"
+TESTBED_COLUMNS = tuple(
+    "IPV4_SRC_ADDR L4_SRC_PORT IPV4_DST_ADDR L4_DST_PORT PROTOCOL L7_PROTO IN_BYTES OUT_BYTES IN_PKTS OUT_PKTS "
+    f"TCP_FLAGS FLOW_DURATION_MILLISECONDS {_METER_COLUMNS}".split()
+)
+TESTBED_CICFLOW_COLUMNS = tuple(
+    f"Src_IP Dst_IP Protocol Flow_Duration Tot_Fwd_Pkts Tot_Bwd_Pkts {' '.join(CICFLOW_FEATURES)} "
+    f"{_METER_COLUMNS}".split()
+)
+"""What `tlids-meter --labels` writes, and in which recording a flow was made."""
+
 VERSION_MARKS = {"FLOW_START_MILLISECONDS": 3, "CLIENT_TCP_FLAGS": 2}
 """Columns that only a later version of the NetFlow datasets has; the first that is found tells the version."""
 
@@ -238,7 +249,24 @@ _CICFLOW = (
     ),
 )  # fmt: skip
 
-DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2)}
-"""slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five."""
+_TESTBED_CLASSES = {
+    "Benign": 7273, "Intense scan": 4617, "SYN scan": 2794, "UDP scan": 1241, "SYN flood": 4752, "UDP flood": 4256,
+    "HTTP flood": 2192, "Slow HTTP": 570, "MQTT brute force": 640, "SSH brute force": 674, "ARP MITM": 521,
+}  # fmt: skip
+_TESTBED = tuple(
+    Dataset(
+        slug, title, family, 1, f"{slug}.csv", sum(_TESTBED_CLASSES.values()), _TESTBED_CLASSES, "Benign", columns,
+        "data/testbed in this repository; `make testbed` records it anew", "the repository's licence",
+        source=source, folder="testbed", l7="ndpi 4.2" if family == "netflow" else "", test_session="session2",
+        notes=("two recorded sessions of edge/testbed: session1 to train on, session2 for the test",),
+    )
+    for slug, title, family, columns, source in (
+        ("testbed", "Testbed", "netflow", TESTBED_COLUMNS, "nf-uq-nids"),
+        ("testbed-cicflow", "Testbed (CICFlowMeter)", "cicflow", TESTBED_CICFLOW_COLUMNS, "cic-ton-iot"),
+    )
+)  # fmt: skip
+
+DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_TESTBED)}
+"""slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own testbed."""
 
 PAPER_SLUGS = tuple(dataset.slug for dataset in (*_NETFLOW_V1, *_CICFLOW))

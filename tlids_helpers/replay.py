@@ -62,7 +62,7 @@ def verdicts(events: Iterable[dict], labels: str | Path) -> pd.DataFrame:
 def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
     """The alerts that a rule raised by itself: time in seconds since 1970, and what it said."""
     rows = [
-        (_seconds(event["timestamp"]), event["alert"]["signature"])
+        (since_1970(event["timestamp"]), event["alert"]["signature"])
         for event in events
         if event["event_type"] == "alert" and event["alert"]["signature_id"] in RULE_SIDS
     ]
@@ -89,7 +89,7 @@ def latencies(model: str | Path, capture: str | Path, start: float, seconds: flo
         player = threading.Thread(target=_play, args=(records, program.stdin, began), daemon=True)
         player.start()
         rows = [
-            (event["flow"]["reason"], 1000 * (time.monotonic() - began - _seconds(event["timestamp"])))
+            (event["flow"]["reason"], 1000 * (time.monotonic() - began - since_1970(event["timestamp"])))
             for event in map(json.loads, program.stdout)
             if event["event_type"] == "flow" and event["flow"]["reason"] != "shutdown"
         ]
@@ -126,7 +126,7 @@ def _command(model: str | Path, source: str, *options: str) -> list[str]:
 
 def _verdict(event: dict, rules: list) -> tuple:
     flow, ether = event["flow"], event.get("ether", {})
-    start, end = _seconds(flow["start"]), _seconds(flow["end"])
+    start, end = since_1970(flow["start"]), since_1970(flow["end"])
     known = SimpleNamespace(
         first_us=start * 1e6, last_us=end * 1e6, src=event["src_ip"], dst=event["dest_ip"],
         src_mac=ether.get("src_mac", ""), dst_mac=ether.get("dest_mac", ""),
@@ -171,5 +171,6 @@ def _address_places(packet: Packet) -> list[tuple[int, bytes]]:
     return [(at + 12, packet.src), (at + 16, packet.dst)] if len(packet.src) == 4 else []
 
 
-def _seconds(timestamp: str) -> float:
+def since_1970(timestamp: str) -> float:
+    """An EVE timestamp in seconds since 1970."""
     return datetime.fromisoformat(timestamp).timestamp()

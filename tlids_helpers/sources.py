@@ -124,6 +124,11 @@ def _published(entry: Dataset, data_dir: Path, allow_subset: bool, progress) -> 
     path = flows.locate_file(entry, folder)
     if path:
         return _cached(path, entry, data_dir, allow_subset, "", progress)
+    if entry.folder:
+        raise InputError(
+            f"expected the shipped {entry.slug}.parquet in {folder}, found none: restore it with git, or make it anew "
+            "with `python -m tlids_helpers.testbed`"
+        )
     return _cached(_stand_in(entry, data_dir), entry, data_dir, True, "simulated", progress)
 
 

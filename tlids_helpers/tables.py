@@ -1,5 +1,7 @@
 """Small frames the notebooks show. A table of anything but whole, published data says so in its top left corner."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -34,7 +36,7 @@ def facts(dataset: Dataset) -> pd.DataFrame:
     rows = {
         "title": dataset.title,
         "family": dataset.family,
-        "file": dataset.file,
+        "file": f"data/{dataset.folder}/{Path(dataset.file).stem}.parquet" if dataset.folder else dataset.file,
         "rows": f"{dataset.total:,}",
         "classes": str(len(dataset.classes)),
         "benign class": dataset.benign,

@@ -8,6 +8,8 @@ datasets' names, Label and Attack, Session, and the meter's times, addresses and
 """
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -72,8 +74,11 @@ def meter_session(folder: Path, session: str, family: str) -> pa.Table:
         target = Path(scratch) / "flows.csv"
         labels = folder / f"{session}.labels.csv"
         command = [folder / f"{session}.pcap.gz", "-o", target, "--family", family, "--labels", labels]
-        if meter_cli.main([str(word) for word in command]):
-            raise InputError(f"expected a capture and its labels in {folder}, see above: record them anew")
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            status = meter_cli.main([str(word) for word in command])
+        if status:
+            said = said.getvalue().strip()
+            raise InputError(f"expected a capture and its labels in {folder}, but: {said} Record them anew")
         table = csv.read_csv(target)
     return table.append_column(SESSION_COLUMN, pa.array([session] * len(table)))
 

@@ -17,14 +17,14 @@ from tlids_helpers.training import EpochBar, Recipe
 
 FOLDER = folders.REPOSITORY / "edge" / "models" / "testbed"
 SEED = 42
-FALSE_POSITIVE_RATE = 0.001
+FALSE_POSITIVE_RATE = 0.01  # a session has some 350 benign validation rows: too few to show 0.1 %
 SHIPPED = ("model.tflite", "card.json")
 
 
-def make_model(folder: Path = FOLDER, data_dir: str = "data", runs_dir: str = "runs", recipe: Recipe = Recipe()) -> str:
+def make_model(folder: Path = FOLDER, data_dir: str = "data", runs_dir: str = "runs") -> str:
     """Train (or take the finished run), export, and leave the folder whole; returns what the threshold rests on."""
     prepared = prepare.prepare("testbed", data_dir, "session", SEED)
-    choice = chosen_run.choose(prepared, "multiclass", "scratch", recipe, SEED, "", data_dir, False)
+    choice = chosen_run.choose(prepared, "multiclass", "scratch", Recipe(), SEED, "", data_dir, False)
     run = chosen_run.obtain(choice, "05_edge_export", runs_dir, (EpochBar(),))
     exported, alert = card.export_run(run, prepared, FALSE_POSITIVE_RATE, runs_dir)
     fields = card.read(exported)

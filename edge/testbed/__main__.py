@@ -6,9 +6,10 @@ import signal
 import sys
 from pathlib import Path
 
+from tlids_edge.errors import InputError
+
 from testbed.network import OUTSIDE, Plan, draw_hosts, isolated, need_programs
 from testbed.record import PROGRAMS, Session, record
-from tlids_edge.errors import InputError
 
 MOST_MINUTES = 120
 

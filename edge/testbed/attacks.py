@@ -5,9 +5,11 @@ its process id. Nothing is started outside the testbed's namespaces, and nothing
 one of the home's hosts.
 """
 
+import re
 import subprocess
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from tlids_edge.errors import InputError
@@ -18,6 +20,7 @@ from testbed.schedule import ATTACKER, SETTLE_S, Attack, gap_before, plan_attack
 LEAD_S = 30.0  # of benign life before the first attack
 KILL_AFTER_S = 9  # arpspoof puts one cache right each second, and begins again when it has done them all
 POLL_S = 0.5
+ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 NOT_RUN = (125, 126, 127)  # what timeout and ip say when a program cannot be started
 PROGRAMS = {
     "nmap": "nmap",
@@ -64,7 +67,6 @@ def run_session(network: lab.Network, plan: lab.Plan, minutes: float, small: boo
         InputError: not in the testbed's namespaces, a target outside the home, or a tool that cannot be run.
     """
     lab.need_programs(PROGRAMS)
-    network.run(ATTACKER, ["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"], timeout=10)  # it says nothing unasked
     random = Random(f"gaps {plan.seed}")
     attacks = plan_attacks(plan.seed, small)
     deadline = time.monotonic() + 60 * minutes
@@ -105,12 +107,17 @@ def run_attack(network: lab.Network, attack: Attack) -> Window:
 
 
 def _aimed(network: lab.Network, victims: tuple[str, ...], argv: tuple[str, ...]) -> tuple[str, ...]:
-    """A command with the victims' addresses in it, each looked up and checked."""
+    """A command with the victims' addresses in it; every address in it but a forged source is checked."""
     lab.refuse_outside()
-    addresses = {name: lab.lab_address(network, network.hosts[name].address) for name in victims}
+    addresses = {name: network.hosts[name].address for name in victims}
     aimed = tuple(word.format(**addresses) if "{" in word else word for word in argv)
-    if aimed == argv:
+    targets = [
+        address for before, word in pairwise(("", *aimed)) if before != "--spoof" for address in ADDRESS.findall(word)
+    ]
+    if not targets:
         raise InputError(f"Expected a target among the hosts of the testbed, found none in {' '.join(argv)}.")
+    for address in targets:
+        lab.lab_address(network, address)
     return aimed
 
 

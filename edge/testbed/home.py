@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
+from tlids_edge.errors import InputError
+
 from testbed.network import FOLDER, Network
 from testbed.services.servers import EDGE, credentials, python, start, start_servers
-from tlids_edge.errors import InputError
 
 BOARDS = ("fire-alarm", "room-light")
 PEOPLE = {
@@ -74,7 +75,9 @@ def check_alive(home: Home) -> None:
         if actor.poll() is not None:
             log = FOLDER / (f"board-{name}.log" if name in BOARDS else f"life-{name}.log")
             said = last_words(log)
-            raise InputError(f"Expected {name} to live until the end, found it gone (status {actor.returncode}): {said!r}.")
+            raise InputError(
+                f"Expected {name} to live until the end, found it gone (status {actor.returncode}): {said!r}."
+            )
 
 
 def last_words(log: Path) -> str:

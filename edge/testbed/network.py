@@ -97,7 +97,9 @@ class Network:
     def capture(self, path: str | Path) -> subprocess.Popen:
         """Record every frame on the bridge, once and whole, from the moment this returns until `stop`."""
         refuse_outside()
-        command = ["tcpdump", "-i", BRIDGE, "-n", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w", str(path)]
+        # immediate: else what the kernel has not yet handed over is lost, uncounted, when tcpdump is stopped
+        options = ["-n", "-s", "0", "-B", "65536", "--immediate-mode", "-U", "-Z", "root"]
+        command = ["tcpdump", "-i", BRIDGE, *options, "-w", str(path)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
         self.started.append(process)
         for line in process.stderr:
@@ -262,6 +264,7 @@ def mount_private() -> None:
     """Put a tmpfs over /run and a resolver's address over /etc/resolv.conf, for this mount namespace alone."""
     resolver = Path("/etc/resolv.conf").resolve()
     command("mount", "--make-rprivate", "/")
+    command("mount", "-t", "sysfs", "sysfs", "/sys")  # else it lists the links of the namespace outside
     command("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     for folder in ("netns", "sshd", "testbed"):
         Path("/run", folder).mkdir()
@@ -289,6 +292,8 @@ def join_host(host: Host) -> None:
     command("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host.name)
     command("sysctl", "-qw", f"net.ipv6.conf.{port}.disable_ipv6=1")
     command(*inside, "link", "set", "lo", "up")
+    if host.name == "attacker":  # it says nothing unasked, so that all it sends is an attack
+        command("ip", "netns", "exec", host.name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
     command(*inside, "link", "set", "eth0", "address", host.mac)
     # frames must be as a wire carries them: 1,500 bytes at most, with their checksums
     off = ["tso", "off", "gso", "off", "gro", "off", "tx", "off", "rx", "off"]

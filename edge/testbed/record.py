@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tlids_edge.errors import InputError
+
 from testbed import network as lab
 from testbed.attacks import PROGRAMS as ATTACK_PROGRAMS
 from testbed.attacks import Window, run_session
@@ -20,10 +22,9 @@ from testbed.services.servers import EDGE
 from testbed.services.servers import PROGRAMS as SERVER_PROGRAMS
 from testbed.trim import trim
 from testbed.truth import write_labels
-from tlids_edge.errors import InputError
 
 PROGRAMS = {**lab.PROGRAMS, **SERVER_PROGRAMS, **ATTACK_PROGRAMS}
-SMALL_S = 30.0  # of benign life around the few attacks of a small session
+SMALL_MINUTES = 1.0  # half of it benign life, then the few attacks of a small session
 QUIET_S = 3.0  # at the end, so that the last flows end
 PACKAGES = Path(__file__).with_name("apt-packages.txt")
 
@@ -79,10 +80,11 @@ def living_home(plan: lab.Plan) -> Iterator[Home]:
 
 def live_through(home: Home, session: Session) -> list[Window]:
     """Let the home live for the session's minutes, attacked by the schedule."""
-    end = time.monotonic() + (SMALL_S if session.small else 60 * session.minutes)
+    minutes = SMALL_MINUTES if session.small else session.minutes
+    end = time.monotonic() + 60 * minutes
     windows = []
     if session.attacks:
-        windows = run_session(home.network, session.plan, session.minutes, session.small)
+        windows = run_session(home.network, session.plan, minutes, session.small)
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 1.0))
         check_alive(home)
@@ -173,16 +175,23 @@ def description(
         "session": session.number,
         "seed": session.plan.seed,
         "subnet": session.plan.subnet,
-        "minutes": session.minutes,
+        "minutes": SMALL_MINUTES if session.small else session.minutes,
         "small": session.small,
         "start": round(span[0], 3),
         "end": round(span[1], 3),
         "packets": counts,
         "hosts": {name: {"address": host.address, "mac": host.mac} for name, host in hosts.items()},
-        "attacks": [asdict(window) for window in windows],
+        "attacks": [told(window) for window in windows],
         "packages": package_versions(),
         "kernel": os.uname().release,
     }
+
+
+def told(window: Window) -> dict:
+    """What was run; paths as from the repository, wherever that lies."""
+    found = asdict(window)
+    found["commands"] = [[word.replace(f"{EDGE.parent}/", "") for word in argv] for argv in window.commands]
+    return found
 
 
 def package_versions() -> dict[str, str]:

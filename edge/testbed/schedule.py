@@ -14,17 +14,7 @@ CLASSES = (
     "Benign", "Intense scan", "SYN scan", "UDP scan", "SYN flood", "UDP flood", "HTTP flood", "Slow HTTP",
     "MQTT brute force", "SSH brute force", "ARP MITM",
 )  # fmt: skip
-PATHS = (
-    "/",
-    "/rooms",
-    "/history",
-    "/settings",
-    "/login",
-    "/api/state",
-    "/static/style.css",
-    "/static/app.js",
-    "/missing",
-)
+PATHS = ("/", "/rooms", "/history", "/settings", "/login", "/api/state", "/static/style.css", "/static/app.js", "/none")
 SETTLE_S = 3.0  # after an attack: what it left in the stacks still belongs to it
 GAP_S = 6.0  # the least quiet between two attacks
 # And between two on one host that both exchange datagrams with it: ICMP has no ports, so all of it is one flow, and
@@ -65,7 +55,7 @@ def plan_attacks(seed: int, small: bool = False) -> list[Attack]:
         *(_http_flood(random, requests) for requests in (500, 600)),
         *(_slow_http(random, mode) for mode in ("-H", "-B")),
         *(_guess_mqtt(random, guesses) for guesses in (120, 200)),
-        *(_guess_ssh(random, tool) for tool in ("ncrack", "hydra")),
+        *(_guess_ssh(random, *how) for how in (("ncrack", 1), ("ncrack", 2), ("hydra", 6))),
         *(_mitm(random, devices, random.randint(65, 80)) for devices in ((PHONE, ALARM), (PHONE, LIGHT))),
     ]
     return _in_order(random, attacks)
@@ -89,10 +79,10 @@ def _in_order(random: Random, attacks: list[Attack]) -> list[Attack]:
 
 
 def _intense_scan(random: Random, victim: str) -> Attack:
-    """Zenmap's "Intense scan": ports, versions, system, default scripts, route."""
+    """Zenmap's "Intense scan": ports, versions, system, default scripts, route. On the server versions take longest."""
     ports = str(random.randint(400, 900))
-    argv = ("nmap", "-T4", "-A", "-v", "--top-ports", ports, "--host-timeout", "50s", f"{{{victim}}}")
-    return Attack("Intense scan", (victim,), (argv,), limit_s=60, expected_s=38 if victim == SERVER else 15)
+    argv = ("nmap", "-T4", "-A", "-v", "--top-ports", ports, "--host-timeout", "115s", f"{{{victim}}}")
+    return Attack("Intense scan", (victim,), (argv,), limit_s=120, expected_s=105 if victim == SERVER else 5)
 
 
 def _syn_scan(random: Random, victim: str, ports: int) -> Attack:
@@ -119,10 +109,11 @@ def _syn_flood(random: Random, victim: str, source: str, packets: int) -> Attack
         "one": ("--spoof", f"203.0.113.{random.randint(1, 254)}"),  # TEST-NET-3, RFC 5737: nobody's
         "random": ("--rand-source",),
     }[source]
-    port = random.choice(("80", "1883", "22"))
-    bursts = [("--win", str(random.choice((64, 512, 4096, 64240))), "--data", str(random.choice((0, 0, 0, 32, 120))))
-              for _ in range(4)]  # fmt: skip
-    return _hping("SYN flood", victim, [("-S", "-p", port, *burst, *forged) for burst in bursts], random, packets)
+    bursts = []
+    for port in random.sample(("80", "1883", "22"), 3):  # every service in every flood, or the port would be the class
+        window, size = random.choice((64, 512, 4096, 64240)), random.choice((0, 0, 0, 32, 120))
+        bursts.append(("-S", "-p", port, "--win", str(window), "--data", str(size), *forged))
+    return _hping("SYN flood", victim, bursts, random, packets)
 
 
 def _udp_flood(random: Random, victim: str, forged: bool, packets: int) -> Attack:
@@ -182,15 +173,16 @@ def _guess_mqtt(random: Random, guesses: int) -> Attack:
     return Attack("MQTT brute force", (SERVER,), (argv,), limit_s=25, expected_s=6)
 
 
-def _guess_ssh(random: Random, tool: str) -> Attack:
-    """Passwords for the server's shell."""
-    users, at_once = random.sample(_words("users.txt"), 3), str(random.randint(8, 14))
+def _guess_ssh(random: Random, tool: str, tries: int) -> Attack:
+    """Passwords for the server's shell, so many on each connection; hydra takes as many as the server allows."""
+    users, at_once = random.sample(_words("users.txt"), 4), random.randint(8, 14)
     if tool == "ncrack":
-        options = ("--user", ",".join(users), "--pass", ",".join(random.sample(_words("passwords.txt"), 50)))
-        argv = ("ncrack", *options, "-g", f"CL={at_once},at=1,to=35s", f"ssh://{{{SERVER}}}:22")
+        options = ("--user", ",".join(users), "--pass", ",".join(random.sample(_words("passwords.txt"), 45)))
+        argv = ("ncrack", *options, "-g", f"CL={at_once},at={tries},to=35s", f"ssh://{{{SERVER}}}:22")
     else:
-        argv = ("hydra", "-I", "-l", users[0], "-P", str(LISTS / "passwords.txt"), "-t", at_once, f"ssh://{{{SERVER}}}")
-    return Attack("SSH brute force", (SERVER,), (argv,), limit_s=40, expected_s=20 if tool == "ncrack" else 40)
+        passwords = str(LISTS / "passwords.txt")
+        argv = ("hydra", "-I", "-l", users[0], "-P", passwords, "-t", str(at_once), f"ssh://{{{SERVER}}}")
+    return Attack("SSH brute force", (SERVER,), (argv,), limit_s=40, expected_s=35 if tool == "hydra" else 4)
 
 
 def _mitm(random: Random, devices: tuple[str, ...], seconds: int) -> Attack:

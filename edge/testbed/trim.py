@@ -1,9 +1,9 @@
 """Cut payload that adds nothing to a capture, so that a session is a few megabytes.
 
-Kept whole up to WHOLE_BYTES: the first WHOLE_PACKETS packets of each flow, enough for nDPI to name the application.
-Of every later packet only the headers stay. The length on the wire stays in each record, and the meter counts IP
-lengths, so all features are those of the whole capture. A flow here is the meter's flow: nDPI starts anew where the
-meter does, and so does the count of packets.
+The first WHOLE_PACKETS packets of each flow are kept whole: nDPI names the application by them. (Cut at 600 bytes, it
+no longer sees a server's TLS certificate.) Of every later packet only the headers stay. The length on the wire stays in
+each record, and the meter counts IP lengths, so all features are those of the whole capture. A flow here is the meter's
+flow: nDPI starts anew where the meter does, and so does the count of packets.
 """
 
 import gzip
@@ -18,8 +18,7 @@ from tlids_edge.meter import Meter
 from tlids_edge.packets import ICMP, ICMPV6, NOT_IP, Packet, PacketStats, read_packets
 from tlids_edge.pcap_stream import MAX_CAPTURED, read_records
 
-WHOLE_PACKETS = 8
-WHOLE_BYTES = 600
+WHOLE_PACKETS = 7
 QUOTED_BYTES = 28  # of an ICMP error: the header and ports of the packet it answers (RFC 792)
 MAX_FLOWS = 200_000  # above what a session opens, so that no flow is cut short for want of room
 
@@ -96,7 +95,7 @@ def trimmed_frames(source: BufferedIOBase) -> Iterator[tuple[Packet, bytes]]:
         meter.add(packet)
         meter.take()
         whole = 0 < count.number <= WHOLE_PACKETS
-        yield packet, packet.frame[: WHOLE_BYTES if whole else _headers(packet)]
+        yield packet, packet.frame if whole else packet.frame[: _headers(packet)]
 
 
 def _headers(packet: Packet) -> int:

@@ -76,9 +76,10 @@ def label_rows(windows: list[Window], hosts: dict[str, Host]) -> list[Row]:
 
 def _senders(windows: list[Window], hosts: dict[str, Host]) -> Iterator[Row]:
     """Rule 1: what the attacker sends and is sent."""
-    following = [window.start - 2 * MARGIN_S for window in windows[1:]] + [float("inf")]
-    for window, until in zip(windows, following, strict=True):
-        end = min(until, window.end + AFTERMATH_S)
+    for number, window in enumerate(windows):
+        end = window.end + AFTERMATH_S
+        if number + 1 < len(windows):
+            end = min(end, windows[number + 1].start - 2 * MARGIN_S)
         yield _row(window.start - MARGIN_S, end, hosts[window.attacker].mac, "", "", window.name)
 
 

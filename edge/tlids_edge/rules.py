@@ -140,22 +140,22 @@ class ArpWatch:
         """Note that `mac` says it has `address`."""
         binding = self._bindings.get(address) or Binding()
         _remember(self._bindings, address, binding, MAX_BINDINGS)
-        fresh = {who: seen for who, seen in binding.claims.items() if _within(now, seen[1], ARP_FRESH_S)}
-        rivals = [who for who in fresh if who != mac]
-        first = fresh[mac][0] if mac in fresh else now
-        if len(fresh) >= MAX_CLAIMANTS:
-            fresh.pop(rivals[0])
-        binding.claims = fresh | {mac: (first, now)}
+        claims = binding.claims
+        if mac not in claims and len(claims) >= MAX_CLAIMANTS:
+            del claims[max(claims, key=lambda who: claims[who][0])]  # the youngest: the oldest must not be crowded out
+        rivals = [who for who, seen in claims.items() if who != mac and _within(now, seen[1], ARP_FRESH_S)]
+        # a claim that is no longer fresh keeps its age: an owner who was silent for long comes home as the older
+        claims[mac] = (claims[mac][0] if mac in claims else now, now)
         if rivals and binding.holder != mac:
             binding.changes = [when for when in binding.changes if _within(now, when, ARP_WINDOW_S)][-FLAPS:] + [now]
         binding.holder = mac
         if not rivals:
             return []
-        return self._conflict(address, binding, now)
+        return self._conflict(address, binding, [*rivals, mac], now)
 
-    def _conflict(self, address: bytes, binding: Binding, now: int) -> list[RuleAlert]:
+    def _conflict(self, address: bytes, binding: Binding, claimants: list[bytes], now: int) -> list[RuleAlert]:
         """Two MAC addresses claim one address: suspect the younger."""
-        by_age = sorted(binding.claims, key=lambda mac: binding.claims[mac][0])
+        by_age = sorted(claimants, key=lambda mac: binding.claims[mac][0])
         old, new = by_age[0], by_age[-1]
         self.suspects.add(new, now)
         details = {"address": address_text(address), "old_mac": mac_text(old), "new_mac": mac_text(new)}

@@ -233,3 +233,20 @@ def test_rules_survive_a_clock_that_steps_back():
     assert watch_arp([*ORDINARY, *((when - 86400, frame) for when, frame in [*ORDINARY, spoof(5)])]) == [
         SID_ARP_CONFLICT
     ]
+
+
+def test_an_owner_who_comes_home_after_a_long_silence_is_not_the_suspect():
+    watch = ArpWatch()
+    home = answer(401, GATEWAY_MAC, GATEWAY, PHONE, PHONE_MAC)
+    alerts = [found for packet in packets([*ORDINARY, spoof(400), home]) for found in watch.see(packet)]
+    assert [alert.signature_id for alert in alerts] == [SID_ARP_CONFLICT]  # at 401: at 400 the old claim was stale
+    assert alerts[0].details == {"address": GATEWAY, "old_mac": GATEWAY_MAC, "new_mac": ATTACKER_MAC}
+    honest = types.SimpleNamespace(src_hw=bytes.fromhex("aa0000000001"), key=(b"",), last_us=int((T0 + 402) * 1e6))
+    assert rules_against(honest, watch, None) == ()
+
+
+def test_many_claimants_do_not_crowd_out_the_oldest():
+    watch = ArpWatch()
+    crowd = [answer(5 + n, f"66:66:66:66:66:{n:02x}", GATEWAY, PHONE, PHONE_MAC) for n in range(40)]
+    alerts = [found for packet in packets([*ORDINARY, *crowd]) for found in watch.see(packet)]
+    assert {found.details["old_mac"] for found in alerts if "old_mac" in found.details} == {GATEWAY_MAC}

@@ -73,7 +73,7 @@ def connect(name: str = DASHBOARD, secure: bool = False) -> http.client.HTTPConn
 
 
 @contextlib.contextmanager
-def connected(name: str = DASHBOARD, secure: bool = False):  # noqa: ANN201 - a context of the connection
+def connected(name: str = DASHBOARD, secure: bool = False):
     """A connection that is closed at the end, whatever happens."""
     connection = connect(name, secure)
     try:

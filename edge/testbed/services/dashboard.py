@@ -68,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
         self.state, self.config = state, config
         super().__init__(*arguments)
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server asks for
+    def do_GET(self) -> None:
         """Pages, assets, JSON and downloads."""
         path = urlsplit(self.path).path
         time.sleep(random.expovariate(1 / 0.004))  # a Pi is no fast server
@@ -87,9 +87,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(404, b"<h1>Not found</h1>", "text/html")
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name http.server asks for
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """The login form, switches, and what the devices report."""
         body = self.body()
         path = urlsplit(self.path).path
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(404, b"", "text/html")
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         """Take a backup, and forget it."""
         kept = urlsplit(self.path).path.startswith("/backup/")
         digest = hashlib.sha256(self.body()).hexdigest()

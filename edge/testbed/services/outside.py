@@ -33,7 +33,7 @@ class Handler(BaseHTTPRequestHandler):
             self.request.do_handshake()
         super().setup()
 
-    def do_GET(self) -> None:  # noqa: N802 - the name http.server asks for
+    def do_GET(self) -> None:
         """So many bytes, after so many seconds."""
         parts = [part for part in self.path.split("?")[0].split("/") if part]
         size, seconds = 500, 0.03
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Take what is sent, as telemetry of apps is."""
         self.rfile.read(min(int(self.headers.get("Content-Length", 0)), LARGEST))
         self.path = "/120"

@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from testbed.network import FOLDER, OUTSIDE_NETWORK, Network, command
 from tlids_edge.errors import InputError
+
+from testbed.network import FOLDER, OUTSIDE_NETWORK, Network, command
 
 PROGRAMS = {
     "mosquitto": "mosquitto",
@@ -94,7 +95,11 @@ def start_dnsmasq(network: Network) -> None:
     """The home's names and those of a few sites outside; NXDOMAIN for anything else."""
     lines = [f"host-record={host.name},{host.name}.home,{host.address}" for host in network.hosts.values()]
     lines += [f"host-record={site},{site_address(site)}" for site in SITES]
-    lines += ["cname=broker.home,pi-server.home", "cname=time.home,pi-server.home", "cname=dashboard.home,pi-server.home"]
+    lines += [
+        "cname=broker.home,pi-server.home",
+        "cname=time.home,pi-server.home",
+        "cname=dashboard.home,pi-server.home",
+    ]
     config = FOLDER / "dnsmasq.conf"
     config.write_text(
         "no-resolv\nno-hosts\nno-daemon\nbind-interfaces\ninterface=eth0\nuser=root\ngroup=root\npid-file=\n"
@@ -136,7 +141,10 @@ def add_user(password: str) -> None:
     home = FOLDER / "maintainer"
     home.mkdir()
     os.chown(home, 65534, 65534)
-    lines = {"passwd": f"{MAINTAINER}:x:65534:65534::{home}:/bin/sh", "shadow": f"{MAINTAINER}:{hashed}:19000:0:99999:7:::"}
+    lines = {
+        "passwd": f"{MAINTAINER}:x:65534:65534::{home}:/bin/sh",
+        "shadow": f"{MAINTAINER}:{hashed}:19000:0:99999:7:::",
+    }
     for name, line in lines.items():
         copy = FOLDER / name
         copy.write_text(Path("/etc", name).read_text() + line + "\n")

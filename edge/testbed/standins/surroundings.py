@@ -13,8 +13,8 @@ from pathlib import Path
 
 STEP_S = 0.5
 MEANS = {"temperature": 21.5, "humidity": 46.0, "smoke": 95.0, "daylight": 420.0}
-SPREADS = {"temperature": 0.03, "humidity": 0.25, "smoke": 4.0, "daylight": 22.0}  # per square root of a second
-PULLS = {"temperature": 0.004, "humidity": 0.01, "smoke": 0.08, "daylight": 0.01}  # towards the mean, 1/s
+SPREADS = {"temperature": 0.06, "humidity": 0.25, "smoke": 4.0, "daylight": 22.0}  # per square root of a second
+PULLS = {"temperature": 0.02, "humidity": 0.01, "smoke": 0.08, "daylight": 0.01}  # towards the mean, 1/s
 TOAST_S, FIRE_S = 90.0, 260.0  # mean time between two of them
 STILL_S, MOVING_S = 28.0, 9.0  # mean time without and with motion
 PRESS_S = 240.0

@@ -1,9 +1,9 @@
 """A fire alarm: MQ-2 smoke sensor and DHT11 on an ESP8266 (NodeMCU), MicroPython.
 
-    A0 (ADC)    MQ-2 smoke sensor, 0 to 1023
-    D2 (GPIO4)  DHT11, temperature and humidity
-    D5 (GPIO14) buzzer
-    D3 (GPIO0)  test button, pressed is 0
+A0 (ADC)    MQ-2 smoke sensor, 0 to 1023
+D2 (GPIO4)  DHT11, temperature and humidity
+D5 (GPIO14) buzzer
+D3 (GPIO0)  test button, pressed is 0
 """
 
 import dht

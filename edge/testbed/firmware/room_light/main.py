@@ -1,9 +1,9 @@
 """A room light that is switched, dimmed, and follows motion: ESP8266 (NodeMCU), MicroPython.
 
-    D1 (GPIO5)  gate of the lamp's transistor, PWM
-    D6 (GPIO12) PIR motion sensor, moving is 1
-    D3 (GPIO0)  switch, pressed is 0
-    A0 (ADC)    light-dependent resistor, 0 (dark) to 1023
+D1 (GPIO5)  gate of the lamp's transistor, PWM
+D6 (GPIO12) PIR motion sensor, moving is 1
+D3 (GPIO0)  switch, pressed is 0
+A0 (ADC)    light-dependent resistor, 0 (dark) to 1023
 """
 
 import time

@@ -11,7 +11,7 @@ from collections.abc import Callable
 CONNECT, CONNACK, PUBLISH, SUBSCRIBE, SUBACK, PINGREQ, DISCONNECT = 0x10, 0x20, 0x30, 0x82, 0x90, 0xC0, 0xE0
 
 
-class MQTTException(Exception):
+class MQTTException(Exception):  # noqa: N818 - its name on the board
     """The broker refused; the argument is its return code."""
 
 
