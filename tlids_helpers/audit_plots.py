@@ -38,10 +38,11 @@ def reliability(tables: Mapping[str, pd.DataFrame], title: str = "Reliability", 
         upper.plot(shown["confidence"], shown["accuracy"], label=name, **look)
         lower.plot(shown["confidence"], shown["count"], **look)
     upper.set(ylabel="share that is so (fraction of 1)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
-    lower.set(xlabel="mean probability of the bin", ylabel="test flows", yscale="log")
+    most = max(table["count"].max() for table in tables.values())
+    lower.set(xlabel="mean probability of the bin", ylabel="test flows", yscale="log", ylim=(0.8, 3 * most))
     for axes in (upper, lower):
         axes.grid(color=GRID)
-    upper.legend(loc="upper left")
+    figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return finish(figure, title, mark)
 
 
@@ -77,7 +78,7 @@ def cross_arms(
     rows = frame[frame["source"] != frame["target"]]
     pairs = list(dict.fromkeys(zip(rows["source"], rows["target"], strict=True)))
     arms = list(dict.fromkeys(rows["arm"]))
-    figure, axes = _figure(8, 1.9 + 0.42 * len(pairs))
+    figure, axes = _figure(8, max(3.2, 1.9 + 0.42 * len(pairs)))
     for place, arm in enumerate(arms):
         shown = rows[rows["arm"] == arm]
         heights = [pairs.index(pair) for pair in zip(shown["source"], shown["target"], strict=True)]
