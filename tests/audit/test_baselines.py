@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from small_flows import BRIEF, CLASSES, fitted, rows, write_csv
+from threadpoolctl import threadpool_info
 
 from tlids_helpers import prepare, runs
 from tlids_helpers.audit import baselines, metrics
@@ -156,3 +157,15 @@ def test_a_fitter_learns_from_rows_alone():
     np.testing.assert_array_equal(tree(asked), fit("decision tree", train, seed=5).predict(asked))
     network = baselines.fitter(baselines.CNN, NETFLOW_FEATURES, BRIEF)(train, validation, len(CLASSES), 5)
     assert network(asked).shape == (40, 4)
+
+
+def test_a_baseline_takes_no_more_cores_than_it_is_given(monkeypatch):
+    seen, learn = [], baselines.PortTable.fit
+
+    def watched(table, features, codes):
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return learn(table, features, codes)
+
+    monkeypatch.setattr(baselines.PortTable, "fit", watched)
+    fit("destination port", rows(20))
+    assert seen and set(seen) == {1}

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from threadpoolctl import threadpool_limits
 
 from tlids_helpers import evaluation, experiments, prepare, tables, training
 from tlids_helpers.audit import metrics
@@ -104,17 +105,21 @@ def log1p(features: np.ndarray) -> np.ndarray:
 def fit(
     name: str, train: Rows, validation: Rows, n_classes: int, features: Sequence[str], seed: int = 42, n_jobs: int = 1
 ) -> Fitted:
-    """Fit the baseline `name`; its probabilities have `n_classes` columns, 0 for a class it had no training row of."""
-    model = make(name, features, seed, n_jobs)
-    began = time.perf_counter()
+    """Fit the baseline `name` on `n_jobs` cores.
+
+    Its probabilities have `n_classes` columns, 0 for a class it had no training row of.
+    """
+    model, extra = make(name, features, seed, n_jobs), {}
     if name == "histogram boosting":
         # else scikit-learn would cut its own validation rows out of the training rows, which the CNN keeps
         seen = np.isin(validation[1], train[1])
         if not seen.any():
             raise InputError("expected validation rows of a class in training, found none: raise rows")
-        model.fit(*train, X_val=validation[0][seen], y_val=validation[1][seen])
-    else:
-        model.fit(*train)
+        extra = {"X_val": validation[0][seen], "y_val": validation[1][seen]}
+    began = time.perf_counter()
+    # OpenMP and BLAS take every core else, and wait for each other in vain where one is busy
+    with threadpool_limits(n_jobs if n_jobs > 0 else None):
+        model.fit(*train, **extra)
     seconds = time.perf_counter() - began
     return Fitted(name, partial(_aligned, model, n_classes), seconds, _pickled_bytes(model))
 

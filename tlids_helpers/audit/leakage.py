@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from tlids_helpers import evaluation, folders, prepare, sources, tables
 from tlids_helpers.audit import baselines, duplicates
@@ -30,7 +31,8 @@ def scaler(prepared: Prepared, task: str = "multiclass", seed: int = 42) -> pd.D
     sound, first, rows = next(iter(scalers.values())), None, []
     for name, fitted in scalers.items():
         model = LogisticRegression(max_iter=ITERATIONS, random_state=seed)
-        model.fit(fitted.transform(logs["train"][0]), logs["train"][1])
+        with threadpool_limits(1):
+            model.fit(fitted.transform(logs["train"][0]), logs["train"][1])
         predicted, truth = model.predict(fitted.transform(logs["test"][0])), logs["test"][1]
         first = predicted if first is None else first
         shift = np.abs((fitted.mean_ - sound.mean_) / sound.scale_).max()
