@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 EDGE = tomllib.loads((REPOSITORY / "edge" / "pyproject.toml").read_text())["project"]
-DIRECT = [Requirement(text) for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"])]
+EXTRAS = [text for group in PROJECT["optional-dependencies"].values() for text in group]
+DIRECT = [Requirement(text) for text in (*PROJECT["dependencies"], *EXTRAS)]
 LOCK_LINES = [
     line.strip()
     for line in (REPOSITORY / "requirements.lock").read_text().splitlines()
