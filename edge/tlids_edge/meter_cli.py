@@ -1,4 +1,4 @@
-"""The `tlids-meter` command: a capture in, a CSV with one row a flow out."""
+"""The `tlids-meter` command: captures in, a CSV with one row a flow out."""
 
 import argparse
 import contextlib
@@ -7,12 +7,17 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from tlids_edge.errors import InputError
 from tlids_edge.l7 import open_ndpi
+from tlids_edge.labels import BENIGN, LabelRule, label_flow, read_labels
 from tlids_edge.meter import (
     CICFLOW_FEATURES,
     DEFAULT_DIALECT,
@@ -22,19 +27,19 @@ from tlids_edge.meter import (
     Flow,
     Meter,
 )
-from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.packets import Packet, PacketStats, read_packets
 
-BENIGN = "Benign"
 PROGRESS_PACKETS = 20_000  # between two looks at the clock
 
 DESCRIPTION = """\
-Meter a capture: one CSV row for each flow, in the order in which flows end. Columns have the names the public
-datasets use, so the file goes straight into notebook 03 as a dataset of your own."""
+Meter captures: one CSV row for each flow, in the order in which flows end. Columns have the names the public
+datasets use, so the file goes straight into notebook 03 as a dataset of your own. Several captures are read one
+after the other, as one recording."""
 
 EPILOG = """\
 examples:
   tlids-meter capture.pcap -o flows.csv
-  tlids-meter capture.pcap -o flows.csv --labels labels.csv
+  tlids-meter monday.pcap* -o monday.csv --labels labels.csv --session monday
   tcpdump -i eth0 -w - | tlids-meter - -o flows.csv
 
 dialects of the cicflow family (builds of CICFlowMeter differ on two features):
@@ -77,18 +82,43 @@ _ALWAYS: dict[str, Callable[[Flow], object]] = {
 }
 
 
+@dataclass
+class Outcome:
+    """What was read and written."""
+
+    packets: PacketStats = field(default_factory=PacketStats)
+    flows: int = 0
+    first_us: float = float("inf")  # of all flows, in microseconds since 1970
+    last_us: float = float("-inf")
+    classes: Counter[str] | None = None  # flows by class; None without labels
+    absent: list[str] = field(default_factory=list)  # classes of the labels file that no flow has
+
+    def lines(self) -> Iterator[str]:
+        """The summary."""
+        yield f"{self.flows} flows; {self.packets.summary()}"
+        if self.classes is not None:
+            yield ", ".join(f"{name} {count}" for name, count in self.classes.most_common()) or "no class"
+        if self.absent and self.flows:
+            first, last = (datetime.fromtimestamp(us / 1e6, UTC) for us in (self.first_us, self.last_us))
+            yield (
+                f"warning: no flow is labelled {', '.join(self.absent)}; flows are from {first:%Y-%m-%dT%H:%M:%SZ} to "
+                f"{last:%Y-%m-%dT%H:%M:%SZ}: check the labels' times, which are UTC, and addresses"
+            )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 on success, 2 with one sentence on standard error when the input cannot be used."""
     options = _parse(arguments)
     try:
-        stats, flows = meter_capture(options)
+        outcome = meter_captures(options)
     except InputError as error:
         print(f"tlids-meter: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    print(f"tlids-meter: {flows} flows; {stats.summary()}", file=sys.stderr)
+    for line in outcome.lines():
+        print(f"tlids-meter: {line}", file=sys.stderr)
     return 0
 
 
@@ -100,7 +130,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("capture", metavar="CAPTURE", help="a pcap or pcapng file (.gz too); - for standard input")
+    parser.add_argument(
+        "captures",
+        nargs="+",
+        metavar="CAPTURE",
+        help="pcap or pcapng files (.gz too), the oldest first; - for standard input",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     parser.add_argument("--family", choices=FAMILIES, default="netflow", help="which nine features (default: netflow)")
     parser.add_argument("--dialect", choices=DIALECTS, default=DEFAULT_DIALECT, help="see below (default: %(default)s)")
@@ -123,6 +158,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="a CSV of time windows and addresses; adds the columns Label and Attack",
     )
+    parser.add_argument("--session", metavar="NAME", help="the recording's name; adds the column Session")
     parser.add_argument("--no-l7", action="store_true", help="do not ask nDPI for applications: L7_PROTO is 0")
     return parser.parse_args(arguments)
 
@@ -143,15 +179,16 @@ def _positive_int(text: str) -> int:
     return value
 
 
-def meter_capture(options: argparse.Namespace) -> tuple[PacketStats, int]:
-    """Meter one capture into one CSV; returns the packet counts and the number of rows.
+def meter_captures(options: argparse.Namespace) -> Outcome:
+    """Meter captures into one CSV.
 
     Raises:
-        InputError: a file cannot be read or written, the capture is none, a label file is wrong.
+        InputError: a file cannot be read or written, a capture is none, a label file is wrong.
     """
+    labels = read_labels(options.labels) if options.labels else None
     columns = flow_columns(options.family, options.dialect)
-    if options.labels:
-        columns |= _label_columns(options.labels)
+    columns |= _label_columns(labels) if labels is not None else {}
+    columns |= {"Session": lambda flow: options.session} if options.session else {}
     l7 = None if options.no_l7 or options.family == "cicflow" else open_ndpi()
     meter = Meter(
         options.family,
@@ -161,16 +198,29 @@ def meter_capture(options: argparse.Namespace) -> tuple[PacketStats, int]:
         l7,
         endings=options.endings,
     )
-    stats, rows = PacketStats(), 0
-    with _open_capture(options.capture) as stream:
-        packets = read_packets(stream, stats)
-        with _open_output(options.output) as output:
-            writer = csv.writer(output, lineterminator="\n")
-            writer.writerow(columns)
-            for flows in metered(packets, meter):
-                rows += len(flows)
-                writer.writerows([value(flow) for value in columns.values()] for flow in flows)
-    return stats, rows
+    outcome = Outcome(classes=None if labels is None else Counter())
+    with contextlib.ExitStack() as stack:
+        packets = _read_captures(options.captures, outcome.packets, stack)
+        writer = csv.writer(stack.enter_context(_open_output(options.output)), lineterminator="\n")
+        writer.writerow(columns)
+        for flows in metered(packets, meter):
+            writer.writerows(_rows(flows, columns, outcome))
+    named = dict.fromkeys(rule.attack for rule in labels or ())
+    outcome.absent = [name for name in named if name != BENIGN and not outcome.classes[name]]
+    return outcome
+
+
+def _rows(flows: list[Flow], columns: dict[str, Callable[[Flow], object]], outcome: Outcome) -> Iterator[list]:
+    """The CSV's rows for flows, counted as they go."""
+    attack = list(columns).index("Attack") if "Attack" in columns else None
+    for flow in flows:
+        row = [value(flow) for value in columns.values()]
+        outcome.flows += 1
+        outcome.first_us = min(outcome.first_us, flow.first_us)
+        outcome.last_us = max(outcome.last_us, flow.last_us)
+        if attack is not None:
+            outcome.classes[row[attack]] += 1
+        yield row
 
 
 def flow_columns(family: str, dialect: str = DEFAULT_DIALECT) -> dict[str, Callable[[Flow], object]]:
@@ -183,11 +233,8 @@ def flow_columns(family: str, dialect: str = DEFAULT_DIALECT) -> dict[str, Calla
     return columns | _ALWAYS
 
 
-def _label_columns(path: str) -> dict[str, Callable[[Flow], object]]:
+def _label_columns(labels: list[LabelRule]) -> dict[str, Callable[[Flow], object]]:
     """The two label columns of the NetFlow datasets: 0 or 1, and the attack's name."""
-    from tlids_edge.labels import label_flow, read_labels
-
-    labels = read_labels(path)
     return {
         "Label": lambda flow: int(label_flow(labels, flow) != BENIGN),
         "Attack": lambda flow: label_flow(labels, flow),
@@ -226,6 +273,31 @@ class _Progress:
         """Wipe the line."""
         if 0 < self.shown_at < float("inf"):
             print("\r\033[K", end="", file=self.stream, flush=True)
+
+
+def _read_captures(paths: list[str], stats: PacketStats, stack: contextlib.ExitStack) -> Iterator[Packet]:
+    """The packets of all captures; the first is opened at once, so that its faults show before anything is written.
+
+    Raises:
+        InputError: a capture cannot be read, or is none.
+    """
+    first = _packets(stack.enter_context(_open_capture(paths[0])), paths[0], stats)
+    return chain(first, _read_later(paths[1:], stats))
+
+
+def _read_later(paths: list[str], stats: PacketStats) -> Iterator[Packet]:
+    """The packets of captures, each opened in its turn: a week of rotated files is too many to hold open."""
+    for path in paths:
+        with _open_capture(path) as stream:
+            yield from _packets(stream, path, stats)
+
+
+def _packets(stream: BinaryIO, path: str, stats: PacketStats) -> Iterator[Packet]:
+    """The packets of one capture; its name is in what is said about it."""
+    try:
+        return read_packets(stream, stats)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 @contextlib.contextmanager

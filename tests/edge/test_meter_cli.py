@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -202,17 +203,61 @@ def test_a_reader_that_closes_early_is_no_error(tmp_path):
 
 
 def test_labels_add_the_datasets_two_columns(capture, tmp_path):
-    pytest.importorskip("tlids_edge.labels")
     labels, output = tmp_path / "labels.csv", tmp_path / "flows.csv"
     labels.write_text(f"start,end,src,dst,dst_port,attack\n,,{ALICE},,80,DoS\n")
     assert meter_cli.main([str(capture), "-o", str(output), "--labels", str(labels), "--no-l7"]) == 0
     assert [(row["Label"], row["Attack"]) for row in rows(output)] == [("1", "DoS"), ("0", "Benign")]
 
 
+def test_with_labels_the_classes_are_counted_and_one_that_no_flow_has_is_warned_of_with_the_flows_times(
+    capture, tmp_path
+):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(
+        f"start,end,src,dst,dst_port,attack\n,,{ALICE},,1,Benign\n,,{ALICE},,80,DoS\n,2001-01-01,{ALICE},,,Worm\n"
+    )
+    result = run(capture, "-o", tmp_path / "flows.csv", "--labels", labels, "--no-l7")
+    first, last = (datetime.fromtimestamp(us // SECOND, UTC) for us in (START, START + 20 * SECOND))
+    _, counts, warning = result.stderr.decode().splitlines()
+    assert counts == "tlids-meter: DoS 1, Benign 1"
+    assert warning == (
+        f"tlids-meter: warning: no flow is labelled Worm; flows are from {first:%Y-%m-%dT%H:%M:%SZ} to "
+        f"{last:%Y-%m-%dT%H:%M:%SZ}: check the labels' times, which are UTC, and addresses"
+    )
+
+
+def test_several_captures_are_one_recording_in_which_a_flow_goes_on_from_file_to_file(tmp_path):
+    request = START, ethernet(ipv4(tcp(40000, 80, SYN)))
+    answer = START + 1500, ethernet(ipv4(tcp(80, 40000, SYN | ACK), src=BOB, dst=ALICE))
+    files = [tmp_path / "home.pcap0", tmp_path / "home.pcap1", tmp_path / "home.pcap2"]
+    for path, packets in zip(files, [(request,), (), (answer,)], strict=True):
+        path.write_bytes(pcap(*packets))
+    assert meter_cli.main([*map(str, files), "-o", str(tmp_path / "flows.csv"), "--no-l7"]) == 0
+    (flow,) = rows(tmp_path / "flows.csv")
+    assert (flow["IN_PKTS"], flow["OUT_PKTS"]) == ("1", "1")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_bad_capture_among_several_is_named_and_nothing_is_written(order, capture, tmp_path):
+    bad = tmp_path / "bad.pcap"
+    bad.write_bytes(b"")
+    files = [[capture, bad][place] for place in order]
+    result = run(*files, "-o", tmp_path / "flows.csv", "--no-l7")
+    assert result.returncode == 2
+    assert result.stderr.decode().startswith(f"tlids-meter: {bad}: Expected") and result.stderr.count(b"\n") == 1
+    assert not list(tmp_path.glob("*flows.csv*"))
+
+
+def test_the_recordings_name_becomes_the_column_that_splits_by_session(capture, tmp_path):
+    assert meter_cli.main([str(capture), "-o", str(tmp_path / "flows.csv"), "--session", "monday", "--no-l7"]) == 0
+    assert [row["Session"] for row in rows(tmp_path / "flows.csv")] == ["monday", "monday"]
+
+
 def test_help_names_every_option_and_dialect():
     text = run("--help").stdout.decode()
     for word in (
         "--labels",
+        "--session",
         "--idle-timeout",
         "--endings",
         "cse-cic-ids2018",
