@@ -13,6 +13,7 @@ import io
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,17 +66,18 @@ def sessions(folder: Path = FOLDER) -> list[str]:
     return names
 
 
-def meter_session(folder: Path, session: str, family: str) -> pa.Table:
+def meter_session(folder: Path, session: str, family: str, progress: Callable[[int], object] | None = None) -> pa.Table:
     """The labelled flows of one recording, (flows, columns), in the order in which they ended.
 
-    Raises InputError when the meter cannot read the capture or its labels.
+    `progress` is called with the number of packets metered. Raises InputError when the meter cannot read the capture
+    or its labels.
     """
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "flows.csv"
         labels = folder / f"{session}.labels.csv"
         command = [folder / f"{session}.pcap.gz", "-o", target, "--family", family, "--labels", labels]
         with contextlib.redirect_stderr(io.StringIO()) as said:
-            status = meter_cli.main([str(word) for word in command])
+            status = meter_cli.main([str(word) for word in command], progress)
         if status:
             said = said.getvalue().strip()
             raise InputError(f"expected a capture and its labels in {folder}, but: {said} Record them anew")

@@ -29,7 +29,9 @@ from tlids_edge.meter import (
 )
 from tlids_edge.packets import Packet, PacketStats, read_packets
 
-PROGRESS_PACKETS = 20_000  # between two looks at the clock
+BATCH_PACKETS = 20_000  # between two writes of finished flows
+LOOK_PACKETS = 100  # between two looks at the clock
+RENEWED = 0.5  # seconds between two progress lines
 
 DESCRIPTION = """\
 Meter captures: one CSV row for each flow, in the order in which flows end. Columns have the names the public
@@ -106,11 +108,14 @@ class Outcome:
             )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 on success, 2 with one sentence on standard error when the input cannot be used."""
+def main(arguments: list[str] | None = None, progress: Callable[[int], object] | None = None) -> int:
+    """Run the command; 0 on success, 2 with one sentence on standard error when the input cannot be used.
+
+    `progress` is for callers from Python: it is called with the number of packets metered since its last call.
+    """
     options = _parse(arguments)
     try:
-        outcome = meter_captures(options)
+        outcome = meter_captures(options, progress)
     except InputError as error:
         print(f"tlids-meter: {error}", file=sys.stderr)
         return 2
@@ -118,6 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     for line in outcome.lines():
+        if options.quiet and not line.startswith("warning"):
+            continue
         print(f"tlids-meter: {line}", file=sys.stderr)
     return 0
 
@@ -160,6 +167,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--session", metavar="NAME", help="the recording's name; adds the column Session")
     parser.add_argument("--no-l7", action="store_true", help="do not ask nDPI for applications: L7_PROTO is 0")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors still show")
     return parser.parse_args(arguments)
 
 
@@ -179,8 +187,8 @@ def _positive_int(text: str) -> int:
     return value
 
 
-def meter_captures(options: argparse.Namespace) -> Outcome:
-    """Meter captures into one CSV.
+def meter_captures(options: argparse.Namespace, progress: Callable[[int], object] | None = None) -> Outcome:
+    """Meter captures into one CSV; `progress` as in `main`.
 
     Raises:
         InputError: a file cannot be read or written, a capture is none, a label file is wrong.
@@ -203,7 +211,7 @@ def meter_captures(options: argparse.Namespace) -> Outcome:
         packets = _read_captures(options.captures, outcome.packets, stack)
         writer = csv.writer(stack.enter_context(_open_output(options.output)), lineterminator="\n")
         writer.writerow(columns)
-        for flows in metered(packets, meter):
+        for flows in metered(packets, meter, _Progress(sys.stderr, options.quiet), progress):
             writer.writerows(_rows(flows, columns, outcome))
     named = dict.fromkeys(rule.attack for rule in labels or ())
     outcome.absent = [name for name in named if name != BENIGN and not outcome.classes[name]]
@@ -241,37 +249,52 @@ def _label_columns(labels: list[LabelRule]) -> dict[str, Callable[[Flow], object
     }
 
 
-def metered(packets: Iterator, meter: Meter) -> Iterator[list[Flow]]:
+def metered(
+    packets: Iterator, meter: Meter, line: "_Progress", progress: Callable[[int], object] | None = None
+) -> Iterator[list[Flow]]:
     """Yield the flows of a capture as they end; an interrupt ends the capture, not the command."""
-    progress = _Progress(sys.stderr)
+    count = told = 0
     try:
         for count, packet in enumerate(packets, 1):
             meter.add(packet)
-            if count % PROGRESS_PACKETS == 0:
-                progress.show(count, meter.opened)
-                yield meter.take()
+            if count % LOOK_PACKETS == 0:
+                line.show(count, meter.opened)
+                if count % BATCH_PACKETS == 0:
+                    if progress:
+                        progress(count - told)
+                        told = count
+                    yield meter.take()
     except KeyboardInterrupt:
         print("tlids-meter: interrupted; what was read is written", file=sys.stderr)
-    progress.clear()
+    line.clear()
+    if progress:
+        progress(count - told)
     meter.close_all("shutdown")
     yield meter.take()
 
 
 class _Progress:
-    """One line on a terminal, renewed every second; nothing elsewhere."""
+    """One line on a terminal, renewed twice a second; nothing elsewhere, in a CI's log, or when asked to be quiet."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.shown_at = stream, 0.0 if stream.isatty() else float("inf")
+    def __init__(self, stream: TextIO, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self.shown = not quiet and stream.isatty() and not os.environ.get("CI")
+        self.packets, self.at = 0, clock()  # of the last line, or of the beginning
+        self.written = False
 
     def show(self, packets: int, flows: int) -> None:
-        """Renew the line when a second has passed."""
-        if time.monotonic() - self.shown_at > 1:
-            self.shown_at = time.monotonic()
-            print(f"\r{packets:,} packets, {flows:,} flows", end="", file=self.stream, flush=True)
+        """Renew the line when its time has come; the rate is that since the line before."""
+        elapsed = self.clock() - self.at
+        if not self.shown or elapsed < RENEWED:
+            return
+        rate = (packets - self.packets) / elapsed
+        line = f"{packets:,} packets, {flows:,} flows, {rate:,.0f} packets/s"
+        print(f"\r{line}\033[K", end="", file=self.stream, flush=True)
+        self.packets, self.at, self.written = packets, self.at + elapsed, True
 
     def clear(self) -> None:
         """Wipe the line."""
-        if 0 < self.shown_at < float("inf"):
+        if self.written:
             print("\r\033[K", end="", file=self.stream, flush=True)
 
 

@@ -93,17 +93,47 @@ def test_a_summary_goes_to_standard_error_and_no_progress_line_to_a_file(capture
     assert result.stdout == b""
 
 
-def test_progress_is_shown_on_a_terminal_alone():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
-    for stream, expected in ((Terminal(), "\r20,000 packets, 7 flows\r\033[K"), (io.StringIO(), "")):
-        progress = meter_cli._Progress(stream)
-        progress.show(20_000, 7)
-        progress.show(40_000, 9)  # within the same second
-        progress.clear()
-        assert stream.getvalue() == expected
+
+def progress_of(stream, quiet=False):
+    """What is shown of 20,000 packets in the first second and of 2,000 more within a tenth of the next."""
+    now = [0.0]
+    progress = meter_cli._Progress(stream, quiet, clock=lambda: now[0])
+    for second, packets, flows in ((0.1, 1_000, 1), (1.0, 20_000, 7), (1.1, 22_000, 9)):
+        now[0] = second
+        progress.show(packets, flows)
+    progress.clear()
+    return stream.getvalue()
+
+
+def test_progress_on_a_terminal_says_packets_flows_and_the_rate_twice_a_second(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    assert progress_of(Terminal()) == "\r20,000 packets, 7 flows, 20,000 packets/s\033[K\r\033[K"
+
+
+def test_there_is_no_progress_in_a_file_when_quiet_or_under_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    assert progress_of(io.StringIO()) == ""
+    assert progress_of(Terminal(), quiet=True) == ""
+    monkeypatch.setenv("CI", "true")
+    assert progress_of(Terminal()) == ""
+
+
+def test_a_caller_is_told_of_every_packet_once(capture, tmp_path, monkeypatch):
+    monkeypatch.setattr(meter_cli, "LOOK_PACKETS", 1)
+    monkeypatch.setattr(meter_cli, "BATCH_PACKETS", 2)
+    told = []
+    assert meter_cli.main([str(capture), "-o", str(tmp_path / "flows.csv"), "--no-l7"], told.append) == 0
+    assert told == [2, 1]
+
+
+def test_quiet_leaves_nothing_on_standard_error_but_errors(capture, tmp_path):
+    assert run(capture, "-o", tmp_path / "flows.csv", "--no-l7", "--quiet").stderr == b""
+    refused = run(tmp_path / "absent.pcap", "-o", tmp_path / "flows.csv", "--quiet")
+    assert (refused.returncode, b"Cannot read" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +178,7 @@ def test_an_existing_csv_stays_whole_until_the_new_one_is(capture, tmp_path, mon
     output = tmp_path / "flows.csv"
     output.write_text("the old one")
 
-    def fail(packets, meter):
+    def fail(packets, meter, *progress):
         yield []
         assert output.read_text() == "the old one"
         raise OSError(28, "No space left on device")
