@@ -1,7 +1,7 @@
 """The datasets as data: family, columns, classes, published counts, and where to get each.
 
 Counts are those the publishers give; every class list adds up to the published total (a test does the sums).
-`None` as a count means that nobody has published it.
+`None` as a count means that nobody has published it. `python -m tlids_helpers.catalog --help` lists, gets and checks.
 """
 
 from dataclasses import dataclass, field
@@ -115,6 +115,7 @@ class Dataset:
     test_session: str = ""  # the recording that is kept for the test; its split is then "session"
     sha256: str = ""
     size: int | None = None  # bytes
+    url: str = ""  # a direct link to the file that lasts; "" where the publisher only offers a page
     notes: tuple[str, ...] = field(default=())
 
 
@@ -270,3 +271,10 @@ DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NET
 """slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own testbed."""
 
 PAPER_SLUGS = tuple(dataset.slug for dataset in (*_NETFLOW_V1, *_CICFLOW))
+
+if __name__ == "__main__":
+    import sys
+
+    from tlids_helpers.catalog_cli import main
+
+    sys.exit(main())
