@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tlids_edge import capture
+from tlids_edge import capture, manual
 from tlids_edge.detector import Detector
 from tlids_edge.errors import InputError
 from tlids_edge.l7 import Ndpi, open_ndpi
@@ -19,31 +19,6 @@ from tlids_edge.rules import ArpWatch, FanOut
 from tlids_edge.sinks import FileSink, StdoutSink
 from tlids_edge.status import STATUS_S, say
 from tlids_edge.watch import Watch
-
-DESCRIPTION = """\
-Watch a network interface, or replay a capture, with a trained model: packets become flows, flows get a
-verdict, and anomalies become alerts, one EVE JSON object a line, as Suricata writes them. Status lines and a
-summary go to standard error.
-"""
-EPILOG = """\
-examples:
-  tlids-edge --model models/home --source eth0 --eve /var/log/tlids/eve.json
-  tlids-edge --model models/home --source capture.pcap --all-flows --labels labels.csv
-  ssh router tcpdump -i br-lan -U -w - | tlids-edge --model models/home --source -
-
-signals:
-  TERM, INT   stop: every open flow gets its verdict, files are flushed, the capturing child is ended
-  HUP         reopen the EVE file (after logrotate has moved it)
-
-verdicts:
-  A flow is an anomaly when 1 - P(benign) reaches the card's threshold, or while its source is under a
-  rule's alert. Rules: ARP bindings (an address claimed by a second MAC address, replies nobody asked for)
-  and fan-out (one source, 50 unanswered ports of a host or 100 unanswered hosts within 60 s).
-
-environment:
-  TLIDS_MQTT_USER, TLIDS_MQTT_PASSWORD   the broker's login
-
-exit status: 0 the source ended or a signal came; 2 the input cannot be used (one sentence says why)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,16 +43,22 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         "tlids-edge",
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        usage=manual.EDGE_USAGE,
+        description=manual.EDGE_DESCRIPTION,
+        epilog=manual.EDGE_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_options(parser.add_argument)
+    _add_input(parser.add_argument_group("input").add_argument)
+    _add_output(parser.add_argument_group("output").add_argument)
+    _add_flows(parser.add_argument_group("flows").add_argument)
+    rules = parser.add_argument_group("rules, which see what flows cannot show")
+    rules.add_argument("--no-arp-watch", action="store_true", help="switch the ARP rule off")
+    rules.add_argument("--no-fan-out", action="store_true", help="switch the fan-out rule off")
     return parser.parse_args(arguments)
 
 
-def _add_options(option: Callable) -> None:
-    """Declare the options, those that every run needs first."""
+def _add_input(option: Callable) -> None:
+    """Declare what is read."""
     option("--model", required=True, metavar="DIR", help="folder with model.tflite and card.json")
     option(
         "--source",
@@ -85,6 +66,17 @@ def _add_options(option: Callable) -> None:
         metavar="FILE|-|INTERFACE",
         help="a pcap or pcapng file (.gz too), - for standard input, or an interface (./eth0 is a file eth0)",
     )
+    option(
+        "--capture",
+        choices=("tcpdump", "pyshark"),
+        default="tcpdump",
+        help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
+    )
+    option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
+
+
+def _add_output(option: Callable) -> None:
+    """Declare where verdicts go."""
     option("--eve", default="-", metavar="PATH|-", help="where EVE lines go (default: - for standard output)")
     option(
         "--eve-max-mb",
@@ -93,27 +85,24 @@ def _add_options(option: Callable) -> None:
         metavar="N",
         help="rotate the EVE file at N MB, keeping 5 old ones; 0: never (default: 100)",
     )
-    option("--all-flows", action="store_true", help="also write a flow event for every flow")
+    option("--all-flows", action="store_true", help="also write a flow event for every flow, with its score")
+    option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT (Home Assistant)")
+    option("--status", type=float, default=STATUS_S, metavar="S", help="seconds between status lines (default: 10)")
+
+
+def _add_flows(option: Callable) -> None:
+    """Declare when a flow ends."""
     option(
-        "--capture",
-        choices=("tcpdump", "pyshark"),
-        default="tcpdump",
-        help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
+        "--idle-timeout", type=float, default=15.0, metavar="S", help="end a flow silent for S seconds (default: 15)"
     )
-    option("--idle-timeout", type=float, default=15.0, metavar="S", help="end a flow silent for S seconds (15)")
-    option("--active-timeout", type=float, default=60.0, metavar="S", help="end a flow S seconds old (60)")
+    option("--active-timeout", type=float, default=60.0, metavar="S", help="end a flow S seconds old (default: 60)")
     option(
         "--max-flows",
         type=int,
         default=20_000,
         metavar="N",
-        help="open flows at most; the longest silent gives way (20000)",
+        help="open flows at most, about 2 kB each; the longest silent gives way (default: 20000)",
     )
-    option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
-    option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT")
-    option("--no-arp-watch", action="store_true", help="switch the ARP rule off")
-    option("--no-fan-out", action="store_true", help="switch the fan-out rule off")
-    option("--status", type=float, default=STATUS_S, metavar="S", help="seconds between status lines (10)")
 
 
 def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
