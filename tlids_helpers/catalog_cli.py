@@ -1,15 +1,13 @@
 """The command `python -m tlids_helpers.catalog`: list the datasets, get one, check what is on disk."""
 
 import argparse
-import contextlib
 import difflib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from tlids_helpers import download, flows, folders, verify
+from tlids_helpers import download, flows, folders, progress, verify
 from tlids_helpers.catalog import DATASETS, Dataset
 from tlids_helpers.errors import InputError
 
@@ -150,7 +148,7 @@ def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
         print(instructions(entry, data_dir))
         return BY_HAND
     print(f"{entry.title}: {entry.terms}", flush=True)
-    with _bar(entry.file, unit="B", unit_scale=True, unit_divisor=1000) as bar:
+    with progress.counter(entry.file, "B") as bar:
         finding = download.obtain(
             entry, data_dir / "raw", url, options.allow_subset, options.replace, lambda *at: _move(bar, *at)
         )
@@ -160,7 +158,7 @@ def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
 
 def _settled(here: Path, entry: Dataset, options: argparse.Namespace) -> verify.Finding:
     try:
-        with _bar(f"counting {entry.slug}", unit=" rows") as bar:
+        with progress.counter(f"counting {entry.slug}", "rows") as bar:
             return verify.settle(here, entry, options.allow_subset, bar.update)
     except InputError as error:
         raise InputError(f"{error} (it was left as it is; `get --replace` lets a new one take its place)") from None
@@ -170,9 +168,8 @@ def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
     data_dir = _data_dir(options)
     found = []
     for entry in chosen:
-        with _bar(f"counting {entry.slug}", unit=" rows") if options.full else contextlib.nullcontext() as bar:
-            progress = None if bar is None else bar.update  # a bar without a total has no truth value
-            found.append(verify.examine(entry, data_dir, options.full, options.allow_subset, progress))
+        with progress.counter(f"counting {entry.slug}", "rows") as bar:
+            found.append(verify.examine(entry, data_dir, options.full, options.allow_subset, bar.update))
     print(table([_row(finding) for finding in found], ("dataset", "file", "bytes", "columns", "SHA-256", "rows", "is")))
     strange = {} if options.slugs else verify.unclaimed(data_dir / "raw")
     for name, near in strange.items():
@@ -197,13 +194,6 @@ def _said(finding: verify.Finding) -> str:
 
 def _version(entry: Dataset) -> str:
     return f", version {entry.version}" if entry.family == "netflow" else ""
-
-
-@contextlib.contextmanager
-def _bar(what: str, **how) -> Iterator[tqdm]:
-    """A progress bar on standard error that is wiped in the end; silent when TQDM_DISABLE is set."""
-    with tqdm(desc=what, leave=False, **how) as bar:
-        yield bar
 
 
 def _move(bar: tqdm, done: int, total: int | None) -> None:
