@@ -14,8 +14,9 @@ def predict(model: keras.Model, features: np.ndarray) -> np.ndarray:
 
 
 def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Accuracy, weighted precision, recall and F1 (as the paper), macro-F1 and MCC; fractions of 1.
+    """Accuracy, weighted precision, recall and F1 (as the paper), macro-F1 and MCC; fractions of 1, but MCC is -1 to 1.
 
+    Codes `truth` and `predicted`, (n,) each. Tables 4 to 9 hold the first four.
     A class that is never predicted has precision 0. Macro-F1 averages the classes that occur, in the truth or among the
     predictions.
     """
@@ -33,7 +34,7 @@ def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support (test rows) of each class."""
+    """Class -> precision, recall, f1 (fractions of 1) and support (test rows), from codes (n,) each."""
     columns = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
     names = ("precision", "recall", "f1", "support")
     return {
@@ -45,5 +46,5 @@ def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Counts (C, C): rows are the true class, columns the predicted one."""
+    """Counts (C, C) of codes (n,) each: rows are the true class, columns the predicted one."""
     return metrics.confusion_matrix(truth, predicted, labels=range(n_classes))

@@ -104,7 +104,10 @@ def convert(model: keras.Model, precision: str, rows: np.ndarray | None = None) 
 def convert_all(
     model: keras.Model, prepared: Prepared, task: str, precisions: tuple[str, ...] = PRECISIONS
 ) -> dict[str, Export]:
-    """Precision -> the model in it, compared with Keras on the test rows. Test rows shape nothing in it."""
+    """Precision -> the model in it, compared with Keras on the test rows. Test rows shape nothing in it.
+
+    Raises InputError for an unknown precision.
+    """
     features, truth = prepare.load(prepared, "test", task)
     expected = evaluation.predict(model, features)
     rows = representative(prepared, task)
@@ -147,7 +150,10 @@ def refuse_disagreeing(export: Export) -> None:
 
 
 def choose_threshold(export: Export, prepared: Prepared, task: str, target: float) -> Threshold:
-    """The alert threshold of this very file on the benign validation rows; see `threshold.choose`."""
+    """The alert threshold of this very file on the benign validation rows; see `threshold.choose`.
+
+    `target` is a false-positive rate, a fraction of 1. Raises InputError without a benign class, and as `choose` does.
+    """
     benign = benign_code(prepared, task)
     features, codes = prepare.load(prepared, "validation", task)
     probabilities = litert.predict(export.content, features[codes == benign])
@@ -158,7 +164,8 @@ def rates_on_test(export: Export, prepared: Prepared, task: str, value: float) -
     """What a threshold does on the test rows, for the reader alone.
 
     Keys: benign_rows, alarms (of them), attack_rows, and the shares that alert: false_positive_rate of the benign,
-    detection_rate of the attacks (None where there is no such row).
+    detection_rate of the attacks (None where there is no such row), fractions of 1. Raises InputError without a benign
+    class.
     """
     benign = benign_code(prepared, task)
     features, codes = prepare.load(prepared, "test", task)
@@ -191,7 +198,7 @@ def benign_name(prepared: Prepared, task: str) -> str:
 
 
 def benign_code(prepared: Prepared, task: str) -> int:
-    """The benign class's column among the probabilities."""
+    """The benign class's column among the probabilities. Raises InputError as `benign_name` does."""
     return prepare.class_list(prepared, task).index(benign_name(prepared, task))
 
 

@@ -135,7 +135,10 @@ def fraction(printed: str) -> float:
 
 
 def table(number: int) -> pd.DataFrame:
-    """Table `number` (4 to 9), tidy, in the paper's order of models, metrics and datasets; columns `COLUMNS`."""
+    """Table `number` (4 to 9), tidy, in the paper's order of models, metrics and datasets; columns `COLUMNS`.
+
+    Raises ValueError for another number.
+    """
     if number in _BY_DATASET:
         slugs, models = _BY_DATASET[number]
         cells = [

@@ -72,7 +72,7 @@ def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
 def latencies(model: str | Path, capture: str | Path, start: float, seconds: float) -> pd.DataFrame:
     """Play part of a capture in real time: how long after its last packet is a flow judged?
 
-    The part is `seconds` long and begins at `start`, in seconds since 1970.
+    The part is `seconds` long and begins at `start`, in seconds since 1970. Raises InputError when no packet is in it.
 
     Columns: reason the flow ended, and milliseconds from its last packet to the line that says the verdict. The packets
     come through a pipe, as from tcpdump. Flows that only the end of the playing closed are left out.

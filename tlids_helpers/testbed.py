@@ -1,4 +1,4 @@
-"""The testbed's captures -> its flows as Parquet, by the meter that the Pi runs (D2).
+"""The testbed's captures -> its flows as Parquet, by the meter that the Pi runs.
 
     python -m tlids_helpers.testbed [FOLDER]
 
@@ -86,7 +86,10 @@ def meter_session(folder: Path, session: str, family: str, progress: Callable[[i
 
 
 def write_flows(folder: Path = FOLDER) -> dict[str, int]:
-    """Meter every recording in both families; returns file name -> flows. Each file appears whole or not at all."""
+    """Meter every recording in both families; returns file name -> flows. Each file appears whole or not at all.
+
+    Raises InputError as `sessions` and `meter_session` do.
+    """
     written = {}
     for family, name in FILES.items():
         table = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
@@ -98,7 +101,7 @@ def write_flows(folder: Path = FOLDER) -> dict[str, int]:
 
 
 def main() -> int:
-    """Run the command."""
+    """Run the command; 0, or 2 with a sentence on standard error when a recording cannot be metered."""
     parser = argparse.ArgumentParser("python -m tlids_helpers.testbed", description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     try:

@@ -1,4 +1,4 @@
-"""The card that travels with a model: what it was trained on, and what it must be fed (design decision D6).
+"""The card that travels with a model: what it was trained on, and what it must be fed.
 
 A card is untrusted input: it is JSON, read up to a size limit, and every field that the detector relies on
 is checked before anything else is opened.

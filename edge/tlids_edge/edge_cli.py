@@ -22,7 +22,7 @@ from tlids_edge.watch import Watch
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command."""
+    """Run the command; 0 when the source ended or a signal came, 2 with one sentence when the input cannot be used."""
     options = _parse(arguments)
     try:
         watch, streams = _prepare(options)

@@ -24,9 +24,12 @@ def attack_label(truth: np.ndarray, probabilities: np.ndarray, benign: int = 0) 
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int = BINS, by: str = "width") -> pd.DataFrame:
     """Columns low, high, count, confidence, accuracy (means of the bin, NaN when empty), gap (accuracy - confidence).
 
+    `confidence` (n,) in 0 to 1 and `right` (n,) of bool are `top_label`'s or `attack_label`'s.
+
     `by="width"`: `bins` equal parts of 0 to 1 (Guo et al. 2017). `by="mass"`: parts with about as many rows each,
     cut at quantiles of `confidence` (Nguyen and O'Connor, EMNLP 2015); equal values stay together, so there may be
     fewer. A bin holds its upper edge and not its lower one; the first holds both, as scikit-learn's do.
+    Raises InputError for another `by`, no bin, no row, sides of different lengths, and what is no probability.
     """
     if by not in BINNINGS or bins < 1:
         raise InputError(f"expected by to be width or mass and bins 1 or more, found {by!r} and {bins}: correct it")

@@ -18,6 +18,7 @@ def psi(source: np.ndarray, target: np.ndarray, bins: int = BINS, smoothing: flo
 
     Bins are cut at quantiles of the source (n,), the outer ones open; a bin holds its upper edge. Where the source has
     at most `bins` values (PROTOCOL, flags) each value is a bin, and one more holds all that the source never had.
+    Raises InputError without rows on a side, and for `smoothing` that is not above 0.
     """
     if not len(source) or not len(target):
         raise InputError(f"expected rows on both sides, found {len(source)} and {len(target)}: raise rows")

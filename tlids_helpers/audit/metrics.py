@@ -30,6 +30,7 @@ def scores(truth: np.ndarray, probabilities: np.ndarray, benign: int | None = 0)
 
     pr_auc is the mean over the classes with test rows of each one's average precision, one against the rest;
     pr_auc_attack is that of 1 - P(benign) for "is an attack". NaN where there is no benign row, or no attack.
+    Raises InputError without rows, and for probabilities of other rows or without numbers.
     """
     _check(truth, probabilities)
     predicted = probabilities.argmax(axis=1)
@@ -49,6 +50,7 @@ def recall_at(attack: np.ndarray, score: np.ndarray, rate: float) -> float:
 
     `attack` (n,) is True for attack rows. Read off the ROC curve of the very rows, so it says what the ranking
     allows; a threshold that was chosen beforehand is `operating_points`'. NaN without benign rows or without attacks.
+    `score` (n,) rises with suspicion. Raises InputError for a rate that is not between 0 and 1.
     """
     threshold.check_rate(rate)
     if attack.all() or not attack.any():
@@ -70,6 +72,7 @@ def operating_points(
     least this; choose it on validation rows with `threshold.choose`). Columns: rule, attacks, found, recall, benign,
     false_alarms, rate, per_day, per_day_at_most. `per_day` is the false alarms on `flows_per_second` benign flows a
     second; `per_day_at_most` its one-sided 95 % upper bound (Clopper and Pearson 1934): none in few rows is not none.
+    `truth` (n,) are codes, `probabilities` (n, C). Raises InputError as `scores` does, and for no flows a second.
     """
     _check(truth, probabilities)
     if not flows_per_second > 0:
@@ -93,7 +96,10 @@ def alarms_sentence(points: pd.DataFrame, flows_per_second: float = FLOWS_PER_SE
 
 
 def rates_sentence(truth: np.ndarray, probabilities: np.ndarray, benign: int = 0, rates=RATES) -> str:
-    """Recall at each false-positive rate, and plainly which of the rates the benign rows are too few to show."""
+    """Recall at each false-positive rate, and plainly which of the rates the benign rows are too few to show.
+
+    Codes `truth` (n,) and `probabilities` (n, C); `benign` is a column; `rates` are fractions of 1.
+    """
     attack, score = truth != benign, threshold.scores(probabilities, benign)
     rows, parts = int(np.count_nonzero(~attack)), []
     if not rows or rows == len(truth):
@@ -114,7 +120,7 @@ def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]
 
 
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Counts of test rows: index the true class, columns the predicted one."""
+    """Counts of test rows (C, C) from codes (n,) each: index the true class, columns the predicted one."""
     counts = evaluation.confusion(truth, predicted, len(classes))
     return pd.DataFrame(counts, index=pd.Index(classes, name="true class"), columns=list(classes))
 

@@ -32,7 +32,8 @@ def table(
     probabilities from the other folds alone; equal rows share a fold, so that they do not vouch for each other.
     `threshold` is the class's mean self-confidence; `ambiguous` are suspects whose features occur under another class
     too, which no model could tell; `likely` is the class that most suspects look like; `share` is suspects / rows. A
-    class with fewer distinct rows than `folds` is not judged: <NA>.
+    class with fewer distinct rows than `folds` is not judged: <NA>. Raises InputError for an unknown `model`, and for
+    fewer distinct rows than `folds`.
     """
     features, codes = prepare.load(prepared, "train", task)
     classes = prepare.class_list(prepared, task)

@@ -104,7 +104,10 @@ def against_best_sentence(frame: pd.DataFrame) -> str:
 
 
 def side_by_side(probabilities: Mapping[str, np.ndarray], truth: np.ndarray, prepared: Prepared) -> pd.DataFrame:
-    """All of `metrics.SCORES` of several models on the same rows, one seed: a row a score, a column a model."""
+    """All of `metrics.SCORES` of several models on the same rows, one seed: a row a score, a column a model.
+
+    `probabilities` is model -> (n, C), `truth` the codes (n,) of the test rows.
+    """
     benign = 0 if prepared.classes[0] == prepared.benign else None
     found = {name: metrics.scores(truth, given, benign) for name, given in probabilities.items()}
     return tables.marked(pd.DataFrame(found).rename_axis("score").reset_index(), prepared.mark)
@@ -140,7 +143,10 @@ def alarms_sentence(frame: pd.DataFrame, flows_per_second: float) -> str:
 
 
 def flow_to_explain(prepared: Prepared, truth: np.ndarray, wanted: str, task: str) -> tuple[int, int]:
-    """(test row, class code) of the first test row of the class `wanted`; "": of the rarest attack in the test."""
+    """(test row, class code) of the first test row of the class `wanted`; "": of the rarest attack in the test.
+
+    `truth` (n,) are the codes of the test rows. Raises InputError when there is no such class, or no row of it.
+    """
     classes, rows = prepare.class_list(prepared, task), np.bincount(truth)
     if wanted and wanted not in classes:
         raise InputError(f"expected the class of a flow among {', '.join(classes)}, found {wanted!r}: correct it")

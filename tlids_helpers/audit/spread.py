@@ -74,7 +74,8 @@ def summary(runs: pd.DataFrame, scores: Sequence[str] = (*SCORES, *COSTS)) -> pd
 def best(runs: pd.DataFrame, score: str = "macro_f1", among: Sequence[str] | None = None) -> str:
     """The model with the highest mean of `score` over the seeds, among those named (None: all).
 
-    It is chosen by the numbers it is then compared by, so the comparison is a little in its favour.
+    It is chosen by the numbers it is then compared by, so the comparison is a little in its favour. Raises InputError
+    when there is no run of any of them.
     """
     shown = runs if among is None else runs[runs["model"].isin(among)]
     if shown.empty:

@@ -37,7 +37,10 @@ SUB_CATEGORIES = {
 
 
 def cicflow_frame(dataset: Dataset, flows: Flows, names: np.ndarray, addresses: np.ndarray) -> pd.DataFrame:
-    """The dataset's columns in order and spelling. `addresses`: what `src` and `dst` number."""
+    """The dataset's columns in order and spelling, (n, columns).
+
+    `names` (n,): classes; `addresses`: what `src` and `dst` number. Lengths in bytes of payload, times in microseconds.
+    """
     fwd, bwd = both_payloads(flows)
     columns = (
         _who(flows, addresses)

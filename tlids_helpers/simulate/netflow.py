@@ -25,7 +25,7 @@ FTP_CODES = np.array([331, 230, 530, 530, 226, 221])
 
 
 def netflow_frame(dataset: Dataset, flows: Flows, names: np.ndarray, addresses: np.ndarray) -> pd.DataFrame:
-    """The dataset's columns in order. `names`: class of each row; `addresses`: what `src` and `dst` number."""
+    """The dataset's columns in order, (n, columns). `names` (n,): classes; `addresses`: what `src` and `dst` number."""
     milliseconds = duration_ms(flows)
     columns = _first_columns(dataset, flows, milliseconds)
     if dataset.version == 2:
@@ -38,7 +38,7 @@ def netflow_frame(dataset: Dataset, flows: Flows, names: np.ndarray, addresses: 
 
 
 def duration_ms(flows: Flows) -> np.ndarray:
-    """First to last packet in ms; a single packet lasts 0."""
+    """First to last packet in ms, (n,); a single packet lasts 0."""
     return np.where(flows["fwd_pkts"] + flows["bwd_pkts"] > 1, flows["duration"] // 1000, 0)
 
 

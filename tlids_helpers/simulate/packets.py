@@ -12,7 +12,10 @@ import numpy as np
 
 @dataclass
 class Split:
-    """`total` in `count` parts: `zeros` of 0, `many` of `small` and `full` of `large`, with small <= large."""
+    """`total` in `count` parts: `zeros` of 0, `many` of `small` and `full` of `large`, with small <= large.
+
+    A row a flow: all arrays, and what is computed of them, are (n,); bytes of a direction, or microseconds of gaps.
+    """
 
     count: np.ndarray
     total: np.ndarray
@@ -44,7 +47,7 @@ class Split:
 
 
 def deviation(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Sample standard deviation from count, sum and sum of squares; 0 for fewer than two values."""
+    """Sample standard deviation (n,) from count, sum and sum of squares, (n,) each; 0 for fewer than two values."""
     spread = squares - total.astype(float) ** 2 / np.maximum(count, 1)
     spread = np.where(spread > 1e-9 * squares, spread, 0)  # equal values: only rounding is left
     return np.sqrt(np.where(count > 1, spread / np.maximum(count - 1, 1), 0))
@@ -73,7 +76,7 @@ def split_gaps(packets, total, chance) -> Split:
 
 
 def both_payloads(flows: dict[str, np.ndarray]) -> tuple[Split, Split]:
-    """Payload sizes of the forward and of the backward packets."""
+    """Payload sizes, in bytes, of the forward and of the backward packets of `flows`, arrays (n,) by name."""
     tcp = flows["protocol"] == 6
     return tuple(
         split_payload(

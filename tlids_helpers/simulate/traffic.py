@@ -343,20 +343,20 @@ def _direction(archetype, way: int, pkts, payload, size, rng) -> tuple[np.ndarra
 
 
 def draw_ports(ranges: Ports, rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Ports from weighted ranges, both ends included."""
+    """Ports (rows,) from weighted ranges, both ends included."""
     first, last, weight = np.array(ranges, float).T
     chosen = rng.choice(len(first), rows, p=weight / weight.sum())
     return rng.integers(first[chosen].astype(np.int64), last[chosen].astype(np.int64) + 1)
 
 
 def draw_windows(windows: tuple[int, ...], rows: int, rng: np.random.Generator) -> np.ndarray:
-    """Initial TCP windows in bytes; one in eight is some other value, as no network has one operating system."""
+    """Initial TCP windows (rows,) in bytes; one in eight is another value: no network has one operating system."""
     usual = np.array(windows)[rng.integers(0, len(windows), rows)]
     return np.where(rng.random(rows) < 0.125, np.array(OS_WINDOWS)[rng.integers(0, len(OS_WINDOWS), rows)], usual)
 
 
 def draw_l7(ids: tuple[float, ...] | None, ports: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """nDPI ids: drawn from `ids`, or guessed from the destination port."""
+    """nDPI ids (n,) as master.app: drawn from `ids`, or guessed from the destination ports (n,)."""
     if ids is not None:
         return np.array(ids)[rng.integers(0, len(ids), len(ports))]
     table = np.zeros(65536)
