@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from tlids_edge import manual
 from tlids_edge.errors import InputError
 from tlids_edge.l7 import open_ndpi
 from tlids_edge.labels import BENIGN, LabelRule, label_flow, read_labels
@@ -32,25 +34,6 @@ from tlids_edge.packets import Packet, PacketStats, read_packets
 BATCH_PACKETS = 20_000  # between two writes of finished flows
 LOOK_PACKETS = 100  # between two looks at the clock
 RENEWED = 0.5  # seconds between two progress lines
-
-DESCRIPTION = """\
-Meter captures: one CSV row for each flow, in the order in which flows end. Columns have the names the public
-datasets use, so the file goes straight into notebook 03 as a dataset of your own. Several captures are read one
-after the other, as one recording."""
-
-EPILOG = """\
-examples:
-  tlids-meter capture.pcap -o flows.csv
-  tlids-meter monday.pcap* -o monday.csv --labels labels.csv --session monday
-  tcpdump -i eth0 -w - | tlids-meter - -o flows.csv
-
-dialects of the cicflow family (builds of CICFlowMeter differ on two features):
-  cse-cic-ids2018    Init_Fwd_Win_Byts -1 without TCP; Subflow_Fwd_Byts = all forward payload bytes
-  constant-window    Init_Fwd_Win_Byts always -1;      Subflow_Fwd_Byts = all forward payload bytes
-  cicflowmeter-2020  Init_Fwd_Win_Byts 0 without TCP;  Subflow_Fwd_Byts = forward payload bytes // packets
-
---endings cicflowmeter ends flows as CICFlowMeter does: at the first FIN, or 120 s after the first packet; it never
-ends an idle flow, and leaves out flows of one packet."""
 
 # column -> value of a flow; the datasets' order, with what they lack at the end
 _NETFLOW: dict[str, Callable[[Flow], object]] = {
@@ -133,42 +116,60 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         "tlids-meter",
-        description=DESCRIPTION,
-        epilog=EPILOG,
+        usage=manual.METER_USAGE,
+        description=manual.METER_DESCRIPTION,
+        epilog=manual.METER_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    _add_files(parser.add_argument_group("input and output").add_argument)
+    _add_features(parser.add_argument_group("features").add_argument)
+    _add_flows(parser.add_argument_group("flows").add_argument)
+    return parser.parse_args(arguments)
+
+
+def _add_files(option: Callable) -> None:
+    """Declare what is read and written."""
+    option(
         "captures",
         nargs="+",
         metavar="CAPTURE",
         help="pcap or pcapng files (.gz too), the oldest first; - for standard input",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
-    parser.add_argument("--family", choices=FAMILIES, default="netflow", help="which nine features (default: netflow)")
-    parser.add_argument("--dialect", choices=DIALECTS, default=DEFAULT_DIALECT, help="see below (default: %(default)s)")
-    parser.add_argument("--endings", choices=ENDINGS, default="tlids", help="see below (default: tlids)")
-    parser.add_argument(
+    option("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
+    option(
+        "--labels",
+        metavar="labels.csv",
+        help="time windows and addresses of attacks; adds the columns Label and Attack",
+    )
+    option("--session", metavar="NAME", help="the recording's name; adds the column Session")
+    option("-q", "--quiet", action="store_true", help="no progress, no summary; warnings and errors still show")
+
+
+def _add_features(option: Callable) -> None:
+    """Declare which numbers describe a flow."""
+    option("--family", choices=FAMILIES, default="netflow", help="which nine features (default: netflow)")
+    option("--dialect", choices=DIALECTS, default=DEFAULT_DIALECT, help="see below (default: %(default)s)")
+    option("--no-l7", action="store_true", help="do not ask nDPI for applications: L7_PROTO is 0")
+
+
+def _add_flows(option: Callable) -> None:
+    """Declare when a flow ends."""
+    option("--endings", choices=ENDINGS, default="tlids", help="see below (default: tlids)")
+    option(
         "--idle-timeout",
         type=_positive,
         default=15.0,
         metavar="S",
-        help="end a flow silent for S seconds (15)",
+        help="end a flow silent for S seconds (default: 15)",
     )
-    parser.add_argument(
-        "--active-timeout", type=_positive, default=60.0, metavar="S", help="end a flow S seconds old (60)"
+    option("--active-timeout", type=_positive, default=60.0, metavar="S", help="end a flow S seconds old (default: 60)")
+    option(
+        "--max-flows",
+        type=_positive_int,
+        default=20_000,
+        metavar="N",
+        help="open flows at most; the longest silent gives way (default: 20000)",
     )
-    parser.add_argument(
-        "--max-flows", type=_positive_int, default=20_000, metavar="N", help="open flows at most (20000)"
-    )
-    parser.add_argument(
-        "--labels",
-        metavar="FILE",
-        help="a CSV of time windows and addresses; adds the columns Label and Attack",
-    )
-    parser.add_argument("--session", metavar="NAME", help="the recording's name; adds the column Session")
-    parser.add_argument("--no-l7", action="store_true", help="do not ask nDPI for applications: L7_PROTO is 0")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary; errors still show")
-    return parser.parse_args(arguments)
 
 
 def _positive(text: str) -> float:
@@ -243,10 +244,8 @@ def flow_columns(family: str, dialect: str = DEFAULT_DIALECT) -> dict[str, Calla
 
 def _label_columns(labels: list[LabelRule]) -> dict[str, Callable[[Flow], object]]:
     """The two label columns of the NetFlow datasets: 0 or 1, and the attack's name."""
-    return {
-        "Label": lambda flow: int(label_flow(labels, flow) != BENIGN),
-        "Attack": lambda flow: label_flow(labels, flow),
-    }
+    attack = lru_cache(maxsize=1)(partial(label_flow, labels))  # both columns ask for the same flow in turn
+    return {"Label": lambda flow: int(attack(flow) != BENIGN), "Attack": attack}
 
 
 def metered(
