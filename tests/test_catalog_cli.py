@@ -144,6 +144,14 @@ def test_a_file_that_is_there_and_wrong_is_left_unless_told_to_replace_it(home, 
     assert mine.read_bytes() == text
 
 
+def test_what_is_shipped_is_there_and_is_restored_with_git_if_it_is_not(home, monkeypatch, capsys):
+    assert main(["get", "testbed"]) == 0
+    assert "29,530 rows, whole" in capsys.readouterr().out
+    monkeypatch.setattr(verify.folders, "REPOSITORY", home)
+    assert main(["get", "testbed"]) == 1
+    assert "expected the shipped testbed.parquet" in capsys.readouterr().err
+
+
 def test_one_link_leads_to_one_dataset(home, capsys):
     assert main(["get", "nf-bot-iot", "nf-ton-iot", "--url", "http://127.0.0.1:9/x"]) == 1
     assert "expected one dataset with --url, found 2" in capsys.readouterr().err

@@ -143,6 +143,8 @@ def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
     if here and (entry.folder or not options.replace):
         print(f"{entry.title} is already there: {folders.shown(here)}: {_said(_settled(here, entry, options))}")
         return 0
+    if entry.folder:
+        raise InputError(verify.examine(entry, data_dir).fault)
     url = options.url or entry.url
     if not url:
         print(instructions(entry, data_dir))

@@ -52,7 +52,9 @@ def examine(
     """
     path = flows.locate_file(entry, place_of(entry, data_dir))
     if path is None and entry.folder:
-        return Finding(entry.slug, WRONG, fault=f"expected the shipped {entry.slug}.parquet, found none: use git")
+        return Finding(
+            entry.slug, WRONG, fault=f"expected the shipped {entry.slug}.parquet, found none: restore it with git"
+        )
     if path is None:
         here = bool(entry.parts) and all(flows.locate_file(DATASETS[p], data_dir / "raw") for p in entry.parts)
         return Finding(entry.slug, PARTS if here else ABSENT)
