@@ -116,12 +116,11 @@ def _write_split(parts: list[Clean], split: str, seed: int, folder: Path) -> Non
         writers = {}
         for part in parts:
             for batch, roles in _with_roles(part, split, seed):
-                schema = batch.schema
                 for code, role in enumerate(ROLES):
                     if role not in writers:
-                        path = folder / f"{role}.parquet"
-                        writers[role] = stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
-                    writers[role].write_batch(batch.filter(pa.array(roles == code)))
+                        opened = flows.parquet_writer(folder / f"{role}.parquet", batch.schema)
+                        writers[role] = stack.enter_context(opened)
+                    writers[role](batch.filter(pa.array(roles == code)))
 
 
 def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
@@ -268,10 +267,10 @@ def _write_subsample(file: Path, folder: Path, classes: list[str], counts: np.nd
     keep = splitting.subsample_quotas(counts, total)
     remaining = np.stack([counts - keep, keep], axis=1)
     rng = np.random.default_rng([seed, *file.stem.encode()])
-    with pq.ParquetWriter(folder / file.name, pq.read_schema(file), compression="zstd") as writer:
+    with flows.parquet_writer(folder / file.name, pq.read_schema(file)) as write:
         for batch in flows.stream_parquet(file, BATCH_ROWS):
             kept = splitting.draw(remaining, _codes(batch["Attack"], classes), rng) == 1
-            writer.write_batch(batch.filter(pa.array(kept)))
+            write(batch.filter(pa.array(kept)))
 
 
 def _codes(labels: pa.Array, classes) -> np.ndarray:

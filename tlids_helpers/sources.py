@@ -4,6 +4,7 @@ A dataset's own file if it lies in data/raw, a union's parts from their own file
 a user's file wherever it is, and a simulated stand-in where there is nothing (D7).
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable
@@ -176,19 +177,16 @@ def _clean_file(path: Path, entry: Dataset | None, allow_subset: bool, mark: str
     file, census, names = flows.inspect(path, entry), Census(), cleaning.class_names(entry)
     fixed = entry is not None and None not in entry.classes.values()
     kept: dict[str, int] = {}
-    writer = None
-    try:
-        for batch in flows.read_batches(file):
+    with contextlib.ExitStack() as stack:
+        write = None
+        for batch in flows.read_ahead(flows.read_batches(file)):
             batch = cleaning.clean_batch(batch, file, names, census, fixed)
-            writer = writer or pq.ParquetWriter(target, batch.schema, compression="zstd")
-            writer.write_batch(batch)
+            write = write or stack.enter_context(flows.parquet_writer(target, batch.schema))
+            write(batch)
             for row in batch["Attack"].value_counts().to_pylist():
                 kept[row["values"]] = kept.get(row["values"], 0) + row["counts"]
             if progress:
                 progress(len(batch))
-    finally:
-        if writer:
-            writer.close()
     cleaning.finish(census, file)
     if not kept:
         lost = {
