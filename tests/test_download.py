@@ -203,7 +203,9 @@ def test_a_server_that_never_answers_is_given_up(folder, monkeypatch):
         ended.set()
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/flows", "NF-BoT-IoT.csv", "http:///flows", ""])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://127.0.0.1/flows", "NF-BoT-IoT.csv", "http:///flows", "http://[::1", ""]
+)
 def test_only_web_addresses_are_fetched(url, folder):
     with pytest.raises(InputError, match="expected an address that begins with http"):
         download.fetch(url, folder)

@@ -1,7 +1,8 @@
 """Fetch one dataset's file over HTTP: with progress, from where a broken download stopped, checked before it counts.
 
 pooch fetches; it knows no resumption, so its downloader is ours. A partial file and what its server called it
-lie in data/raw/.partial until the download is whole.
+lie in data/raw/.partial until the download is whole. The checksum is for `verify` to compare: what is known is that of
+the CSV, and a publisher may send it packed.
 """
 
 import contextlib
@@ -82,7 +83,7 @@ def fetch(url: str, folder: Path, progress: Progress | None = None, tries: int =
     otherwise it starts over. Raises InputError when the address is no web address, the server refuses or is silent,
     or the connection breaks `tries` times; what has come by then is kept. Raises OSError when the disk is full.
     """
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    if not _is_web(url):
         raise InputError(f"expected an address that begins with http:// or https://, found {url!r}: correct it")
     pooch.get_logger().setLevel("WARNING")
     part = folder / "part"
@@ -92,6 +93,13 @@ def fetch(url: str, folder: Path, progress: Progress | None = None, tries: int =
         return Path(pooch.retrieve(url, known_hash=None, fname="whole", path=folder, downloader=downloader))
     except (HTTPError, requests.RequestException) as error:
         raise _no_file(url, part, error) from None
+
+
+def _is_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:  # such as a bracket that is never closed
+        return False
 
 
 def _ending(file: Path) -> str:
