@@ -1,0 +1,121 @@
+"""docs/benchmarks.md from the results of `run_all.py`; every figure on it was measured by a script of this folder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from growth_plot import COUNTED, counted
+
+PARTS = {
+    "preparation": "Raw flow files cleaned, split and cached.",
+    "training": "The CNN trained from scratch.",
+    "transfer": "A new head on frozen blocks.",
+    "prediction": "Flows judged by the exported model, one at a time and in batches.",
+    "export": "Keras to LiteRT, beside TensorFlow's converter alone.",
+    "metering": "Captured packets to flows.",
+    "detection": "Captured packets to verdicts.",
+    "grid": "Many runs on a cluster of workers.",
+}
+"""Part -> what it measures; `bench_<part>.py` does."""
+
+HEAD = """# Benchmarks
+
+What this project does beside what one would do otherwise, both measured in the same run.
+
+**How to read it.** A ratio above 1 says that this project's way is better: so many times faster, smaller or more
+accurate. Ratios hold from machine to machine, roughly; the figures they come from do not. Nothing here is a test:
+tests never look at a clock. Seconds are wall-clock time unless a note says CPU; memory is the peak of the whole process
+(MB are 10^6 bytes). A part that failed or was not run says so.
+
+`make bench` measures everything, one part after the other. `python tests/bench/run_all.py training export` measures
+those two again and keeps the rest; `--from-json` writes this page anew from `benchmarks.json`, the raw lines.
+"""
+
+GPU = """## On a GPU
+
+{}
+On a machine with one, in `.venv`: `pip uninstall tensorflow-cpu`, `pip install "tensorflow[and-cuda]" "jax[cuda12]"`,
+then `python tests/bench/run_all.py training`, whose rows for the GPU stand here.
+"""
+
+NO_GPU = "Not measured: no GPU was at hand.\n"
+
+LOAD = "The load is that of the minute before the command began: 0 where nothing else ran.\n"
+
+SMOKE = "> **A smoke run** (`--quick`): it shows that the scripts run. Its figures are not measurements.\n"
+
+
+def page(results: Mapping[str, Mapping]) -> str:
+    """The page; `results` are part -> what `run_all.run_part` returns."""
+    growth = [line for result in results.values() for line in result["lines"] if "growth" in line]
+    on_gpu = [line for result in results.values() for line in result["lines"] if line.get("device") == "gpu"]
+    sections = [HEAD, *([SMOKE] if any(result["quick"] for result in results.values()) else []), machines(results)]
+    sections += [section(part, results.get(part)) for part in PARTS]
+    sections.append(GPU.format(tables(on_gpu).lstrip() if on_gpu else NO_GPU))
+    return "\n".join([*sections, growth_section(growth)])
+
+
+def machines(results: Mapping[str, Mapping]) -> str:
+    """Each machine with the parts that ran on it, and how busy it was before."""
+    told: dict[str, list[str]] = {}
+    for part in PARTS:
+        if part in results:
+            facts = "; ".join(f"{name} {fact}" for name, fact in results[part]["machine"].items())
+            told.setdefault(facts, []).append(f"{part} (load {results[part]['load']:.1f})")
+    said = "".join(f"- {facts}: {', '.join(parts)}.\n" for facts, parts in told.items())
+    return f"## Machine\n\n{said}\n{LOAD}"
+
+
+def section(part: str, result: Mapping | None) -> str:
+    """One part: its tables, or why there are none."""
+    title = f"## {part.capitalize()}\n\n{PARTS[part]}\n"
+    if result is None:
+        return f"{title}\nNot measured: `python tests/bench/run_all.py {part}` does.\n"
+    failed = f"\n> **Failed** ({result['failure']}); what stands below came before.\n" if result["failure"] else ""
+    return title + failed + tables(line for line in result["lines"] if "part" in line and line.get("device") != "gpu")
+
+
+def tables(lines: Iterable[Mapping]) -> str:
+    """Comparisons as one table, figures without comparison as another."""
+    lines = list(lines)
+    compared = [comparison(line) for line in lines if "ratio" in line]
+    alone = [(line["what"], amount(line), line.get("note", "")) for line in lines if "ratio" not in line]
+    made = [table(("what", "against", "here", "there", "ratio", "note"), compared)] if compared else []
+    return "".join(f"\n{one}" for one in [*made, *([table(("what", "figure", "note"), alone)] if alone else [])])
+
+
+def comparison(line: Mapping) -> tuple[str, ...]:
+    """One row of a table of ratios; what was wanted stands beside what there is."""
+    wanted = line.get("wanted")
+    wish = "" if wanted is None else f" (wanted {number(wanted)}{'' if line['ratio'] >= wanted else ': **missed**'})"
+    return (line["what"], line["against"], amount(line), amount(line, "other"), f"**{number(line['ratio'])}**{wish}",
+            line.get("note", ""))  # fmt: skip
+
+
+def growth_section(points: Sequence[Mapping]) -> str:
+    """The figure and its numbers."""
+    title = "## Cost of growth\n\n"
+    if not points:
+        return f"{title}Not measured.\n"
+    rows = [(point["growth"].replace("_", " ") + (f", {point['series']}" if "series" in point else ""),
+             f"{point[counted(point)]:,} {COUNTED[counted(point)]}",
+             *(number(point[name]) if name in point else "-" for name in ("seconds", "peak_mb", "runs_per_min")))
+            for point in points]  # fmt: skip
+    figure = "Each point is a process of its own.\n\n![Time and memory against growth](growth.png)\n"
+    return f"{title}{figure}\n{table(('growth of', 'size', 'seconds', 'peak MB', 'runs a minute'), rows)}"
+
+
+def amount(line: Mapping, key: str = "value") -> str:
+    """A figure with its unit; a share as a percentage."""
+    value, unit = line[key], line.get("unit", "")
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if unit == "of 1" else f"{number(value)} {unit}".strip()
+
+
+def number(value: float) -> str:
+    """Three digits where there are fewer than three before the point."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, ["---"] * len(names), *rows))

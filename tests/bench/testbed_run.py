@@ -1,0 +1,19 @@
+"""What the repository ships to measure with: the testbed, its capture, its model, a network trained on its flows."""
+
+from lines import HOME, REPOSITORY
+
+TASK = "multiclass"
+EPOCHS = 15  # batch normalisation's averages have settled, and the classes can be told apart
+CAPTURE = REPOSITORY / "data" / "testbed" / "session2.pcap.gz"
+MODEL = REPOSITORY / "edge" / "models" / "testbed"
+
+
+def trained(quick: bool = False) -> tuple:
+    """The testbed's rows (Prepared) and a network trained on them (Run); trained once, then found under build/bench."""
+    # here, because Keras takes half a gigabyte, and who meters needs none of it
+    from tlids_helpers import experiments, prepare
+    from tlids_helpers.training import Recipe
+
+    rows = prepare.prepare("testbed", HOME / "data")
+    recipe = Recipe(epochs=1 if quick else EPOCHS)
+    return rows, experiments.from_scratch("bench", rows, TASK, recipe, 42, HOME / "runs")
