@@ -152,6 +152,14 @@ def test_what_is_shipped_is_there_and_is_restored_with_git_if_it_is_not(home, mo
     assert "expected the shipped testbed.parquet" in capsys.readouterr().err
 
 
+def test_one_dataset_that_is_wrong_does_not_keep_the_next_from_being_got(home, small, put, text, capsys):
+    put(text[:-100], "NF-ToN-IoT.csv")
+    assert main(["get", "nf-ton-iot", "nf-unsw-nb15"]) == 1
+    said = capsys.readouterr()
+    assert "add --allow-subset" in said.err and said.err.count("\n") == 1
+    assert "NF-UNSW-NB15, 1,623,118 rows: no direct link is known" in said.out
+
+
 def test_one_link_leads_to_one_dataset(home, capsys):
     assert main(["get", "nf-bot-iot", "nf-ton-iot", "--url", "http://127.0.0.1:9/x"]) == 1
     assert "expected one dataset with --url, found 2" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         chosen = [find(slug) for slug in options.slugs]
         return options.run(options, chosen or list(DATASETS.values()))
     except InputError as error:
-        print(error, file=sys.stderr)
+        _complain(error)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -134,7 +134,17 @@ def _list(options: argparse.Namespace, chosen: list[Dataset]) -> int:
 def _get(options: argparse.Namespace, chosen: list[Dataset]) -> int:
     if options.url and len(chosen) > 1:
         raise InputError(f"expected one dataset with --url, found {len(chosen)}: name the one that the link leads to")
-    return max(_get_one(entry, options) for entry in chosen)
+    statuses = [_get_or_complain(entry, options) for entry in chosen]
+    return 1 if 1 in statuses else max(statuses)
+
+
+def _get_or_complain(entry: Dataset, options: argparse.Namespace) -> int:
+    """One dataset that cannot be had does not keep the next from being fetched."""
+    try:
+        return _get_one(entry, options)
+    except InputError as error:
+        _complain(error)
+        return 1
 
 
 def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
@@ -178,9 +188,13 @@ def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
         print(f"{name} in {data_dir / 'raw'} has no published name{f': did you mean {near}?' if near else ''}")
     wrong = [finding for finding in found if finding.verdict == verify.WRONG]
     for finding in wrong:
-        here = finding.fault.replace("set allow_subset=True", "add --allow-subset")  # a notebook's parameter, elsewhere
-        print(f"{finding.slug}: {here}", file=sys.stderr)
+        _complain(f"{finding.slug}: {finding.fault}")
     return 1 if wrong else 0
+
+
+def _complain(sentence: InputError | str) -> None:
+    """Say on standard error what is wrong; what is a parameter in a notebook is an option here."""
+    print(str(sentence).replace("set allow_subset=True", "add --allow-subset"), file=sys.stderr)
 
 
 def _row(finding: verify.Finding) -> tuple:
