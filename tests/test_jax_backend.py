@@ -1,0 +1,61 @@
+"""KERAS_BACKEND=jax: the same training on another engine; what it saves is TensorFlow's to load and to export."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_flows import rows, train_rows
+
+from tlids_helpers import evaluation, export, litert, transfer
+from tlids_helpers.catalog import NETFLOW_FEATURES
+
+TESTS = Path(__file__).resolve().parent
+TRAIN = """
+import sys
+import numpy as np
+from small_flows import rows, train_rows
+from tlids_helpers import evaluation, training
+from tlids_helpers.keras_setup import keras
+from tlids_helpers.recipe import named
+
+assert keras.backend.backend() == "jax"
+for name in ("paper", "improved"):
+    chosen = named(name, epochs=3, batch_size=16)
+    done = training.train_from_scratch(train_rows(), rows(100, seed=2), 4, chosen, seed=1)
+    again = training.train_from_scratch(train_rows(), rows(100, seed=2), 4, chosen, seed=1)
+    same = all(np.array_equal(a, b) for a, b in zip(done.model.get_weights(), again.model.get_weights(), strict=True))
+    assert same, "the same seed gave other weights"
+    done.model.save(f"{sys.argv[1]}/{name}.keras")
+    np.save(f"{sys.argv[1]}/{name}.npy", evaluation.predict(done.model, rows(200, seed=4)[0]))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Two models trained and saved in a process whose Keras runs on JAX, and what they say of 200 rows there."""
+    folder = tmp_path_factory.mktemp("jax")
+    environment = {
+        **os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(folder)], cwd=TESTS, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", ["paper", "improved"])
+def test_what_jax_saved_loads_under_tensorflow_and_says_the_same(trained, name):
+    loaded = transfer.load_source(trained / f"{name}.keras", NETFLOW_FEATURES, {})
+    there = np.load(trained / f"{name}.npy")
+    np.testing.assert_allclose(evaluation.predict(loaded, rows(200, seed=4)[0]), there, atol=1e-5)
+    assert np.ptp(there, axis=0).max() > 0.1  # it did learn: not one answer for all
+
+
+def test_what_jax_saved_becomes_a_litert_file(trained):
+    loaded = transfer.load_source(trained / "improved.keras", NETFLOW_FEATURES, {})
+    found = litert.predict(export.convert(loaded, "float32", train_rows()[0]), rows(200, seed=4)[0])
+    np.testing.assert_allclose(found, np.load(trained / "improved.npy"), atol=1e-5)
