@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ from tlids_helpers.audit import (
 from tlids_helpers.audit.report import Check
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import RECIPES, Recipe, named
 
 SAMPLES = {
     "nf-bot-iot-v2": ("NF-BoT-IoT-v2.sample.csv.gz", "NF-BoT-IoT-v2.csv.gz"),
@@ -114,9 +115,8 @@ def of_the_rows(prepared: Prepared, dataset: str, data_dir: Path) -> Iterator[tu
 
 
 def of_the_models(dataset: str, data_dir: Path, options: argparse.Namespace, on: str) -> Iterator[tuple[str, Check]]:
-    """Baselines and the CNN over the seeds."""
-    cnn = f"CNN, {options.epochs} epochs"
-    networks = {cnn: Recipe(options.epochs)} if options.epochs else {}
+    """Baselines and the CNNs over the seeds, each CNN against the best baseline, and against the paper's."""
+    networks = {f"CNN {name}": named(name, epochs=options.epochs) for name in RECIPES if options.epochs}
 
     def rows_of(seed: int) -> Prepared:
         return prepare.prepare(dataset, data_dir, seed=seed, rows=options.rows, allow_subset=True)
@@ -131,11 +131,17 @@ def of_the_models(dataset: str, data_dir: Path, options: argparse.Namespace, on:
     took = f"{options.seeds} seeds; {time.perf_counter() - began:.0f} s for all of them, or less where a run was there."
     yield "Mean ± deviation over the seeds" + on, Check(report.spread_table(summary, mark=mark), took)
     yield "What they cost" + on, Check(report.cost_table(summary, mark), "Mean over the seeds, this machine's times.")
-    if networks:
+    for name in networks:
         yield (
-            f"{cnn}, against the best baseline" + on,
-            report.check(lambda: report.against_best(runs, cnn, mark=mark), report.against_best_sentence),
+            f"{name}, against the best baseline" + on,
+            report.check(partial(report.against_best, runs, name, mark=mark), report.against_best_sentence),
         )
+    for name in list(networks)[1:]:
+        for score in ("macro_f1", "accuracy"):
+            yield (
+                f"{name} against the paper's, {score}",
+                Check(None, spread.paired(runs, name, "CNN paper", score).sentence()),
+            )
 
 
 def cross_tables(places: dict[str, Path], options: argparse.Namespace) -> Iterator[tuple[str, Check]]:

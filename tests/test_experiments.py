@@ -10,7 +10,7 @@ from small_flows import CLASSES, fitted, same_weights, write_csv
 from tlids_helpers import experiments, prepare, runs, training
 from tlids_helpers.catalog import CICFLOW_FEATURES, DATASETS
 from tlids_helpers.errors import InputError
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 RECIPE = Recipe(epochs=1)
 
@@ -175,8 +175,8 @@ def test_the_source_is_prepared_as_the_target_is_and_without_it_under_leave_targ
     prepared, preparations, slug, protocol, without
 ):
     target = as_dataset(prepared, slug, split="grouped", seed=7, rows=1000)
-    experiments.prepare_source(target, "nf-uq-nids", protocol, "data", True)
-    assert preparations == [("nf-uq-nids", "data", "grouped", 7, 1000, True, without)]
+    experiments.prepare_source(target, "nf-uq-nids", protocol, "data", True, print)
+    assert preparations == [("nf-uq-nids", "data", "grouped", 7, 1000, True, without, print)]
 
 
 def test_a_source_cannot_be_left_out_of_itself(prepared, preparations):
@@ -210,8 +210,9 @@ def test_the_sweep_varies_one_hyper_parameter_of_the_papers_at_a_time_and_reads_
 ):
     roles, load = [], prepare.load
     monkeypatch.setattr(prepare, "load", lambda p, role, task: roles.append(role) or load(p, role, task))
-    table = experiments.sweep(prepared, "multiclass", RECIPE, 1)
-    assert set(roles) == {"train", "validation"}
+    told = []
+    table = experiments.sweep(prepared, "multiclass", RECIPE, 1, told.append)
+    assert set(roles) == {"train", "validation"} and told == [1] * 11
     varied = [("learning_rate", v) for v in (0.01, 0.001, 0.0001)]
     varied += [("epochs", v) for v in (20, 50, 100)] + [("batch_size", v) for v in (16, 32, 64, 128, 256)]
     assert list(zip(table["parameter"], table["value"], strict=True)) == varied

@@ -25,13 +25,14 @@ from tlids_helpers import (
     litert,
     model,
     prepare,
+    recipe,
     transfer,
 )
 from tlids_helpers import threshold as thresholds
 from tlids_helpers.catalog import CICFLOW_FEATURES
 from tlids_helpers.equalise import equalised
 from tlids_helpers.errors import InputError
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 RECIPE = Recipe(epochs=6, batch_size=16, learning_rate=0.05)
 
@@ -245,7 +246,7 @@ def test_a_card_made_from_simulated_rows_says_so_and_the_papers_recipe_is_named(
         marked = dataclasses.replace(run, result={**run.result, **changes})
         fields = card.describe(marked, prepared, exports["float32"], alert, None, None)
         assert fields["simulated"] is True and "simulated" in fields["mark"]
-    assert card.recipe_name({**Recipe().as_dict(), "rows": None}) == "paper"
+    assert recipe.name_of({**Recipe().as_dict(), "rows": None}) == "paper"
 
 
 def test_the_pi_takes_the_folder_and_gives_the_same_probabilities(folder, exports, alert, prepared):

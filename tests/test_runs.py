@@ -10,7 +10,7 @@ from small_flows import CLASSES, fitted, write_csv
 
 from tlids_helpers import evaluation, prepare, runs
 from tlids_helpers.errors import InputError
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 RECIPE = Recipe(epochs=1)
 # field -> type, /runs_dir/<run>/result.json, schema 1; what notebook 04 and the Pi's card are made from

@@ -7,6 +7,7 @@ from small_flows import BRIEF, CLASSES, fitted, rows, same_weights, train_rows
 from tlids_helpers import evaluation, model, training
 from tlids_helpers.errors import InputError
 from tlids_helpers.keras_setup import keras, set_seed
+from tlids_helpers.recipe import Recipe
 
 
 def softmax_regression(inputs: int = 5, classes: int = 3) -> keras.Model:
@@ -33,13 +34,13 @@ def overfitted():
     codes = codes.astype(np.int32)
     train, validation = (features[:150], codes[:150]), (features[150:], codes[150:])
     learner = model.head(2)
-    recipe = training.Recipe(epochs=40, batch_size=16, patience=3)
+    recipe = Recipe(epochs=40, batch_size=16, patience=3)
     history, seconds = training.fit(learner, train, validation, recipe)
     return learner, validation, history, seconds
 
 
 def test_the_recipe_is_the_papers():
-    recipe = training.Recipe()
+    recipe = Recipe()
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.dropout) == (50, 128, 0.01, 0.05)
 
 
@@ -55,7 +56,7 @@ def test_one_step_equals_adagrad_on_the_cross_entropy_worked_by_hand():
     features, codes = random_rows(64)
     learner = softmax_regression()
     kernel, bias = learner.get_weights()
-    training.fit(learner, (features, codes), (features, codes), training.Recipe(epochs=1, batch_size=64))
+    training.fit(learner, (features, codes), (features, codes), Recipe(epochs=1, batch_size=64))
     logits = features @ kernel + bias
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     error = (probabilities - np.eye(3)[codes]) / 64
@@ -68,12 +69,12 @@ def test_one_step_equals_adagrad_on_the_cross_entropy_worked_by_hand():
 
 def test_an_epoch_takes_every_row_once_in_batches_of_the_recipes_size():
     learner = softmax_regression()
-    training.fit(learner, random_rows(1000), random_rows(20), training.Recipe(epochs=3, batch_size=128))
+    training.fit(learner, random_rows(1000), random_rows(20), Recipe(epochs=3, batch_size=128))
     assert int(learner.optimizer.iterations) == 3 * 8  # 1000 rows are 7 batches of 128 and one of 104
 
 
 def test_the_history_has_one_finite_value_an_epoch_of_each_curve():
-    history, seconds = training.fit(softmax_regression(), random_rows(50), random_rows(20), training.Recipe(epochs=4))
+    history, seconds = training.fit(softmax_regression(), random_rows(50), random_rows(20), Recipe(epochs=4))
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert all(len(values) == 4 and np.isfinite(values).all() for values in history.values())
     assert all(type(value) is float for values in history.values() for value in values)
@@ -91,7 +92,7 @@ def test_training_stops_after_patience_epochs_without_a_lower_validation_loss(ov
     ("rows", "epochs"), [(2063, 59), (12_800, 10), (12_801, 10), (12_672, 11), (1, 1000), (200_721, 10)]
 )
 def test_patience_lasts_1000_batches_where_ten_epochs_are_fewer(rows, epochs):
-    assert training.warmed_patience(training.Recipe(), rows) == epochs  # 2,063 rows are 17 batches of 128
+    assert training.warmed_patience(Recipe(), rows) == epochs  # 2,063 rows are 17 batches of 128
 
 
 def test_the_best_epochs_weights_come_back(overfitted):
@@ -157,7 +158,7 @@ def test_validation_rows_shape_no_weight():
 
 
 def test_the_network_learns_to_tell_four_kinds_of_traffic_apart():
-    recipe = training.Recipe(epochs=6, batch_size=16, learning_rate=0.1)  # ten times the paper's: 240 steps must do
+    recipe = Recipe(epochs=6, batch_size=16, learning_rate=0.1)  # ten times the paper's: 240 steps must do
     learned = training.train_from_scratch(rows(640, seed=1), rows(200, seed=2), 4, recipe, seed=1)
     fresh, truth = rows(400, seed=9)
     assert (evaluation.predict(learned.model, fresh).argmax(axis=1) == truth).mean() > 0.9

@@ -13,14 +13,13 @@ from tlids_edge import meter
 from tlids_edge.detector import Detector
 from tlids_edge.errors import InputError as Refused
 
-from tlids_helpers import comparison, export, folders, prepare, runs
+from tlids_helpers import comparison, export, folders, prepare, recipe, runs
 from tlids_helpers.catalog import DATASETS, FEATURES
 from tlids_helpers.errors import InputError
 from tlids_helpers.export import Export
 from tlids_helpers.prepare import Prepared
 from tlids_helpers.runs import Run
 from tlids_helpers.threshold import Threshold
-from tlids_helpers.training import Recipe
 from tlids_helpers.transfer import load_source
 
 SCHEMA = 1
@@ -89,7 +88,7 @@ def describe(
         "family": result["family"], "features": result["features"], "dialect": dialect, "l7": l7,
         "classes": result["classes"], "benign": export.benign_name(prepared, result["task"]),
         "threshold": alert.value, "threshold_fpr": alert.target, "threshold_basis": alert.sentence(),
-        "recipe": recipe_name(result["parameters"]), "parameters": result["parameters"],
+        "recipe": recipe.name_of(result["parameters"]), "parameters": result["parameters"],
         "seed": result["seed"], "split": result["split"], "rows": result["rows"],
         "simulated": comparison.is_simulated(result), "mark": comparison.full_mark(result),
         "metrics": metrics(result, prepared, chosen, alert), "precision": chosen.precision,
@@ -108,11 +107,6 @@ def metrics(result: dict, prepared: Prepared, chosen: Export, alert: Threshold) 
         "validation": {"benign_rows": alert.rows, "alarms": alert.alarms, "false_positive_rate": alert.rate},
         "test": export.rates_on_test(chosen, prepared, result["task"], alert.value),
     }
-
-
-def recipe_name(parameters: dict) -> str:
-    """ "paper" for the hyper-parameters of Section 4.2, else "own"."""
-    return "paper" if all(parameters.get(name) == value for name, value in Recipe().as_dict().items()) else "own"
 
 
 def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:

@@ -1,13 +1,14 @@
 """The run whose model goes to the Pi: found under `runs_dir`, or trained now exactly as notebook 02 or 03 would."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tlids_helpers import experiments, runs
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
+from tlids_helpers.recipe import Recipe
 from tlids_helpers.runs import Run
-from tlids_helpers.training import Recipe
 
 TRAINED = ("scratch", *experiments.PROTOCOLS)
 
@@ -37,15 +38,23 @@ class Choice:
 
 
 def choose(
-    prepared: Prepared, task: str, trained: str, recipe: Recipe, seed: int, source: str, data_dir, allow_subset: bool
+    prepared: Prepared,
+    task: str,
+    trained: str,
+    recipe: Recipe,
+    seed: int,
+    source: str,
+    data_dir: str | Path,
+    allow_subset: bool,
+    progress: Callable[[int], object] | None = None,
 ) -> Choice:
-    """Prepare what the run needs; `source` is a slug, or "" for the catalog's (Section 4.3)."""
+    """Prepare what the run needs; `source` is a slug, or "" for the catalog's (Section 4.3). `progress` counts rows."""
     if trained not in TRAINED:
         raise InputError(f"expected trained to be one of {', '.join(TRAINED)}, found {trained!r}: correct it")
     if trained == "scratch":
         return Choice(prepared, task, trained, recipe, seed)
     slug = experiments.source_of(prepared, source)
-    rows = experiments.prepare_source(prepared, slug, trained, data_dir, allow_subset)
+    rows = experiments.prepare_source(prepared, slug, trained, data_dir, allow_subset, progress)
     return Choice(prepared, task, trained, recipe, seed, rows)
 
 

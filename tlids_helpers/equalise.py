@@ -22,7 +22,9 @@ def equalised(model: keras.Model, rows: np.ndarray) -> keras.Model:
     first, blocks, last = (model.get_layer(name) for name in PARTS)
     fresh = [_without_normalisation(part) for part in (blocks, last)]
     largest = _largest_outputs(model, rows)
-    scale, shift = np.ones(1), np.zeros(1)  # what the next layer makes good: true input = scale * input + shift
+    inputs = network.channels(first)
+    # what the next layer makes good: true input = scale * input + shift
+    scale, shift = np.ones(inputs), np.zeros(inputs)
     for layer in [*blocks.layers, *last.layers]:
         if isinstance(layer, keras.layers.BatchNormalization):
             slope, offset = _as_line(layer)

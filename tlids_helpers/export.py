@@ -23,7 +23,7 @@ import numpy as np
 from tlids_helpers import evaluation, litert, prepare, threshold
 from tlids_helpers.equalise import equalised
 from tlids_helpers.errors import InputError
-from tlids_helpers.keras_setup import keras
+from tlids_helpers.keras_setup import keras, require_tensorflow
 from tlids_helpers.prepare import Prepared
 from tlids_helpers.threshold import Threshold
 
@@ -81,11 +81,12 @@ def check(precision: str, false_positive_rate: float) -> None:
 def convert(model: keras.Model, precision: str, rows: np.ndarray | None = None) -> bytes:
     """The content of a LiteRT file with built-in operations alone; `rows` (m, 9), training rows, are for int8.
 
-    Raises InputError for an unknown precision, and for int8 without rows.
+    Raises InputError for an unknown precision, for int8 without rows, and when Keras runs on JAX.
     """
     _check_precision(precision)
     if precision == "int8" and (rows is None or not len(rows)):
         raise InputError("expected training rows to take the ranges of int8 from, found none: raise rows")
+    require_tensorflow()
     import tensorflow as tf
 
     # not from_concrete_functions: under Keras 3 it writes a broken file without a word

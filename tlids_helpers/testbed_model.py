@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tlids_helpers import card, chosen_run, folders, prepare
 from tlids_helpers.errors import InputError
-from tlids_helpers.training import EpochBar, Recipe
+from tlids_helpers.recipe import Recipe
+from tlids_helpers.training import EpochBar
 
 FOLDER = folders.REPOSITORY / "edge" / "models" / "testbed"
 SEED = 42

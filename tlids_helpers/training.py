@@ -1,34 +1,21 @@
-"""Fit the network (Section 4.2): Adagrad, sparse categorical cross-entropy, early stopping on validation rows."""
+"""Fit the network (Section 4.2): sparse categorical cross-entropy, early stopping on validation rows."""
 
 import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from tqdm import tqdm
 
 from tlids_helpers import model as network
+from tlids_helpers import progress
 from tlids_helpers.errors import InputError
 from tlids_helpers.keras_setup import keras, set_seed
+from tlids_helpers.recipe import OPTIMISERS, Recipe
 
 LEARNING_RATE_DECAY = 1e-6  # per step, Section 4.2.2
+WEIGHT_DECAY = 1e-4  # of AdamW
 WARM_UP_STEPS = 1000  # batches until batch normalisation's moving averages (momentum 0.99) mean anything
 STEPS_PER_EXECUTION = 32  # 32 batches in one call: the same weights, less overhead
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Hyper-parameters, with the paper's choices (Section 4.2); `patience` is ours, the paper is silent."""
-
-    epochs: int = 50
-    batch_size: int = 128
-    learning_rate: float = 0.01
-    patience: int = 10  # epochs without a lower validation loss; from scratch, never fewer than 1,000 batches
-    dropout: float = network.DROPOUT
-
-    def as_dict(self) -> dict:
-        """As plain types, for JSON and for keys."""
-        return asdict(self)
 
 
 @dataclass
@@ -46,15 +33,15 @@ def train_from_scratch(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
     n_classes: int,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 42,
     callbacks: tuple = (),
 ) -> Trained:
     """Train the whole network; `train` and `validation` are (raw features (n, 9), class codes (n,))."""
     set_seed(seed)
     began = time.perf_counter()
-    first = network.preprocessing(train[0])
-    blocks, last = network.backbone(recipe.dropout), network.head(n_classes)
+    first = network.preprocessing(train[0], recipe.bins)
+    blocks, last = network.backbone(recipe.dropout, network.channels(first)), network.head(n_classes)
     learner = network.chain(blocks, last, name="network")
     # the preprocessing has no weights to learn: its output is computed once, not once an epoch
     inside = [_through(first, rows) for rows in (train, validation)]
@@ -80,13 +67,11 @@ def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tu
         raise InputError(
             f"expected rows to train and to validate on, found {len(train[0])} and {len(validation[0])}: raise rows"
         )
-    steps = max(1, min(STEPS_PER_EXECUTION, len(train[0]) // recipe.batch_size))
     learner.compile(
-        optimizer=keras.optimizers.Adagrad(_decayed(recipe.learning_rate)),
+        optimizer=optimiser(recipe, math.ceil(len(train[0]) / recipe.batch_size)),
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        steps_per_execution=steps,
-        jit_compile=False,  # XLA costs two thirds of the speed on a CPU at this size
+        **_execution(len(train[0]) // recipe.batch_size),
     )
     stop = keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)
     clock = EpochClock()
@@ -106,11 +91,11 @@ def trained(model: keras.Model, history: dict, seconds: list[float], before: flo
 
 
 class EpochBar(keras.callbacks.Callback):
-    """A progress bar over epochs with the validation loss; silent when TQDM_DISABLE is set. One for each training."""
+    """A progress bar over epochs with the validation loss, quiet where `progress` is. One for each training."""
 
     def on_train_begin(self, logs=None) -> None:
         """Show an empty bar."""
-        self.bar = tqdm(total=self.params["epochs"], unit="epoch", desc="training")
+        self.bar = progress.steps("training", "epoch", self.params["epochs"])
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         """Advance it."""
@@ -139,8 +124,42 @@ class EpochClock(keras.callbacks.Callback):
         self.seconds.append(time.perf_counter() - self._began)
 
 
-def _decayed(learning_rate: float):
-    return keras.optimizers.schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=LEARNING_RATE_DECAY)
+def optimiser(recipe: Recipe, batches: int) -> keras.optimizers.Optimizer:
+    """The recipe's optimiser for epochs of `batches` batches: Adagrad as in Section 4.2.2, or AdamW.
+
+    AdamW comes with a cosine (Loshchilov and Hutter, ICLR 2017 and 2019): the rate falls to nothing at the last batch
+    of the last epoch. Raises InputError for another name.
+    """
+    if recipe.optimiser not in OPTIMISERS:
+        raise InputError(f"expected optimiser to be one of {', '.join(OPTIMISERS)}, found {recipe.optimiser!r}")
+    steps, schedules = batches * recipe.epochs, keras.optimizers.schedules
+    climb = math.ceil(recipe.warm_up * steps)
+    if recipe.optimiser == "adamw":
+        rate = schedules.CosineDecay(recipe.learning_rate, steps)
+        return keras.optimizers.AdamW(_warmed(rate, climb), weight_decay=WEIGHT_DECAY)
+    rate = schedules.InverseTimeDecay(recipe.learning_rate, decay_steps=1, decay_rate=LEARNING_RATE_DECAY)
+    return keras.optimizers.Adagrad(_warmed(rate, climb))
+
+
+def _warmed(rate, climb: int):
+    """`rate`, climbing from nothing over the first `climb` batches (Goyal et al. 2017); itself where there are none."""
+
+    class Warmed(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return rate(step) * keras.ops.minimum(1.0, (keras.ops.cast(step, "float32") + 1.0) / climb)
+
+        def get_config(self):
+            return {"rate": rate, "climb": climb}
+
+    return Warmed() if climb else rate
+
+
+def _execution(whole_batches: int) -> dict:
+    """How batches are run: on TensorFlow many in one call; JAX compiles each once and gains nothing from more."""
+    if keras.backend.backend() == "jax":
+        return {}
+    steps = max(1, min(STEPS_PER_EXECUTION, whole_batches))
+    return {"steps_per_execution": steps, "jit_compile": False}  # XLA costs two thirds of TensorFlow's speed here
 
 
 def _through(first: keras.Model, rows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

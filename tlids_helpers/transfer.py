@@ -10,7 +10,8 @@ import numpy as np
 from tlids_helpers import model as network
 from tlids_helpers.errors import InputError
 from tlids_helpers.keras_setup import keras, set_seed
-from tlids_helpers.training import Recipe, Trained, fit, trained
+from tlids_helpers.recipe import Recipe
+from tlids_helpers.training import Trained, fit, trained
 
 UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
@@ -79,7 +80,8 @@ def _is_ours(source: keras.Model) -> bool:
     """Whether `source` has the three parts of our network, layer by layer, its output layer aside."""
     if [layer.name for layer in source.layers[1:]] != ["preprocessing", "backbone", "head"]:
         return False
-    expected = network.chain(network.backbone(), network.head(2), name="expected")
+    blocks = network.backbone(channels=network.channels(source.get_layer("preprocessing")))
+    expected = network.chain(blocks, network.head(2), name="expected")
     ours, theirs = (
         [row for row in network.layer_table(model) if row["weights"] and row["layer"] != "output"]
         for model in (expected, source)

@@ -1,0 +1,81 @@
+"""What training costs: rows a second of several ways to run the same epochs, and time to equal quality.
+
+    python tests/bench/bench_training.py [--quick]
+
+Rows a second are of epochs at batch 128, without the first one, which compiles. Quality is validation macro-F1.
+"""
+
+import argparse
+import statistics
+from functools import partial
+
+import engines
+import lines
+import quality
+
+SEEDS = (42, 43, 44)
+GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
+compare = partial(lines.compare, "training")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
+    quick = parser.parse_args().quick
+    speed(5_000 if quick else 60_000, 1 if quick else 3)
+    on_a_gpu(quick)
+    for dataset in quality.datasets():
+        to_equal_quality(dataset, SEEDS[:1] if quick else SEEDS, quick)
+    for rows in GROWTH[:1] if quick else GROWTH:
+        found = engines.run("jax-large", rows, 1)
+        lines.emit(growth="training", rows=rows, seconds=rows / found["rows_per_s"], peak_mb=found["peak_mb"])
+
+
+def speed(rows: int, epochs: int) -> None:
+    """Every way twice, in turn; the better of the two, because what else runs here only takes away."""
+    rates = {name: [] for name in engines.ENGINES}
+    for _ in range(2):
+        for name in engines.ENGINES:
+            rates[name].append(engines.run(name, rows, epochs)["rows_per_s"])
+    top = {name: max(found) for name, found in rates.items()}
+    for name in list(engines.ENGINES)[1:]:
+        wanted = 2.0 if name == "jax" else None
+        note = "batches of 1,024" if name == "jax-large" else "batches of 128"
+        compare(engines.ENGINES[name], engines.ENGINES["plain"], top[name], top["plain"], "rows/s", note, wanted)
+
+
+def to_equal_quality(dataset: str, seeds: tuple[int, ...], quick: bool) -> None:
+    """Seconds until the recipe `fast` is as good as the paper's ever gets, seed by seed; and the same under JAX."""
+    for backend in ("tensorflow", "jax"):
+        taken, missed = [], 0
+        for seed in seeds:
+            slow, fast = (quality.curve_of(name, seed, dataset, quick, backend) for name in ("paper", "fast"))
+            goal = quality.best(slow)
+            when = quality.reached(fast, goal)
+            missed += when is None
+            taken += [(when, quality.reached(slow, goal))] if when is not None else []
+        what = f"recipe fast to the paper's best validation macro-F1, {dataset}, {backend}"
+        note = f"medians; reached on {len(seeds) - missed} of {len(seeds)} seeds"
+        if taken:
+            compare(what, "the paper's recipe", *map(statistics.median, zip(*taken, strict=True)), "s", note)
+        else:
+            lines.emit(part="training", what=what, value=None, unit="s", note=note)
+
+
+def on_a_gpu(quick: bool) -> None:
+    """The size of the paper's training set, NF-UQ-NIDS's 8.6 million rows to train on, where there is a GPU."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return
+    rows = 100_000 if quick else 8_636_322  # 9,595,914 less the tenth to validate on
+    for name in ("plain", "tensorflow", "jax", "jax-large"):
+        found = engines.run(name, rows, 1, gpu=True)
+        minutes = 50 * rows / found["rows_per_s"] / 60
+        lines.emit(part="training", device="gpu", what=engines.ENGINES[name], value=found["rows_per_s"],
+                   unit="rows/s", note=f"{minutes:.0f} min for 50 epochs of {rows:,} rows")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Time to equal quality: when a training's validation macro-F1 first reaches another's.
+
+    python tests/bench/quality.py RECIPE SEED [--dataset NAME]       one training, its curve as JSON
+
+Two real datasets: the testbed, which the repository ships, and a sample of NF-BoT-IoT-v2 (TLIDS_SHARED).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lines import HOME, REPOSITORY
+
+from tlids_helpers import prepare
+
+SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
+ROWS = {"testbed": None, "nf-bot-iot-v2": 40_000}
+
+
+def datasets() -> list[str]:
+    """Those of the two that are at hand; the sample is linked to where the catalog looks for the file."""
+    shared = Path(os.environ.get("TLIDS_SHARED") or REPOSITORY.parent / "shared")
+    sample = (shared / "data" / "netflow" / SAMPLE).resolve()
+    link = HOME / "data" / "raw" / "NF-BoT-IoT-v2.csv.gz"
+    if sample.is_file() and not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(sample)
+    return [name for name in ROWS if name == "testbed" or link.exists()]
+
+
+def rows_of(dataset: str, seed: int, quick: bool = False) -> prepare.Prepared:
+    """The rows that are trained on, prepared."""
+    return prepare.prepare(dataset, HOME / "data", seed=seed, rows=2_000 if quick else ROWS[dataset], allow_subset=True)
+
+
+def reached(curve: list[dict], goal: float) -> float | None:
+    """Seconds until the validation macro-F1 is `goal` for the first time; None when it never is."""
+    return next((point["seconds"] for point in curve if point["macro_f1"] >= goal), None)
+
+
+def best(curve: list[dict]) -> float:
+    """The highest macro-F1 of a curve."""
+    return max(point["macro_f1"] for point in curve)
+
+
+def curve_of(recipe: str, seed: int, dataset: str, quick: bool, backend: str = "tensorflow") -> list[dict]:
+    """`watched` in a process of its own, so that nothing is warm."""
+    command = [sys.executable, str(Path(__file__)), recipe, str(seed), "--dataset", dataset]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    done = subprocess.run(
+        [*command, *(["--quick"] if quick else [])], stdout=subprocess.PIPE, text=True, check=True, env=environment
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def watcher(features, codes):
+    """A callback that notes the validation macro-F1 after every epoch, and the seconds of training until then.
+
+    `features` are what the model that is fitted takes. The time that the noting itself takes does not count.
+    """
+    from tlids_helpers import evaluation
+    from tlids_helpers.keras_setup import keras
+
+    class Watcher(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            self.curve, self.noting, self.began = [], 0.0, time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            paused = time.perf_counter()
+            predicted = self.model.predict(features, batch_size=4096, verbose=0).argmax(axis=1)
+            score = evaluation.scores(codes, predicted)["macro_f1"]
+            self.curve.append({"seconds": paused - self.began - self.noting, "macro_f1": score})
+            self.noting += time.perf_counter() - paused
+
+    return Watcher()
+
+
+def main() -> None:
+    """Train once and print the curve."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--dataset", default="testbed")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    from tlids_helpers import model, recipe, training
+
+    prepared = rows_of(options.dataset, options.seed, options.quick)
+    train, validation = (prepare.load(prepared, role) for role in ("train", "validation"))
+    chosen = recipe.named(options.recipe, epochs=2 if options.quick else None)
+    inside = model.preprocessing(train[0], chosen.bins).predict(validation[0], verbose=0)
+    watch = watcher(inside, validation[1])
+    training.train_from_scratch(train, validation, len(prepared.classes), chosen, options.seed, (watch,))
+    print(json.dumps(watch.curve))
+
+
+if __name__ == "__main__":
+    main()
