@@ -38,20 +38,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, help="folder of the page; default: docs")
     options = parser.parse_args(arguments)
     into = options.into or (HOME / "quick" if options.quick else REPOSITORY / "docs")
+    measured = () if options.from_json else options.parts or PARTS
     try:
         refuse_unknown(options.parts)
         results = read(into, must_exist=options.from_json)
-        measured = () if options.from_json else options.parts or PARTS
-        where = {"quick": options.quick, "machine": machine.describe(), "load": os.getloadavg()[0]}
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    where = {"quick": options.quick, "machine": machine.describe(), "load": os.getloadavg()[0]}
+    try:
         for part in measured:
             print(f"{part} ...", flush=True)
             results[part] = where | run_part(BENCH / f"bench_{part}.py", options.quick, HOME / "logs")
             print(f"{part}: {results[part]['failure'] or 'done'} ({results[part]['seconds']:.0f} s)", flush=True)
-            write(results, into)  # what is measured is kept, whatever comes next
+    finally:  # what was measured is kept, also when somebody lost patience
         write(results, into)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
     print(folders.shown(into / "benchmarks.md"))
     return int(any(results[part]["failure"] for part in measured))
 
