@@ -5,11 +5,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 BIN = .venv/bin
 READY = .venv/installed
-SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
+SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chromium-driver $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
 MODEL ?= edge/models/testbed
 
-.PHONY: help demo test lab real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
+.PHONY: help install demo test lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,14 +22,22 @@ test: $(READY) system ## every test, and every notebook against its stored outpu
 	@$(BIN)/python -m pytest tests
 	@$(BIN)/python -m pytest --nbval notebooks
 
+install: $(READY) ## set up .venv and nothing else
+
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
+
+report: $(READY) ## every run as one page that needs no network: runs/report.html
+	@$(BIN)/python -m tlids_helpers.report_page
+
+data: $(READY) ## which datasets are here, and are they what they claim to be? (data/README.md says how to get them)
+	@$(BIN)/python -m tlids_helpers.catalog check
 
 real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (about half an hour)
 	@$(BIN)/python tests/real_input.py
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
-	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05 06
+	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05 06 07
 
 testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
@@ -45,6 +53,9 @@ audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" RO
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py
 
+bench: $(READY) system ## every benchmark, one after the other, into docs/benchmarks.md; PARTS="training grid" for some
+	@$(BIN)/python tests/bench/run_all.py $(PARTS)
+
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
 	@$(BIN)/python edge/bench_edge.py --model $(MODEL)
 	@$(BIN)/python edge/bench_process.py --model $(MODEL)
@@ -55,8 +66,8 @@ fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (a
 test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
 
-lint: $(READY) ## ruff, over modules and notebooks
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+lint: $(READY) ## ruff, over modules and notebooks; file sizes; notebooks run in order
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/guards/before_commit.py
 
 system: ## the system packages that some tests need; without root those tests are skipped
 	@if dpkg -s $(SYSTEM) >/dev/null 2>&1; then :; \
