@@ -1,17 +1,17 @@
 """One experiment a function: prepared rows in, a finished run out. Notebooks 02 and 03 call these."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from tlids_helpers import evaluation, prepare, runs, training, transfer
 from tlids_helpers.catalog import DATASETS
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
+from tlids_helpers.recipe import Recipe
 from tlids_helpers.runs import Run
-from tlids_helpers.training import Recipe
 
 PROTOCOLS = ("paper", "leave_target_out")
 STUDY = {"learning_rate": (0.01, 0.001, 0.0001), "epochs": (20, 50, 100), "batch_size": (16, 32, 64, 128, 256)}
@@ -89,9 +89,14 @@ def source_of(prepared: Prepared, source: str = "") -> str:
 
 
 def prepare_source(
-    prepared: Prepared, source: str, protocol: str, data_dir: str | Path, allow_subset: bool
+    prepared: Prepared,
+    source: str,
+    protocol: str,
+    data_dir: str | Path,
+    allow_subset: bool,
+    progress: Callable[[int], object] | None = None,
 ) -> Prepared:
-    """The source's rows under a protocol of D8, split and subsampled as the target is.
+    """The source's rows under a protocol of D8, split and subsampled as the target is; `progress` as in `prepare`.
 
     "paper": all of the source. "leave_target_out": the source without the target. No test row of the target
     is a training row of the source under either, because a union is split part by part. A source is never split by
@@ -105,7 +110,7 @@ def prepare_source(
         )
     without = prepared.name if protocol == "leave_target_out" and prepared.name in DATASETS[source].parts else ""
     split = "paper" if prepared.split == "session" else prepared.split
-    return prepare.prepare(source, data_dir, split, prepared.seed, prepared.rows, allow_subset, without)
+    return prepare.prepare(source, data_dir, split, prepared.seed, prepared.rows, allow_subset, without, progress)
 
 
 def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
@@ -129,18 +134,22 @@ def source_sentence(source: Prepared, recipe: Recipe, seed: int, runs_dir: str |
     )
 
 
-def sweep(prepared: Prepared, task: str, recipe: Recipe, seed: int, progress: bool = False) -> pd.DataFrame:
+def sweep(
+    prepared: Prepared, task: str, recipe: Recipe, seed: int, progress: Callable[[int], object] | None = None
+) -> pd.DataFrame:
     """The study of Section 4.2.2, one hyper-parameter at a time: parameter, value, val_accuracy, epochs, seconds.
 
-    Scored on validation rows; test rows shape nothing.
+    Scored on validation rows; test rows shape nothing. `progress` is called with 1 after each setting.
     """
     n_classes = len(prepare.class_list(prepared, task))
     data = [prepare.load(prepared, role, task) for role in ("train", "validation")]
     rows = []
-    for name, value in tqdm([(n, v) for n, values in STUDY.items() for v in values], disable=not progress):
+    for name, value in [(n, v) for n, values in STUDY.items() for v in values]:
         fitted = training.train_from_scratch(*data, n_classes, replace(recipe, **{name: value}), seed)
         best = fitted.history["val_accuracy"][fitted.best_epoch - 1]
         rows.append((name, value, best, fitted.epochs, fitted.seconds["total"]))
+        if progress:
+            progress(1)
     return pd.DataFrame(rows, columns=["parameter", "value", "val_accuracy", "epochs", "seconds"])
 
 

@@ -84,8 +84,10 @@ def test_the_trees_are_scikit_learns_on_training_rows(prepared):
 
 
 def test_another_model_can_be_asked_and_an_unknown_one_is_refused(prepared):
-    frame = ablation.table(prepared, model="decision tree")
+    told = []
+    frame = ablation.table(prepared, model="decision tree", progress=told.append)
     assert frame["model"].tolist() == ["decision tree"] * 13 + ["destination port"]
+    assert told == [1] * 14  # a bar counts the sets
     with pytest.raises(InputError, match="expected a baseline among"):
         ablation.table(prepared, model="oracle")
 

@@ -116,7 +116,10 @@ def test_the_size_is_that_of_the_pickle_and_a_forest_outweighs_its_tree():
 
 
 def test_the_table_scores_the_test_split_and_nothing_but_it(prepared):
-    frame = baselines.table(prepared, seed=3, names=["decision tree", "majority class"], networks={})
+    told = []
+    names = ["decision tree", "majority class"]
+    frame = baselines.table(prepared, seed=3, names=names, networks={}, progress=told.append)
+    assert told == [1, 1]  # a bar counts the models
     assert frame["model"].tolist() == ["decision tree", "majority class"]
     assert set(metrics.SCORES) < set(frame) and frame.columns.name == "own"
     assert frame[["seed", "train_rows", "test_rows"]].to_numpy().tolist() == [[3, 288, 80]] * 2

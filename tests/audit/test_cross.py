@@ -27,8 +27,18 @@ def runs_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def frame(two, runs_dir):
-    return cross.matrix(two, BRIEF, seed=3, runs_dir=runs_dir, fractions=(1.0,))
+def told():
+    """What a bar over the pairs was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def frame(two, runs_dir, told):
+    return cross.matrix(two, BRIEF, seed=3, runs_dir=runs_dir, fractions=(1.0,), progress=told.append)
+
+
+def test_a_bar_counts_the_pairs(frame, told):
+    assert told == [1] * 4
 
 
 def test_every_ordered_pair_has_its_arms_and_the_diagonal_is_zero_shot_alone(frame):

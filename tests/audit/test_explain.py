@@ -31,7 +31,9 @@ def test_shuffling_the_one_feature_that_is_read_leaves_chance_and_any_other_cost
     truth = np.arange(4000) % 2
     features = rng.normal(size=(4000, 9))
     features[:, 3] = 2.0 * truth - 1
-    frame = explain.permutation(reads_only(3), features, truth, NAMES).set_index("feature")
+    told = []
+    frame = explain.permutation(reads_only(3), features, truth, NAMES, progress=told.append).set_index("feature")
+    assert told == [4000] * (1 + 9 * explain.REPEATS)  # a bar counts the rows that are asked for
     assert frame.index[0] == NAMES[3]
     assert frame.loc[NAMES[3], "importance"] == pytest.approx(0.5, abs=0.03)  # macro-F1 from 1 to a coin's
     assert (frame.drop(NAMES[3]) == 0).all(axis=None)

@@ -34,7 +34,9 @@ def test_no_row_of_the_class_reaches_training_or_validation(prepared):
         seen.append((train, validation, n_classes, seed))
         return lambda features: np.full((len(features), n_classes), 1 / n_classes)
 
-    open_set.table(prepared, "uniform", fit, ["injection"], seed=9)
+    told = []
+    open_set.table(prepared, "uniform", fit, ["injection"], seed=9, progress=told.append)
+    assert told == [1]  # a bar counts the classes
     (_, _, all_classes, _), (train, validation, fewer, seed) = seen
     assert (all_classes, fewer, seed) == (4, 3, 9)
     code = prepared.classes.index("injection")

@@ -3,7 +3,7 @@
 A model that needs only the destination port has learned which services the testbed attacked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -33,13 +33,19 @@ def feature_sets(features: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def table(
-    prepared: Prepared, task: str = "multiclass", seed: int = 42, model: str = "extra trees", n_jobs: int = 1
+    prepared: Prepared,
+    task: str = "multiclass",
+    seed: int = 42,
+    model: str = "extra trees",
+    n_jobs: int = 1,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """The baseline `model` on each set, trained on the training and scored on the test split, one seed.
 
     Columns: model, features, columns (how many), accuracy, macro_f1 (fractions), wrong (test rows), test_rows, change
     (of macro-F1 against all features). Extra trees are the classifier of Sarhan et al. The last row names for each
     destination port its most frequent class in training, and for an unseen port the most frequent of all.
+    `progress` is called with 1 after each set.
     """
     split = {role: prepare.load(prepared, role, task) for role in ("train", "validation", "test")}
     n_classes = len(prepare.class_list(prepared, task))
@@ -54,6 +60,8 @@ def table(
         rows.append(
             {"features": name, "columns": 1 if name == LOOKUP else len(columns), **_scored(fitted, parts["test"])}
         )
+        if progress:
+            progress(1)
     frame = pd.DataFrame(rows)
     frame["change"] = frame["macro_f1"] - frame["macro_f1"].iloc[0]
     frame.insert(0, "model", [kind for _, kind, _ in asked])

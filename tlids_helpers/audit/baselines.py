@@ -27,7 +27,7 @@ from tlids_helpers.audit import metrics
 from tlids_helpers.errors import InputError
 from tlids_helpers.keras_setup import keras
 from tlids_helpers.prepare import Prepared
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 BASELINES = (
     "majority class", "destination port", "decision tree", "extra trees", "random forest",
@@ -137,10 +137,17 @@ def fitter(name: str, features: Sequence[str], recipe: Recipe = Recipe(), n_jobs
 
 
 def fit_network(
-    name: str, prepared: Prepared, task: str, recipe: Recipe, seed: int, runs_dir: str | Path, notebook: str
+    name: str,
+    prepared: Prepared,
+    task: str,
+    recipe: Recipe,
+    seed: int,
+    runs_dir: str | Path,
+    notebook: str,
+    callbacks: tuple = (),
 ) -> Fitted:
     """The CNN from scratch, a run like any other: a finished one is taken as it is, with the seconds it took then."""
-    run = experiments.from_scratch(notebook, prepared, task, recipe, seed, runs_dir)
+    run = experiments.from_scratch(notebook, prepared, task, recipe, seed, runs_dir, callbacks)
     model = keras.models.load_model(run.model_path)
     seconds, size = run.result["seconds"]["total"], run.model_path.stat().st_size
     return Fitted(name, partial(evaluation.predict, model), seconds, size)
@@ -171,22 +178,26 @@ def table(
     runs_dir: str | Path = "runs",
     n_jobs: int = 1,
     notebook: str = "07_audit",
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """Each baseline of `names` and each network (name -> recipe; None for the paper's alone) on one split, one seed.
 
     One row a model: model, dataset, mark, task, split, seed, train_rows, test_rows, all of `metrics.SCORES`
     (fractions), fit_seconds, predict_seconds (the whole test split), bytes. One seed is no result: see spread.py.
+    `progress` is called with 1 after each model.
     """
     networks = {CNN: Recipe()} if networks is None else networks
     n_classes = len(prepare.class_list(prepared, task))
     train, validation = (prepare.load(prepared, role, task) for role in ("train", "validation"))
     rows = []
-    for name in names:
-        fitted = fit(name, train, validation, n_classes, prepared.features, seed, n_jobs)
+    for name in (*names, *networks):
+        if name in networks:
+            fitted = fit_network(name, prepared, task, networks[name], seed, runs_dir, notebook)
+        else:
+            fitted = fit(name, train, validation, n_classes, prepared.features, seed, n_jobs)
         rows.append(score(fitted, prepared, task, seed))
-    for name, recipe in networks.items():
-        fitted = fit_network(name, prepared, task, recipe, seed, runs_dir, notebook)
-        rows.append(score(fitted, prepared, task, seed))
+        if progress:
+            progress(1)
     return tables.marked(pd.DataFrame(rows), prepared.mark)
 
 

@@ -4,7 +4,7 @@ This is transfer as a user needs it: the model as it comes (zero-shot), then wit
 network's training rows. A share of the training rows comes with the same share of the validation rows, and no more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,8 +18,8 @@ from tlids_helpers.audit.baselines import CNN, Fitted, Predict, Rows
 from tlids_helpers.catalog import DATASETS
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
+from tlids_helpers.recipe import Recipe
 from tlids_helpers.runs import Run
-from tlids_helpers.training import Recipe
 
 FRACTIONS = (0.01, 0.05, 1.0)
 TREE = "extra trees"
@@ -78,13 +78,20 @@ def matrix(
     runs_dir: str | Path = "runs",
     fractions: Sequence[float] = FRACTIONS,
     n_jobs: int = 1,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """`pair` for all ordered pairs of `datasets` that share features and no captures, each with itself included."""
+    """`pair` for all ordered pairs of `datasets` that share features and no captures, each with itself included.
+
+    `progress` is called with 1 after each pair.
+    """
     frames = []
     for source in datasets:
         targets = [target for one, target in pairs(datasets) if one is source]
         trained = train(source, recipe, seed, runs_dir, n_jobs)
-        frames += [pair(trained, target, fractions) for target in targets]
+        for target in targets:
+            frames.append(pair(trained, target, fractions))
+            if progress:
+                progress(1)
     return pd.concat(frames, ignore_index=True)
 
 

@@ -1,6 +1,6 @@
 """Which features a model uses: permutation importance over the test split, integrated gradients for one flow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from tlids_helpers.audit.baselines import Predict
 from tlids_helpers.errors import InputError
-from tlids_helpers.keras_setup import keras
+from tlids_helpers.keras_setup import keras, require_tensorflow
 
 REPEATS = 5
 TOLERANCE = 0.002  # of the probability: what the attributions of a flow may miss of what they have to add up to
@@ -24,17 +24,24 @@ def permutation(
     names: Sequence[str],
     repeats: int = REPEATS,
     seed: int = 42,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """Macro-F1 lost when a feature's values are shuffled among the rows: feature, importance, deviation.
 
     `features` (n, F) and codes `truth` (n,) of the test split; `predict` gives probabilities (any model's). Mean and
     deviation over `repeats`, largest first, by scikit-learn (Breiman 2001). Of two features that say the same each may
-    seem idle: the model reads the other.
+    seem idle: the model reads the other. `progress` is called with the rows of each prediction.
     """
     if not len(truth) or len(names) != features.shape[1]:
         raise InputError(f"expected rows with {len(names)} features, found {features.shape}: give the test split")
+
+    def counted(rows: np.ndarray) -> np.ndarray:
+        if progress:
+            progress(len(rows))
+        return predict(rows)
+
     found = permutation_importance(
-        _Estimator(predict), features, truth, scoring=_macro_f1, n_repeats=repeats, random_state=seed
+        _Estimator(counted), features, truth, scoring=_macro_f1, n_repeats=repeats, random_state=seed
     )
     frame = pd.DataFrame(
         {"feature": list(names), "importance": found.importances_mean, "deviation": found.importances_std}
@@ -68,13 +75,13 @@ def integrated_gradients(
 ) -> Attribution:
     """Integrated gradients (Sundararajan et al., ICML 2017) of P(class `column`) for one raw `flow` (9,).
 
-    The path runs straight from `baseline` (9,), raw too (`median_benign`), in the standardised logarithms that the
-    model's first layer makes, where equal steps are equal ratios of bytes; each feature goes through that layer alone,
-    so the attributions are the raw features'. They add up to P(flow) - P(baseline): the path is cut finer until they
-    do within 0.002, or to 8,192 points. A feature that equals the baseline's gets exactly 0.
+    The path runs straight from `baseline` (9,), raw too (`median_benign`), in what the model's preprocessing makes:
+    standardised logarithms, where equal steps are equal ratios of bytes (and ramps, under the recipe `improved`). Each
+    feature goes through it alone, so the attributions are the raw features'. They add up to P(flow) - P(baseline): the
+    path is cut finer until they do within 0.002, or to 8,192 points. A feature that equals the baseline's gets exactly
+    0.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(f"expected KERAS_BACKEND=tensorflow, found {keras.backend.backend()}: unset it")
+    require_tensorflow()
     if len(flow) != len(names) or len(baseline) != len(names):
         raise InputError(f"expected a flow and a baseline of {len(names)} values, found {len(flow)}, {len(baseline)}")
     raw = np.stack([baseline, flow]).astype(np.float32)
@@ -82,7 +89,8 @@ def integrated_gradients(
     before, after = (float(v) for v in _after_preprocessing(model, np.stack([start, end]))[:, column])
     steps = STEPS
     while True:
-        attributions = (end - start) * _mean_gradient(model, start, end, column, steps)
+        shares = (end - start) * _mean_gradient(model, start, end, column, steps)
+        attributions = shares.reshape(len(names), -1).sum(axis=1)  # an encoded feature is several values
         gap = float(after - before - attributions.sum(dtype=np.float64))
         if abs(gap) <= TOLERANCE or steps >= MOST_STEPS:
             break
@@ -123,7 +131,7 @@ def _after_preprocessing(model: keras.Model, values):
 
 
 def _mean_gradient(model: keras.Model, start: np.ndarray, end: np.ndarray, column: int, steps: int) -> np.ndarray:
-    """The mean over `steps` midpoints of the path of dP/dz (9,)."""
+    """The mean over `steps` midpoints of the path of dP/dz, for each value the preprocessing makes."""
     import tensorflow as tf  # quiet by now: keras_setup was imported first
 
     middle = ((np.arange(steps) + 0.5) / steps)[:, None]

@@ -4,7 +4,7 @@ An intrusion detector meets tomorrow's attacks. Whether a flow of a class it nev
 counted for the class that is named (anything but benign) and for thresholds chosen on validation rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ def table(
     left_out: Sequence[str] | None = None,
     rates: Sequence[float] = metrics.RATES,
     seed: int = 42,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """Each attack class of `left_out` (None: all) left out of training and validation; `fit` is `baselines.fitter`'s.
 
@@ -31,7 +32,8 @@ def table(
     known, rule, attacks (its test rows), found (called an attack), recall, benign, false_alarms, rate, enough (False
     where the benign validation rows are too few to choose a threshold for that rate). The rows with known=True come
     from the model that saw every class: what is lost is the difference. A rate that no threshold keeps to, as too
-    many benign rows share the highest score, has no row.
+    many benign rows share the highest score, has no row. `progress` is called with 1 after each class. Raises
+    InputError for a name that is no attack class, and where there is no benign class or only one attack class.
     """
     classes = prepare.class_list(prepared, "multiclass")
     wanted = _checked(prepared, classes, classes[1:] if left_out is None else left_out)
@@ -42,6 +44,8 @@ def table(
         code = classes.index(name)
         train, validation = (without(data[role], code) for role in ("train", "validation"))
         ignorant = _judge(fit, train, validation, len(classes) - 1, rates, seed)
+        if progress:
+            progress(1)
         for known, judge in ((True, whole), (False, ignorant)):
             frames.append(_asked(*judge, data["test"], code).assign(model=model, left_out=name, known=known))
     columns = ["model", "left_out", "known", "rule", "attacks", "found", "recall", "benign", "false_alarms", "rate",
