@@ -8,6 +8,7 @@ READY = .venv/installed
 SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chromium-driver $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
 MODEL ?= edge/models/testbed
+RUNS ?= runs
 
 .PHONY: help install demo test lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
 
@@ -27,8 +28,8 @@ install: $(READY) ## set up .venv and nothing else
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-report: $(READY) ## every run as one page that needs no network: runs/report.html
-	@$(BIN)/python -m tlids_helpers.report_page
+report: $(READY) ## all runs as one page, runs/report.html, that needs no network; RUNS=FOLDER
+	@$(BIN)/python -m tlids_helpers.report_page --runs-dir "$(RUNS)"
 
 data: $(READY) ## which datasets are here, and are they what they claim to be? (data/README.md says how to get them)
 	@$(BIN)/python -m tlids_helpers.catalog check

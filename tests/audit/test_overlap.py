@@ -10,7 +10,7 @@ from tlids_helpers import prepare, runs
 from tlids_helpers.audit import overlap
 from tlids_helpers.catalog import DATASETS
 from tlids_helpers.errors import InputError
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 CLASSES = ("Benign", "DoS")
 

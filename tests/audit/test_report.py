@@ -38,6 +38,12 @@ def test_a_check_is_its_table_and_its_sentence():
     assert made._repr_html_().endswith("<p>3 rows.</p>") and "<table" in made._repr_html_()
 
 
+def test_a_class_named_like_a_tag_is_shown_and_does_nothing():
+    assert report.Check(None, "<script>x</script> has 3 rows.")._repr_html_() == (
+        "<p>&lt;script&gt;x&lt;/script&gt; has 3 rows.</p>"
+    )
+
+
 def test_columns_are_what_is_shown_and_the_sentence_is_of_the_whole_table():
     frame = pd.DataFrame({"class": ["a"], "rows": [3]})
     made = report.check(lambda: frame, lambda table: f"{table['rows'].sum()} rows.", ["class"])

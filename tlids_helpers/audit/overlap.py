@@ -10,7 +10,7 @@ from tlids_helpers.audit import duplicates
 from tlids_helpers.catalog import DATASETS, PARENTS
 from tlids_helpers.errors import InputError
 from tlids_helpers.prepare import Prepared
-from tlids_helpers.training import Recipe
+from tlids_helpers.recipe import Recipe
 
 SCRATCH = "scratch"
 PUBLISHED = "as published"

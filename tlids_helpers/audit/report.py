@@ -1,5 +1,6 @@
 """The audit as it is read: each check a table and a sentence in counts (notebook 07, docs/audit.md)."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class Check:
 
     def _repr_html_(self) -> str:
         shown = "" if self.table is None else self.table._repr_html_()
-        return f"{shown}<p>{self.sentence}</p>"
+        return f"{shown}<p>{html.escape(self.sentence)}</p>"  # class names are the user's
 
 
 def check(
