@@ -156,7 +156,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Recor
     # as byte planes, numbers that seldom repeat take the space of a dictionary and two thirds of its time
     encoding = {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": numbers}
     with pq.ParquetWriter(path, schema, **encoding) as writer, ThreadPoolExecutor(1) as thread:
-        before = thread.submit(int)
+        before = thread.submit(int)  # nothing to wait for yet
 
         def write(batch: pa.RecordBatch) -> None:
             nonlocal before
