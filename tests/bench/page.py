@@ -46,8 +46,9 @@ SMOKE = "> **A smoke run** (`--quick`): it shows that the scripts run. Its figur
 
 def page(results: Mapping[str, Mapping]) -> str:
     """The page; `results` are part -> what `run_all.run_part` returns."""
-    growth = [line for result in results.values() for line in result["lines"] if "growth" in line]
-    on_gpu = [line for result in results.values() for line in result["lines"] if line.get("device") == "gpu"]
+    printed = [line for part in PARTS if part in results for line in results[part]["lines"]]
+    growth = [line for line in printed if "growth" in line]
+    on_gpu = [line for line in printed if line.get("device") == "gpu"]
     sections = [HEAD, *([SMOKE] if any(result["quick"] for result in results.values()) else []), machines(results)]
     sections += [section(part, results.get(part)) for part in PARTS]
     sections.append(GPU.format(tables(on_gpu).lstrip() if on_gpu else NO_GPU))
@@ -70,8 +71,10 @@ def section(part: str, result: Mapping | None) -> str:
     title = f"## {part.capitalize()}\n\n{PARTS[part]}\n"
     if result is None:
         return f"{title}\nNot measured: `python tests/bench/run_all.py {part}` does.\n"
-    failed = f"\n> **Failed** ({result['failure']}); what stands below came before.\n" if result["failure"] else ""
-    return title + failed + tables(line for line in result["lines"] if "part" in line and line.get("device") != "gpu")
+    made = tables(line for line in result["lines"] if "part" in line and line.get("device") != "gpu")
+    before = "What it measured before stands below." if made else "It measured nothing before."
+    failed = f"\n> **Failed** ({result['failure']}). {before}\n" if result["failure"] else ""
+    return title + failed + made
 
 
 def tables(lines: Iterable[Mapping]) -> str:

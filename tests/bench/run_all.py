@@ -50,11 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
         for part in measured:
             print(f"{part} ...", flush=True)
             results[part] = where | run_part(BENCH / f"bench_{part}.py", options.quick, HOME / "logs")
-            print(f"{part}: {results[part]['failure'] or 'done'} ({results[part]['seconds']:.0f} s)", flush=True)
+            print(f"{part}: {told(results[part])}", flush=True)
     finally:  # what was measured is kept, also when somebody lost patience
         write(results, into)
     print(folders.shown(into / "benchmarks.md"))
     return int(any(results[part]["failure"] for part in measured))
+
+
+def told(result: dict) -> str:
+    """How a part went, for the terminal."""
+    failed = f"failed, {result['failure']}; all it said is in {folders.shown(HOME / 'logs')}"
+    return f"{failed if result['failure'] else 'done'} ({result['seconds']:.0f} s)"
 
 
 def refuse_unknown(parts: list[str]) -> None:
