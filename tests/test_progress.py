@@ -3,9 +3,10 @@
 import io
 import sys
 
+import nbformat
 import pytest
 
-from tlids_helpers import progress
+from tlids_helpers import execute, progress
 
 
 @pytest.fixture
@@ -50,3 +51,11 @@ def test_in_a_notebook_bars_go_to_standard_output_which_is_not_painted_red(loud,
     monkeypatch.setattr(sys, "stdout", stream)
     assert shown(monkeypatch) == ""
     assert "training: 100%" in stream.getvalue()
+
+
+def test_a_page_shows_how_far_a_bar_came_and_not_every_step(tmp_path):
+    steps = [nbformat.v4.new_output("stream", name="stdout", text=f"\rtraining: {n}/3") for n in range(4)]
+    cell = nbformat.v4.new_code_cell("train()", outputs=steps)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "run.ipynb")
+    page = execute.write_page(tmp_path / "run.ipynb").read_text()
+    assert "training: 3/3" in page and page.count("training: ") == 1

@@ -77,6 +77,8 @@ def test_latency_is_counted_from_the_flows_last_packet(tmp_path, model):  # noqa
             (START + 1_900_000, ethernet(ipv4(udp(5, 6), 17))),
         )
     )
-    found = replay.latencies(model, tmp_path / "in.pcap", START / 1e6, 2)
+    told = []
+    found = replay.latencies(model, tmp_path / "in.pcap", START / 1e6, 2, told.append)
+    assert told == [1] * len(found)  # a bar counts the flows
     assert list(found["reason"]) == ["rst"]
     assert found["milliseconds"].iloc[0] > 1000  # never before the linger of one second has passed

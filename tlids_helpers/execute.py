@@ -21,6 +21,7 @@ from tlids_helpers.errors import InputError
 
 # a kernel warns on every start that it listens on a local port; nothing that a reader can act on
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+KERNEL_START = 600  # seconds; a busy machine needs more than papermill's 60
 NOTEBOOKS = folders.REPOSITORY / "notebooks"
 
 
@@ -33,10 +34,11 @@ def find_notebook(number: str) -> Path:
     return found[0]
 
 
-def execute(notebook: Path, output: Path, parameters: dict) -> None:
+def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool | None = None) -> None:
     """Run `notebook` with those of `parameters` it has; leaves `output` and an HTML page beside it.
 
-    Raises InputError with the notebook's own sentence when a cell fails.
+    `progress_bar` counts cells; None shows it in a terminal. Raises InputError with the notebook's own sentence when a
+    cell fails.
     """
     known = papermill.inspect_notebook(str(notebook))
     mine = {name: value for name, value in parameters.items() if name in known}
@@ -48,7 +50,8 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
             mine,
             cwd=str(NOTEBOOKS),
             kernel_name="python3",
-            progress_bar=sys.stderr.isatty(),
+            progress_bar=sys.stderr.isatty() if progress_bar is None else progress_bar,
+            start_timeout=KERNEL_START,
             extra_arguments=QUIET_KERNEL,
         )
     except PapermillExecutionError as error:
@@ -57,9 +60,10 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
 
 
 def write_page(notebook: Path) -> Path:
-    """An HTML page of an executed notebook, beside it."""
-    page = notebook.with_suffix(".html")
-    page.write_text(HTMLExporter().from_filename(str(notebook))[0], encoding="utf-8")
+    """An HTML page of an executed notebook, beside it; of a progress bar it shows the end, not every step."""
+    page, exporter = notebook.with_suffix(".html"), HTMLExporter()
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    page.write_text(exporter.from_filename(str(notebook))[0], encoding="utf-8")
     return page
 
 

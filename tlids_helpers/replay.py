@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,10 +69,17 @@ def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["time", "alert"])
 
 
-def latencies(model: str | Path, capture: str | Path, start: float, seconds: float) -> pd.DataFrame:
+def latencies(
+    model: str | Path,
+    capture: str | Path,
+    start: float,
+    seconds: float,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
     """Play part of a capture in real time: how long after its last packet is a flow judged?
 
     The part is `seconds` long and begins at `start`, in seconds since 1970. Raises InputError when no packet is in it.
+    `progress` is called with 1 after each flow.
 
     Columns: reason the flow ended, and milliseconds from its last packet to the line that says the verdict. The packets
     come through a pipe, as from tcpdump. Flows that only the end of the playing closed are left out.
@@ -88,11 +95,13 @@ def latencies(model: str | Path, capture: str | Path, start: float, seconds: flo
         began = time.monotonic() - records[0].time_us / 1e6
         player = threading.Thread(target=_play, args=(records, program.stdin, began), daemon=True)
         player.start()
-        rows = [
-            (event["flow"]["reason"], 1000 * (time.monotonic() - began - since_1970(event["timestamp"])))
-            for event in map(json.loads, program.stdout)
-            if event["event_type"] == "flow" and event["flow"]["reason"] != "shutdown"
-        ]
+        rows = []
+        for event in map(json.loads, program.stdout):
+            if event["event_type"] == "flow" and event["flow"]["reason"] != "shutdown":
+                late = time.monotonic() - began - since_1970(event["timestamp"])
+                rows.append((event["flow"]["reason"], 1000 * late))
+                if progress:
+                    progress(1)
         player.join()
     return pd.DataFrame(rows, columns=["reason", "milliseconds"])
 
