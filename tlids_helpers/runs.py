@@ -2,6 +2,8 @@
 
 A run's name says what it is and ends in a key of everything that shaped it but this package's code for the network:
 the same run has the same name, and an update of the package throws no trained source away.
+
+`python -m tlids_helpers.runs --help` runs a grid of notebooks (grid.py).
 """
 
 import json
@@ -11,12 +13,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlids_helpers import evaluation, folders, prepare
+from tlids_helpers import folders, prepare
 from tlids_helpers.prepare import Prepared
-from tlids_helpers.training import Recipe, Trained
+from tlids_helpers.recipe import Recipe
+
+if TYPE_CHECKING:  # a name can be looked up without Keras, which takes seconds to import
+    from tlids_helpers.training import Trained
 
 SCHEMA = 1
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scikit-learn", "pandas")
@@ -57,7 +63,7 @@ def save(
     protocol: str,
     recipe: Recipe,
     seed: int,
-    fitted: Trained,
+    fitted: "Trained",
     source: Run | None = None,
 ) -> Run:
     """Score a fitted model on the test split and leave it under `runs_dir` with one machine-readable result."""
@@ -121,8 +127,10 @@ def _read(file: Path) -> dict | None:
     return result if isinstance(result, dict) and result.get("schema") == SCHEMA and "run" in result else None
 
 
-def _on_test(prepared: Prepared, task: str, fitted: Trained) -> dict:
+def _on_test(prepared: Prepared, task: str, fitted: "Trained") -> dict:
     """Scores, per-class table and confusion matrix in counts, on the test split."""
+    from tlids_helpers import evaluation  # Keras again
+
     classes = prepare.class_list(prepared, task)
     features, truth = prepare.load(prepared, "test", task)
     predicted = np.argmax(evaluation.predict(fitted.model, features), axis=1)
@@ -132,3 +140,11 @@ def _on_test(prepared: Prepared, task: str, fitted: Trained) -> dict:
         "per_class": evaluation.per_class(truth, predicted, classes),
         "confusion": evaluation.confusion(truth, predicted, len(classes)).tolist(),
     }
+
+
+if __name__ == "__main__":
+    import sys
+
+    from tlids_helpers.grid import main
+
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""The grid of runs: two workers beside one, each run on one thread.
+
+    python tests/bench/bench_grid.py [--quick]
+
+The whole command is timed, from its start to its summary; the rows are prepared before.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import lines
+
+RUNS = {False: 6, True: 2}
+EPOCHS = {False: 24, True: 1}  # a run of about half a minute, its kernel's start included
+ROWS = {False: 8000, True: 1000}
+WANTED = 1.6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory(prefix="tlids-") as folder:
+        home = Path(folder)
+        grid(home, quick, "prepared", "--plan")
+        taken = {n: lines.seconds(lambda n=n: grid(home, quick, f"runs-{n}", "--workers", str(n))) for n in (1, 2)}
+    rates = {n: RUNS[quick] * 60 / seconds for n, seconds in taken.items()}
+    note = f"{RUNS[quick]} scratch runs of {ROWS[quick]:,} rows and {EPOCHS[quick]} epochs, {os.cpu_count()} cores"
+    lines.compare("grid", "grid, two workers", "one worker", rates[2], rates[1], "runs/min", note, WANTED)
+    for workers, rate in rates.items():
+        lines.emit(growth="grid", workers=workers, seconds=taken[workers], runs_per_min=rate)
+
+
+def grid(home: Path, quick: bool, runs: str, *options: str) -> None:
+    """Run the command to its end; a failed run ends the benchmark."""
+    command = [
+        sys.executable, "-m", "tlids_helpers.runs", "--datasets", "nf-ton-iot", "--protocols", "scratch",
+        "--seeds", f"0-{RUNS[quick] - 1}", "--rows", str(ROWS[quick]), "--epochs", str(EPOCHS[quick]),
+        "--data-dir", str(home / "data"), "--runs-dir", str(home / runs), *options,
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

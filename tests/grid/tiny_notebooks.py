@@ -1,0 +1,55 @@
+"""A notebook 02 that trains nothing and waits to be told to end, and the preload that makes workers run it.
+
+It writes its seed into `begun` when it begins, waits for `go-SEED`, and leaves a run of the right name.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+
+PARAMETERS = """\
+dataset = ""
+task = "multiclass"
+split = "paper"
+seed = 42
+rows = None
+epochs = 50
+data_dir = "data"
+runs_dir = "runs"
+"""
+BODY = """\
+import json, time
+from pathlib import Path
+from tlids_helpers import folders, prepare, runs
+from tlids_helpers.recipe import Recipe
+
+here = Path(runs_dir).parent
+with open(here / "begun", "a") as begun:
+    begun.write(f"{seed}\\n")
+while not (here / f"go-{seed}").exists():
+    time.sleep(0.05)
+prepared = prepare.prepare(dataset, data_dir, split, seed, rows)
+name = runs.run_name(prepared, task, "scratch", Recipe(epochs), seed)
+with folders.written_whole(Path(runs_dir) / name) as scratch:
+    (scratch / "model.keras").touch()
+    (scratch / "result.json").write_text(json.dumps({"schema": runs.SCHEMA, "run": name}))
+"""
+
+
+def write(folder: Path) -> dict[str, str]:
+    """Write the notebook into `folder`; returns the environment of a driver or worker whose workers are to run it."""
+    folder.mkdir()
+    parameters = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(BODY)], metadata=metadata)
+    nbformat.write(notebook, folder / "02_tiny.ipynb")
+    return {"TINY_NOTEBOOKS": str(folder), "DASK_DISTRIBUTED__WORKER__PRELOAD": json.dumps([__file__])}
+
+
+def dask_setup(worker) -> None:
+    """What Dask calls in a worker that it preloads this file into."""
+    from tlids_helpers import execute
+
+    execute.NOTEBOOKS = Path(os.environ["TINY_NOTEBOOKS"])
