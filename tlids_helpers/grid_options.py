@@ -51,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     for name in ("epochs", "batch_size", "learning_rate", "patience"):
         add(f"--{name.replace('_', '-')}", help="default: the recipe's")
     add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
-    add("--data-dir", default="data")
-    add("--runs-dir", default="runs")
+    add("--data-dir", default="data", help="default: data")
+    add("--runs-dir", default="runs", help="default: runs")
     add(
         "--scheduler", metavar="ADDRESS", help="of an existing Dask cluster, such as tcp://host:8786; default: one here"
     )
