@@ -73,7 +73,8 @@ def plain(train, few, epochs: int, **compiled) -> list[float]:
     from tlids_helpers.training import EpochClock
 
     network, clock = learner(), EpochClock()
-    network.compile(keras.optimizers.Adagrad(0.01), "sparse_categorical_crossentropy", ["accuracy"], **compiled)
+    losses = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+    network.compile(keras.optimizers.Adagrad(0.01), **losses, **compiled)
     network.fit(*train, validation_data=few, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[clock])
     return clock.seconds
 
