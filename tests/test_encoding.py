@@ -94,7 +94,8 @@ def test_rewriting_it_for_int8_changes_nothing_but_rounding(learned):
 def test_it_is_saved_and_transferred_with_its_ramps(learned, tmp_path):
     learned.model.save(tmp_path / "model.keras")
     source = transfer.load_source(tmp_path / "model.keras", NETFLOW_FEATURES, {})
-    moved = transfer.train_transferred(source, rows(200, seed=6, n_classes=3), rows(60, seed=7, n_classes=3), 3, ENCODED)
+    target = rows(200, seed=6, n_classes=3), rows(60, seed=7, n_classes=3)
+    moved = transfer.train_transferred(source, *target, 3, ENCODED)
     asked = raw_flows()
     ours, theirs = (m.get_layer("preprocessing").predict(asked, verbose=0) for m in (moved.model, learned.model))
     np.testing.assert_array_equal(ours, theirs)

@@ -152,7 +152,7 @@ def test_the_name_says_what_the_run_is(prepared):
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
 def test_another_hyper_parameter_is_another_run(prepared, name):
-    other = dataclasses.replace(RECIPE, **{name: getattr(RECIPE, name) * 2})
+    other = dataclasses.replace(RECIPE, **{name: getattr(RECIPE, name) * 2 or 1})
     names = {runs.run_name(prepared, "multiclass", "scratch", recipe, 1) for recipe in (RECIPE, other)}
     assert len(names) == 2
 

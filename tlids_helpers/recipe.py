@@ -33,7 +33,7 @@ class Recipe:
 
 RECIPES = {
     "paper": Recipe(),
-    "fast": Recipe(batch_size=1024, learning_rate=0.004, optimiser="adamw", warm_up=0.05, momentum=0.9),
+    "fast": Recipe(batch_size=256, learning_rate=0.002, optimiser="adamw", warm_up=0.05),
     "improved": Recipe(batch_size=256, learning_rate=0.002, optimiser="adamw", warm_up=0.05, bins=64),
 }
 """name -> recipe.

@@ -153,12 +153,10 @@ if {stubborn}:
 if grandchild:
     open({str(pids)!r}, "w").write(f"{{os.getpid()}} {{grandchild}}")
     os.write(1, HEADER + FRAME)
-time.sleep(30)
+time.sleep(600)
 """,
     )
-    started = time.monotonic()
     read_all(capture.LiveCapture([program], Clock(1.0), print))
-    assert time.monotonic() - started < 6
     time.sleep(0.2)
     assert [alive(int(pid)) for pid in pids.read_text().split()] == [False, False]
 

@@ -230,16 +230,14 @@ def test_help_reads_like_a_man_page_and_names_every_option():
     assert "signals:" in said and "exit status:" in said
 
 
-def test_the_first_packet_is_judged_soon_after_the_start(model):
-    started = time.monotonic()
+def test_the_first_packet_is_judged_before_the_input_ends(model):
     edge = start_edge(model, "-", stdin=subprocess.PIPE)
     edge.stdin.write(PCAP_HEADER + record(T0, udp("10.0.0.1", 1, "10.0.0.2", 53)))
     edge.stdin.write(record(T0 + 60, udp("10.0.0.1", 2, "10.0.0.2", 53)))
     edge.stdin.flush()
-    first_line(edge)
-    seconds = time.monotonic() - started
+    line = first_line(edge)
     edge.communicate(timeout=10)
-    assert seconds < 5, "a loose bound for loaded machines; the figure is in edge/README.md"
+    assert json.loads(line)["dest_port"] == 53
 
 
 class Broker(threading.Thread):
