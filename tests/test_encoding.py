@@ -21,9 +21,7 @@ def column(*values: float) -> np.ndarray:
 def pairs(features: np.ndarray, bins: int) -> list[list[tuple[float, float]]]:
     """Feature -> its ramps in use."""
     starts, ends = encoding.ramps(features, bins)
-    return [
-        [(a, b) for a, b in zip(*of, strict=True) if a < encoding.NEVER] for of in zip(starts, ends, strict=True)
-    ]
+    return [[(a, b) for a, b in zip(*of, strict=True) if a < encoding.NEVER] for of in zip(starts, ends, strict=True)]
 
 
 def test_ramps_run_from_quantile_to_quantile():

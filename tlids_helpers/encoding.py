@@ -1,4 +1,4 @@
-"""The piecewise-linear encoding of a feature (Gorishniy et al., NeurIPS 2022), for the recipe `improved`.
+"""The piecewise-linear encoding of a feature (Gorishniy et al., NeurIPS 2022), for the recipe `encoded`.
 
 A convolution sees a port as one number and cannot tell 80 from 81; a tree can. Here each feature is also shown as a
 row of ramps between quantiles of the training rows: a ramp is 0 below its bin, 1 above it, and climbs in between. A

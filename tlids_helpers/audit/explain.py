@@ -76,7 +76,7 @@ def integrated_gradients(
     """Integrated gradients (Sundararajan et al., ICML 2017) of P(class `column`) for one raw `flow` (9,).
 
     The path runs straight from `baseline` (9,), raw too (`median_benign`), in what the model's preprocessing makes:
-    standardised logarithms, where equal steps are equal ratios of bytes (and ramps, under the recipe `improved`). Each
+    standardised logarithms, where equal steps are equal ratios of bytes (and ramps, under the recipe `encoded`). Each
     feature goes through it alone, so the attributions are the raw features'. They add up to P(flow) - P(baseline): the
     path is cut finer until they do within 0.002, or to 8,192 points. A feature that equals the baseline's gets exactly
     0.
