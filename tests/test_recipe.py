@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, replace
 
 import pytest
+from small_flows import rows, train_rows
 
 from tlids_helpers import recipe, training
 from tlids_helpers.errors import InputError
@@ -14,7 +15,7 @@ from tlids_helpers.recipe import RECIPES, Recipe
 def test_the_papers_recipe_is_section_4_2():
     paper = recipe.named("paper")
     assert (paper.epochs, paper.batch_size, paper.learning_rate, paper.dropout) == (50, 128, 0.01, 0.05)
-    assert (paper.optimiser, paper.warm_up, paper.bins) == ("adagrad", 0, 0)
+    assert (paper.optimiser, paper.warm_up, paper.momentum, paper.bins) == ("adagrad", 0, 0.99, 0)
 
 
 def test_a_change_that_is_none_is_no_change():
@@ -65,3 +66,9 @@ def test_warming_up_climbs_in_even_steps_and_then_changes_nothing(name):
 def test_an_unknown_optimiser_is_one_sentence():
     with pytest.raises(InputError, match="expected optimiser to be one of adagrad, adamw, found 'sgd'"):
         training.optimiser(Recipe(optimiser="sgd"), 10)
+
+
+def test_the_recipes_momentum_is_batch_normalisations():
+    chosen = Recipe(epochs=1, momentum=0.5)
+    blocks = training.train_from_scratch(train_rows(), rows(100, seed=2), 4, chosen, 1).model.get_layer("backbone")
+    assert [layer.momentum for layer in blocks.layers if layer.name.startswith("norm")] == [0.5] * 3

@@ -44,10 +44,10 @@ def channels(first: keras.Model) -> int:
     return first.output_shape[-1] // N_FEATURES
 
 
-def backbone(dropout: float = DROPOUT, channels: int = 1) -> keras.Model:
+def backbone(dropout: float = DROPOUT, channels: int = 1, momentum: float = 0.99) -> keras.Model:
     """Three blocks of two convolutions, batch normalisation, average pooling and dropout: (n, 9) -> (n, 128).
 
-    `channels` values for each of the nine positions: 1 in the paper.
+    `channels` values for each of the nine positions: 1 in the paper. `momentum` is batch normalisation's.
     """
     layers = keras.layers
     stack = [
@@ -63,7 +63,7 @@ def backbone(dropout: float = DROPOUT, channels: int = 1) -> keras.Model:
                 )
             )  # fmt: skip
         stack += [
-            layers.BatchNormalization(name=f"norm{block}"),
+            layers.BatchNormalization(momentum=momentum, name=f"norm{block}"),
             layers.AveragePooling1D(POOL, name=f"pool{block}"),
             layers.Dropout(dropout, name=f"dropout{block}"),
         ]

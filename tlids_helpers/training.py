@@ -41,7 +41,8 @@ def train_from_scratch(
     set_seed(seed)
     began = time.perf_counter()
     first = network.preprocessing(train[0], recipe.bins)
-    blocks, last = network.backbone(recipe.dropout, network.channels(first)), network.head(n_classes)
+    blocks = network.backbone(recipe.dropout, network.channels(first), recipe.momentum)
+    last = network.head(n_classes)
     learner = network.chain(blocks, last, name="network")
     # the preprocessing has no weights to learn: its output is computed once, not once an epoch
     inside = [_through(first, rows) for rows in (train, validation)]
