@@ -48,8 +48,8 @@ testbed: $(READY) system ## record the smart home anew, two sessions (root, half
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
 	@$(BIN)/python -m tlids_helpers.testbed_model
 
-audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) CROSS=yes for several
-	@$(BIN)/python tests/audit_tables.py $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(or $(DATASET),testbed)
+audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
+	@$(BIN)/python tests/audit_tables.py $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/edge/mqttset_recall.py
