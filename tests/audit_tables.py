@@ -5,6 +5,7 @@ A dataset of `SAMPLES` is the real sample under TLIDS_SHARED (default ../shared)
 """
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -18,11 +19,15 @@ from tlids_helpers import folders, prepare, tables
 from tlids_helpers.audit import (
     ablation,
     baselines,
+    calibration,
     ceiling,
     census,
     cross,
+    drift,
     duplicates,
+    explain,
     leakage,
+    metrics,
     noise,
     open_set,
     report,
@@ -97,6 +102,7 @@ def tables_of(dataset: str, data_dir: Path, options: argparse.Namespace) -> Iter
     unseen = report.check(lambda: open_set.table(some, "extra trees", forest, seed=SEED), open_set.sentence)
     shown = None if unseen.table is None else open_set.beside(unseen.table)
     yield "Attacks left out of training, one seed" + on, Check(shown, unseen.sentence)
+    yield from of_one_seed(some, options, on)
     yield from of_the_models(dataset, data_dir, options, on)
 
 
@@ -116,9 +122,48 @@ def of_the_rows(prepared: Prepared, dataset: str, data_dir: Path) -> Iterator[tu
             yield f"The same by class, {title}", Check(found.per_class, "Classes that share rows with others.")
 
 
+def networks_of(options: argparse.Namespace) -> dict[str, Recipe]:
+    """Name -> recipe of the CNNs that were asked for."""
+    return {f"CNN {name}": named(name, epochs=options.epochs) for name in options.recipes if options.epochs}
+
+
+def of_one_seed(prepared: Prepared, options: argparse.Namespace, on: str) -> Iterator[tuple[str, Check]]:
+    """What a mean hides: the classes, the false alarms, the calibration, the features used; one forest, the CNNs."""
+    train, validation, test = (prepare.load(prepared, role, TASK) for role in prepare.ROLES)
+    forest = baselines.fit("random forest", train, validation, len(prepared.classes), prepared.features, SEED, 2)
+    networks = networks_of(options).items()
+    models = [forest] + [baselines.fit_network(name, prepared, TASK, recipe, SEED, HOME.resolve() / "runs", "07_audit")
+                         for name, recipe in networks]  # fmt: skip
+    features, truth = test
+    given = {model.name: model.predict(features) for model in models}
+    classes = {
+        name: metrics.per_class(truth, found.argmax(axis=1), prepared.classes).set_index("class")
+        for name, found in given.items()
+    }
+    support_column = next(iter(classes.values()))[["support"]]
+    f1 = support_column.join(pd.DataFrame({name: table["f1"] for name, table in classes.items()})).reset_index()
+    said = f"{len(truth):,} test rows, each given its most probable class."
+    yield "F1 by class, one seed" + on, Check(tables.marked(f1, prepared.mark), said)
+    for name, found in given.items():
+        points = report.check(lambda found=found: metrics.operating_points(truth, found), metrics.alarms_sentence)
+        errors = calibration.sentence(calibration.reliability(*calibration.top_label(truth, found)))
+        yield f"False alarms and calibration of {name}, one seed{on}", Check(None, f"{points.sentence} {errors}")
+    lost = {
+        model.name: explain.permutation(model.predict, features, truth, prepared.features, seed=SEED).set_index(
+            "feature"
+        )["importance"]
+        for model in models
+    }
+    used = pd.DataFrame(lost).sort_values(models[0].name, ascending=False).rename_axis("feature").reset_index()
+    yield (
+        "Macro-F1 lost when a feature is shuffled among the test rows, one seed" + on,
+        Check(tables.marked(used, prepared.mark), "Mean of five shuffles."),
+    )
+
+
 def of_the_models(dataset: str, data_dir: Path, options: argparse.Namespace, on: str) -> Iterator[tuple[str, Check]]:
     """Baselines and the CNNs over the seeds, each CNN against the best baseline, and against the paper's."""
-    networks = {f"CNN {name}": named(name, epochs=options.epochs) for name in options.recipes if options.epochs}
+    networks = networks_of(options)
 
     def rows_of(seed: int) -> Prepared:
         return prepare.prepare(dataset, data_dir, seed=seed, rows=options.rows, allow_subset=True)
@@ -159,6 +204,15 @@ def cross_tables(places: dict[str, Path], options: argparse.Namespace) -> Iterat
         columns,
     )
     yield f"Trained here, tested there, one seed, CNN of {options.epochs} epochs", made
+    shifts = {
+        f"{source.title} to {target.title}": drift.table(source, target, benign_only=True).set_index("feature")["psi"]
+        for source, target in itertools.permutations(rows, 2)
+    }
+    frame = pd.DataFrame(shifts).T.rename_axis("from, to").reset_index()
+    yield (
+        "How far benign flows shift, PSI of each feature",
+        Check(tables.marked(frame, "subset"), "Below 0.1 is calm, from 0.25 on a large shift; benign training rows."),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One experiment a function: what it reads, when it trains again, and which source it starts from (D8)."""
+"""One experiment a function: what it reads, when it trains again, and which source it starts from."""
 
 import dataclasses
 import shutil

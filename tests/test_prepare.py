@@ -164,7 +164,7 @@ def test_in_a_union_equal_rows_of_different_parts_stay_on_one_side(four_parts, p
     assert not roles["train"] & roles["validation"]
 
 
-# ---- the union and the two protocols (D8)
+# ---- the union and the two protocols
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -1,4 +1,4 @@
-"""The model's folder for the Pi: model.tflite, model.keras and card.json, which says what they are (D6).
+"""The model's folder for the Pi: model.tflite, model.keras and card.json, which says what they are.
 
 What the fields must be is the Pi's to say: `tlids_edge.card` reads them, and a folder it would refuse is not written.
 """
@@ -110,7 +110,7 @@ def metrics(result: dict, prepared: Prepared, chosen: Export, alert: Threshold) 
 
 
 def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:
-    """Which build of CICFlowMeter the Pi must imitate (D2); None for a NetFlow model.
+    """Which build of CICFlowMeter the Pi must imitate; None for a NetFlow model.
 
     Two builds can be told apart by the training rows: one writes -1 for every initial window. "" takes that one
     where the rows show it, else the meter's default. Raises InputError for an unknown name or one the rows contradict.
@@ -132,7 +132,7 @@ def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:
 
 
 def l7_of(prepared: Prepared, l7: str = "") -> str | None:
-    """Which nDPI numbered L7_PROTO (D4): what the caller says, else the catalog; None where nobody knows."""
+    """Which nDPI numbered L7_PROTO: what the caller says, else the catalog; None where nobody knows."""
     entry = DATASETS.get(prepared.name)
     return l7 or (entry.l7 if entry else "") or None
 

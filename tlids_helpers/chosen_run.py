@@ -48,7 +48,10 @@ def choose(
     allow_subset: bool,
     progress: Callable[[int], object] | None = None,
 ) -> Choice:
-    """Prepare what the run needs; `source` is a slug, or "" for the catalog's (Section 4.3). `progress` counts rows."""
+    """Prepare what the run needs; `source` is a slug, or "" for the catalog's (Section 4.3). `progress` counts rows.
+
+    Raises InputError for an unknown way of training, and as `experiments.source_of` and `prepare_source` do.
+    """
     if trained not in TRAINED:
         raise InputError(f"expected trained to be one of {', '.join(TRAINED)}, found {trained!r}: correct it")
     if trained == "scratch":

@@ -54,13 +54,13 @@ def best_setup(runs: Sequence[dict]) -> list[dict]:
     """
     setups: dict[str, dict[int, dict]] = {}
     for run in runs:
-        setups.setdefault(_setup_key(run), {})[run["seed"]] = run
+        setups.setdefault(setup_key(run), {})[run["seed"]] = run
     ranked = sorted(setups.values(), key=_rank)
     return [run for _, run in sorted(ranked[-1].items())] if ranked else []
 
 
-def _setup_key(run: dict) -> str:
-    # what seeds of one set-up share; a grouped split's row counts vary with the seed, so rows are no part of it
+def setup_key(run: dict) -> str:
+    """What the seeds of one set-up share; a grouped split's row counts vary with the seed: rows are no part of it."""
     settings = {name: value for name, value in run.get("parameters", {}).items() if name not in _APART}
     named = [run["dataset"], run["version"], full_mark(run), run.get("source", ""), run["split"], settings]
     return json.dumps(named, sort_keys=True, default=str)

@@ -26,7 +26,7 @@ NOTEBOOKS = folders.REPOSITORY / "notebooks"
 
 
 def find_notebook(number: str) -> Path:
-    """The notebook whose name starts with `number`, such as "03"."""
+    """The notebook whose name starts with `number`, such as "03". Raises InputError unless there is exactly one."""
     found = sorted(NOTEBOOKS.glob(f"{number}*.ipynb"))
     if len(found) != 1:
         names = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb")))

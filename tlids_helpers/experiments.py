@@ -75,7 +75,10 @@ def scores_without(
 
 
 def source_of(prepared: Prepared, source: str = "") -> str:
-    """The slug transfer starts from: `source` if given, else what the catalog says, else the family's."""
+    """The slug transfer starts from: `source` if given, else what the catalog says, else the family's.
+
+    Raises InputError for a source that the catalog does not have, or of another family.
+    """
     if source and source not in DATASETS:
         raise InputError(f"expected a source of the catalog ({', '.join(DATASETS)}), found {source!r}: correct it")
     entry = DATASETS.get(prepared.name)
@@ -96,11 +99,12 @@ def prepare_source(
     allow_subset: bool,
     progress: Callable[[int], object] | None = None,
 ) -> Prepared:
-    """The source's rows under a protocol of D8, split and subsampled as the target is; `progress` as in `prepare`.
+    """The source's rows under a protocol, split and subsampled as the target is; `progress` as in `prepare`.
 
     "paper": all of the source. "leave_target_out": the source without the target. No test row of the target
     is a training row of the source under either, because a union is split part by part. A source is never split by
-    recordings: it has none in common with the target.
+    recordings: it has none in common with the target. Raises InputError for an unknown protocol, and where nothing
+    would be left of the source.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"expected protocol to be one of {', '.join(PROTOCOLS)}, found {protocol!r}: correct it")
@@ -114,7 +118,10 @@ def prepare_source(
 
 
 def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
-    """The protocols that make sense: "both" is one where the target is no part of the source, or is the source."""
+    """The protocols that make sense: "both" is one where the target is no part of the source, or is the source.
+
+    Raises InputError for an unknown protocol.
+    """
     if wanted not in (*PROTOCOLS, "both"):
         raise InputError(f"expected protocol to be paper, leave_target_out or both, found {wanted!r}: correct it")
     if wanted != "both":

@@ -84,7 +84,10 @@ def _local(workers: int) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def shared_place(grid: Grid, threads: int) -> Iterator[Place]:
-    """The grid's folders, with a file in each by which workers tell that they see the same."""
+    """The grid's folders, with a file in each by which workers tell that they see the same.
+
+    Raises InputError for a folder that cannot be written to.
+    """
     place = Place(grid.data_dir, grid.runs_dir, f".grid-{secrets.token_hex(8)}", threads)
     with contextlib.ExitStack() as stack:
         for token in (place.data_dir / place.token, place.runs_dir / place.token):

@@ -95,7 +95,7 @@ def scheduler(given: argparse.Namespace) -> str | None:
 
 
 def whole(given: argparse.Namespace, name: str) -> int | None:
-    """The option `name` as a whole number of 1 or more; None if it was not given."""
+    """The option `name` as a whole number of 1 or more, None if not given. Raises InputError for anything else."""
     text = getattr(given, name)
     if text is not None and not (text.isdecimal() and int(text) > 0):
         option = f"--{name.replace('_', '-')}"
@@ -104,7 +104,7 @@ def whole(given: argparse.Namespace, name: str) -> int | None:
 
 
 def seeds(words: Iterable[str]) -> tuple[int, ...]:
-    """`["0-4", "42"]` -> (0, 1, 2, 3, 4, 42): numbers and ranges, each once."""
+    """`["0-4", "42"]` -> (0, 1, 2, 3, 4, 42): numbers and ranges, each once. Raises InputError for anything else."""
     found: dict[int, None] = {}
     for word in ",".join(words).split(","):
         first, dash, last = word.partition("-")

@@ -1,4 +1,4 @@
-"""The network of Section 4.1 (Figs. 2 and 3), with its preprocessing inside (D1).
+"""The network of Section 4.1 (Figs. 2 and 3), with its preprocessing inside.
 
 Three models in a row, so that transfer learning can take them apart (Fig. 4):
     preprocessing   nine raw feature values -> log(1 + x), standardised

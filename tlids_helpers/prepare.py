@@ -3,7 +3,7 @@
 Two cached stages, each keyed by everything that shaped it and each written whole or not at all:
     clean    one file, its rows cleaned, with the census of what was found          (sources.py)
     split    train.parquet, validation.parquet, test.parquet and meta.json          (here)
-A union (NF-UQ-NIDS) is split part by part, so that its test rows are exactly its parts' test rows (D8).
+A union (NF-UQ-NIDS) is split part by part, so that its test rows are exactly its parts' test rows.
 """
 
 import contextlib
@@ -100,7 +100,10 @@ def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.nd
 
 
 def class_list(prepared: Prepared, task: str) -> tuple[str, ...]:
-    """The names behind the class codes, for "multiclass" or "binary"."""
+    """The names behind the class codes, for "multiclass" or "binary".
+
+    Raises InputError for another task, and for "binary" where no class is benign.
+    """
     if task not in ("multiclass", "binary"):
         raise InputError(f"expected task to be multiclass or binary, found {task!r}: correct the parameter")
     if task == "binary" and prepared.benign not in prepared.classes:

@@ -1,7 +1,7 @@
 """Which file stands for a dataset, and its cleaned form.
 
 A dataset's own file if it lies in data/raw, a union's parts from their own files or from the union's file,
-a user's file wherever it is, and a simulated stand-in where there is nothing (D7).
+a user's file wherever it is, and a simulated stand-in where there is nothing.
 """
 
 import contextlib
@@ -49,7 +49,10 @@ def slug_of(dataset: str) -> str:
 def clean(
     dataset: str, data_dir: Path, allow_subset: bool, without: str = "", progress: Callable[[int], object] | None = None
 ) -> list[Clean]:
-    """The cleaned source of `dataset`, or of each part of a union but `without`."""
+    """The cleaned source of `dataset`, or of each part of a union but `without`.
+
+    Raises InputError for a part that the union does not have, and for a file that is not what it claims to be.
+    """
     if dataset not in DATASETS:
         return [_own(dataset, data_dir, progress)]
     entry = DATASETS[dataset]

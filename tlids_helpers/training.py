@@ -37,7 +37,10 @@ def train_from_scratch(
     seed: int = 42,
     callbacks: tuple = (),
 ) -> Trained:
-    """Train the whole network; `train` and `validation` are (raw features (n, 9), class codes (n,))."""
+    """Train the whole network; `train` and `validation` are (raw features (n, 9), class codes (n,)).
+
+    Raises InputError without rows in either.
+    """
     set_seed(seed)
     began = time.perf_counter()
     first = network.preprocessing(train[0], recipe.bins)
@@ -63,7 +66,10 @@ def warmed_patience(recipe: Recipe, rows: int) -> int:
 
 
 def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tuple[dict, list[float]]:
-    """Compile and fit `learner`; returns the history and the seconds of each epoch. Keeps the best epoch's weights."""
+    """Compile and fit `learner`; returns the history and the seconds of each epoch. Keeps the best epoch's weights.
+
+    `train` and `validation` are (what `learner` takes, class codes (n,)). Raises InputError without rows in either.
+    """
     if len(train[0]) == 0 or len(validation[0]) == 0:
         raise InputError(
             f"expected rows to train and to validate on, found {len(train[0])} and {len(validation[0])}: raise rows"

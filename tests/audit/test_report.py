@@ -38,6 +38,21 @@ def test_a_check_is_its_table_and_its_sentence():
     assert made._repr_html_().endswith("<p>3 rows.</p>") and "<table" in made._repr_html_()
 
 
+@pytest.mark.parametrize(
+    ("corner", "marks", "said"),
+    [
+        ("simulated", None, "3 rows. [simulated]"),
+        ("v2 subset", None, "3 rows."),
+        (None, ["source simulated", "source simulated"], "3 rows. [source simulated]"),
+        (None, ["", "source simulated"], "3 rows. [partly simulated]"),
+        (None, ["", "v2"], "3 rows."),
+    ],
+)
+def test_a_sentence_on_simulated_rows_ends_with_the_mark(corner, marks, said):
+    frame = pd.DataFrame({"rows": [1, 2]} | ({"mark": marks} if marks else {})).rename_axis(columns=corner)
+    assert report.check(lambda: frame, lambda table: f"{table['rows'].sum()} rows.").sentence == said
+
+
 def test_a_class_named_like_a_tag_is_shown_and_does_nothing():
     assert report.Check(None, "<script>x</script> has 3 rows.")._repr_html_() == (
         "<p>&lt;script&gt;x&lt;/script&gt; has 3 rows.</p>"

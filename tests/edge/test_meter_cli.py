@@ -199,7 +199,13 @@ def test_the_csv_has_the_permissions_of_any_new_file(capture, tmp_path):
 def test_an_interrupt_ends_the_capture_and_what_was_read_is_written(tmp_path):
     output = tmp_path / "flows.csv"
     command = [sys.executable, "-m", "tlids_edge.meter_cli", "-", "-o", str(output), "--no-l7"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+
+    def heed_interrupts():  # a shell has what it runs in the background ignore them, and children inherit that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    ) as process:
         process.stdin.write(CAPTURE)
         process.stdin.flush()
         wait_for(lambda: has_read_all(process), "the meter to read all there is and wait for more", 60)

@@ -80,7 +80,10 @@ class PortTable:
 
 
 def make(name: str, features: Sequence[str], seed: int, n_jobs: int = 1):
-    """An untrained baseline with scikit-learn's methods fit and predict_proba; `features` are the column names."""
+    """An untrained baseline with scikit-learn's methods fit and predict_proba; `features` are the column names.
+
+    Raises InputError for an unknown name, and for "destination port" where no feature is one.
+    """
     makers = {
         "majority class": lambda: DummyClassifier(strategy="prior"),
         "destination port": lambda: PortTable(_port_column(features)),
@@ -107,7 +110,8 @@ def fit(
 ) -> Fitted:
     """Fit the baseline `name` on `n_jobs` cores.
 
-    Its probabilities have `n_classes` columns, 0 for a class it had no training row of.
+    `train` and `validation` are (raw features (n, F), class codes (n,)). Its probabilities (n, n_classes) are 0 for a
+    class it had no training row of. Raises InputError as `make` does, and where boosting has nothing to stop on.
     """
     model, extra = make(name, features, seed, n_jobs), {}
     if name == "histogram boosting":

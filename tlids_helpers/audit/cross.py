@@ -108,7 +108,10 @@ def pairs(datasets: Sequence[Prepared]) -> list[tuple[Prepared, Prepared]]:
 
 
 def share_of(rows: Rows, fraction: float, seed: int) -> Rows:
-    """A stratified share of `rows`, in their order; at least one row of each class."""
+    """A stratified share of `rows`, in their order; at least one row of each class.
+
+    Raises InputError for a fraction that is not above 0 and at most 1.
+    """
     if not 0 < fraction <= 1:
         raise InputError(f"expected a fraction above 0 and at most 1, found {fraction}: give 0.01 for 1 %")
     features, codes = rows

@@ -30,7 +30,8 @@ def permutation(
 
     `features` (n, F) and codes `truth` (n,) of the test split; `predict` gives probabilities (any model's). Mean and
     deviation over `repeats`, largest first, by scikit-learn (Breiman 2001). Of two features that say the same each may
-    seem idle: the model reads the other. `progress` is called with the rows of each prediction.
+    seem idle: the model reads the other. `progress` is called with the rows of each prediction. Raises InputError
+    without rows, and for other than a name for each feature.
     """
     if not len(truth) or len(names) != features.shape[1]:
         raise InputError(f"expected rows with {len(names)} features, found {features.shape}: give the test split")
@@ -79,7 +80,7 @@ def integrated_gradients(
     standardised logarithms, where equal steps are equal ratios of bytes (and ramps, under the recipe `encoded`). Each
     feature goes through it alone, so the attributions are the raw features'. They add up to P(flow) - P(baseline): the
     path is cut finer until they do within 0.002, or to 8,192 points. A feature that equals the baseline's gets exactly
-    0.
+    0. Raises InputError for a flow or a baseline of other lengths, and under KERAS_BACKEND=jax.
     """
     require_tensorflow()
     if len(flow) != len(names) or len(baseline) != len(names):
@@ -101,7 +102,7 @@ def integrated_gradients(
 
 
 def median_benign(features: np.ndarray, codes: np.ndarray, benign: int = 0) -> np.ndarray:
-    """The median of each feature (9,) over the benign rows; give the training split."""
+    """The median of each feature (9,) over the benign rows; give the training split. Raises InputError without any."""
     shown = features[codes == benign]
     if not len(shown):
         raise InputError("expected benign training rows to take the median of, found none: raise rows")

@@ -1,4 +1,4 @@
-"""How many test rows of a transfer target the training had already seen, in four arms (D8)."""
+"""How many test rows of a transfer target the training had already seen, in four arms."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def prepare_arm(
     """The dataset whose training rows the network of an arm learns from first; for "scratch" the target itself.
 
     "as published": all of the source under a random split of its own (another seed), since the paper does not say that
-    its targets' test rows were kept out of NF-UQ-NIDS. The other two are the protocols of D8: "leave_target_out", and
+    its targets' test rows were kept out of NF-UQ-NIDS. The other two are the protocols: "leave_target_out", and
     "paper", whose union is split part by part with the target's own seed. Raises InputError for an unknown arm.
     """
     if arm == SCRATCH:
@@ -50,7 +50,8 @@ def table(target: Prepared, source: str, data_dir: str | Path = "data", allow_su
     `twins` are the target's test rows whose features equal a training row's of the arm, `twins_labelled` those with
     its class too (as the union names it); `new` are twins with no equal among the target's own training rows, which
     every arm goes on to learn from; `share` is twins / test_rows. Counts go by value: the same row drawn twice and
-    two equal flows look alike, so what "scratch" has is what chance and the split leave.
+    two equal flows look alike, so what "scratch" has is what chance and the split leave. Raises InputError for a source
+    of other features.
     """
     features, codes = prepare.load(target, "test")
     labels = np.array(target.classes, dtype=object)[codes]

@@ -41,13 +41,24 @@ def check(
     """The table that `make` makes and what `say` says of it; `columns` are those shown, None for all.
 
     A check that these rows do not allow (no benign class, no second recording) is said to be not made, with the reason.
+    A sentence on simulated rows ends with their mark, as the table has it in its corner or in its column `mark`.
     """
     try:
         frame = make()
         sentence = say(frame)
     except InputError as error:
         return Check(None, f"Not checked: {error}.")
-    return Check(frame if columns is None else frame[list(columns)], sentence)
+    mark = _simulated(frame)
+    return Check(frame if columns is None else frame[list(columns)], f"{sentence} [{mark}]" if mark else sentence)
+
+
+def _simulated(frame: pd.DataFrame) -> str:
+    corner = frame.columns.name or ""
+    marks = frame["mark"] if "mark" in frame else pd.Series([corner])
+    simulated = marks.str.contains("simulated")
+    if not simulated.any():
+        return ""
+    return marks.iloc[0] if marks.nunique() == 1 else "partly simulated"
 
 
 def possible(prepared: Prepared) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _SANITIZER = SanitizeHTML(
 # cleaning drops these tags but would leave what stands between them
 _UNSEEN = re.compile(r"<(style|script)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _MARK = re.compile(r"\[([^\]]*)\],")
+_END = re.compile(r" \[[^\]]*simulated[^\]]*\]$")
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,15 @@ def plain(source: str) -> str:
 def closing(one: Executed) -> list[Block]:
     """The closing sentences as the notebook printed them, a list below the prose of each cell.
 
-    A sentence is marked where its rows are simulated: those of the notebook, or those of the table it was drawn from
-    (another network, the transfer source).
+    A sentence is marked where its rows are simulated: those of the notebook, or, as its end says, those of the table
+    it was drawn from (another network, the transfer source).
     """
     made: list[Block] = []
     for cell in section(one, FOUND):
         if cell["cell_type"] == "markdown":
             made += [Text(plain(prose))] if (prose := _heading_and_prose(cell["source"])[1]) else []
         elif items := _lead_and_sentences(cell)[1]:
-            made.append(Items([Cell(item, _simulated(one, item)) for item in items]))
+            made.append(Items([_marked(item, mark_of(one)) for item in items]))
     return made
 
 
@@ -213,11 +214,7 @@ def speaks_of_simulated(one: Executed) -> bool:
     return any("simulated" in text for text in texts)
 
 
-def _simulated(one: Executed, sentence: str) -> str:
-    """ "simulated" where the notebook's rows are, or the output that shows this sentence has the word; else ""."""
-    if "simulated" in mark_of(one):
-        return "simulated"
-    words = plain(cleaned(sentence))
-    shown = [o.get("data", {}).get("text/html", "") for cell in one.cells for o in cell.get("outputs", [])]
-    drawn = any("simulated" in html and words in plain(cleaned(html)) for html in shown)
-    return "simulated" if drawn else ""
+def _marked(sentence: str, mark: str) -> Cell:
+    """The sentence without the mark it ends with; its mark is "simulated" where that, or `mark`, has the word."""
+    own = _END.search(sentence)
+    return Cell(_END.sub("", sentence), "simulated" if own or "simulated" in mark else "")

@@ -36,7 +36,7 @@ def setups(results: Sequence[dict]) -> list[list[dict]]:
     """Runs that agree in all but the seed, in order of seed (the last, where one ran twice); by dataset, then task."""
     found: dict[tuple, dict[int, dict]] = {}
     for run in results:
-        key = (run["title"], run["task"], run["split"], run["protocol"], comparison._setup_key(run))
+        key = (run["title"], run["task"], run["split"], run["protocol"], comparison.setup_key(run))
         found.setdefault(key, {})[run["seed"]] = run
     return [[run for _, run in sorted(seeds.items())] for _, seeds in sorted(found.items(), key=lambda item: item[0])]
 
