@@ -1,16 +1,20 @@
-# Two commands do everything: `make demo` and `make test`. Python >= 3.11 and make are all they assume.
+# Two commands do everything: `make demo` and `make test`. Python 3.11, 3.12 or 3.13 and make are all they assume.
 
 SUITABLE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
-BIN = .venv/bin
-READY = .venv/installed
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/installed
 SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chromium-driver $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
+OFFERED = $(foreach v,3.11 3.12 3.13,$(firstword $(shell for p in python$(v) $(HOME)/.pyenv/versions/$(v).*/bin/python; do \
+	$$p -c '' 2>/dev/null && echo $$p; done)))
+APART = tests/browser tests/grid tests/testbed tests/test_notebooks.py tests/test_your_own_network.py
 MODEL ?= edge/models/testbed
 RUNS ?= runs
 
-.PHONY: help install demo test lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +26,14 @@ demo: $(READY) ## run the notebooks on a stand-in and on the testbed's real flow
 test: $(READY) system ## every test, and every notebook against its stored outputs
 	@$(BIN)/python -m pytest tests
 	@$(BIN)/python -m pytest --nbval notebooks
+
+test-pythons: system ## the quicker tests under each of Python 3.11, 3.12 and 3.13 that is here, apart from .venv (ten minutes each)
+	@test -n "$(strip $(OFFERED))" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one"; exit 1; }
+	@for python in $(OFFERED); do \
+		venv=build/pythons/$$($$python -c 'import platform; print(platform.python_version())') && \
+		$(MAKE) --no-print-directory install VENV=$$venv PYTHON=$$python && \
+		$$venv/bin/python -m pytest -q tests $(addprefix --ignore ,$(APART)) || exit 1; \
+	done
 
 install: $(READY) ## set up .venv and nothing else
 
@@ -85,8 +97,8 @@ clean: ## remove the virtual environment and all caches, but no dataset and no r
 
 $(READY): requirements.lock pyproject.toml edge/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one, or run make PYTHON=/path/to/python3"; exit 1; }
-	@echo "setting up .venv with $$($(PYTHON) --version) and the pinned versions (one to three minutes)"
-	@$(PYTHON) -m venv --clear .venv
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) and the pinned versions (one to three minutes)"
+	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./edge
 	@touch $@

@@ -30,6 +30,7 @@ def load_source(path: str | Path, features: tuple[str, ...], card: dict) -> kera
             f"{', '.join(card['features'])}: choose a source of the same family"
         )
     try:
+        _check_sums(path)
         source = keras.models.load_model(path)
     except UNREADABLE as error:  # what Keras raises for a file cut short, overwritten, or of something else
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
@@ -39,6 +40,13 @@ def load_source(path: str | Path, features: tuple[str, ...], card: dict) -> kera
     if not _is_ours(source):
         raise InputError(f"expected the network of notebook 02 in {path}, found {source.name!r}: choose another source")
     return source
+
+
+def _check_sums(path: Path) -> None:
+    """Raise BadZipFile for a damaged member: Keras seeks in them, and from Python 3.13 on that skips the check."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
 
 
 def new_head(source: keras.Model, n_classes: int) -> keras.Model:
