@@ -36,9 +36,9 @@ RECIPES = {"paper": Recipe(), "improved": _IMPROVED, "encoded": replace(_IMPROVE
 """name -> recipe.
 
 "paper" is Section 4.2. "improved" is the same network with a larger batch and another optimiser: better on unbalanced
-classes (docs/audit.md), and as good as the paper's ever gets in less time (docs/benchmarks.md). "encoded" also shows it
-each feature in steps (encoding.py): a warning, not advice; it wins where test rows come from the recording that was
-trained on, and loses on another (docs/audit.md).
+classes (docs/audit.md), and mostly as good as the paper's ever gets in less time (docs/benchmarks.md). "encoded" also
+shows it each feature in steps (encoding.py): a warning, not advice; it wins where test rows come from the recording
+that was trained on, and loses on another (docs/audit.md).
 """
 
 
