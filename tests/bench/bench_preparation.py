@@ -1,11 +1,11 @@
 """How fast a raw file becomes the cached split beside pandas and scikit-learn, and how time and memory grow.
 
-    python tests/bench/bench_preparation.py [--quick] [--huge] [--home DIR]
+    python tests/bench/bench_preparation.py [--quick] [--home DIR]
 
 All read the same generated CSV file, which has NF-CSE-CIC-IDS2018's columns and class counts (big_flows.py), and leave
 a train, a validation and a test Parquet file with the same share of every class. Each runs in a process of its own, on
 a file that has just been read once; imports are not timed. pandas does less: it takes no census, and keeps nothing from
-which another split could be drawn.
+which another split could be drawn. The largest file takes 10 GB of disk meanwhile.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from tlids_helpers import prepare, splitting
 from tlids_helpers.catalog import NETFLOW_FEATURES
 
 ROWS = {False: big_flows.DATASET.total, True: 1_000_000}  # quick? Fewer rows have classes too small for scikit-learn
-GROWTH = {False: (10_000, 100_000, 1_000_000, 3_000_000, 10_000_000), True: (10_000, 30_000)}
 HUGE = 75_987_976  # of NF-UQ-NIDS-v2, the largest file of the catalog
+GROWTH = {False: (10_000, 100_000, 1_000_000, 3_000_000, 10_000_000, HUGE), True: (10_000, 30_000)}
 TIMES = {False: 2, True: 1}  # the fastest run counts
 COLUMNS = [*NETFLOW_FEATURES, "Attack"]
 SMALL = dict.fromkeys(NETFLOW_FEATURES, "float32") | {"Attack": "category"}
@@ -51,12 +51,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    parser.add_argument("--huge", action="store_true", help=f"{HUGE:,} rows and nothing else; takes 10 GB of disk")
     parser.add_argument("--home", type=Path, default=lines.HOME, help="where the files lie meanwhile")
     options = parser.parse_args()
-    if not options.huge:
-        beside_pandas(options.home, ROWS[options.quick], TIMES[options.quick])
-    for rows in (HUGE,) if options.huge else GROWTH[options.quick]:
+    beside_pandas(options.home, ROWS[options.quick], TIMES[options.quick])
+    for rows in GROWTH[options.quick]:
         with raw_file(options.home, rows) as raw:
             taken = measured(with_tlids, raw)
         lines.emit(growth="preparation", rows=rows, seconds=taken.seconds, cpu=taken.cpu, peak_mb=taken.peak_mb)
