@@ -92,8 +92,8 @@ system: ## the system packages that some tests need; without root those tests ar
 lock: ## compile requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header -o requirements.lock
 
-clean: ## remove the virtual environment and all caches, but no dataset and no run
-	rm -rf .venv data/prepared data/simulated .pytest_cache .ruff_cache .hypothesis
+clean: ## remove the virtual environments and all caches, but no dataset and no run
+	rm -rf .venv build/pythons data/prepared data/simulated .pytest_cache .ruff_cache .hypothesis
 
 $(READY): requirements.lock pyproject.toml edge/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one, or run make PYTHON=/path/to/python3"; exit 1; }

@@ -5,7 +5,6 @@ A dataset of `SAMPLES` is the real sample under TLIDS_SHARED (default ../shared)
 """
 
 import argparse
-import itertools
 import os
 import sys
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tlids_helpers import folders, prepare, tables
@@ -129,36 +129,44 @@ def networks_of(options: argparse.Namespace) -> dict[str, Recipe]:
 
 def of_one_seed(prepared: Prepared, options: argparse.Namespace, on: str) -> Iterator[tuple[str, Check]]:
     """What a mean hides: the classes, the false alarms, the calibration, the features used; one forest, the CNNs."""
-    train, validation, test = (prepare.load(prepared, role, TASK) for role in prepare.ROLES)
+    train, validation, (features, truth) = (prepare.load(prepared, role, TASK) for role in prepare.ROLES)
     forest = baselines.fit("random forest", train, validation, len(prepared.classes), prepared.features, SEED, 2)
-    networks = networks_of(options).items()
-    models = [forest] + [baselines.fit_network(name, prepared, TASK, recipe, SEED, HOME.resolve() / "runs", "07_audit")
-                         for name, recipe in networks]  # fmt: skip
-    features, truth = test
+    runs_dir = HOME.resolve() / "runs"
+    models = [forest] + [
+        baselines.fit_network(name, prepared, TASK, recipe, SEED, runs_dir, "07_audit")
+        for name, recipe in networks_of(options).items()
+    ]
     given = {model.name: model.predict(features) for model in models}
-    classes = {
-        name: metrics.per_class(truth, found.argmax(axis=1), prepared.classes).set_index("class")
-        for name, found in given.items()
-    }
-    support_column = next(iter(classes.values()))[["support"]]
-    f1 = support_column.join(pd.DataFrame({name: table["f1"] for name, table in classes.items()})).reset_index()
     said = f"{len(truth):,} test rows, each given its most probable class."
-    yield "F1 by class, one seed" + on, Check(tables.marked(f1, prepared.mark), said)
+    yield "F1 by class, one seed" + on, Check(f1_by_class(given, truth, prepared), said)
+    rate = metrics.FLOWS_PER_SECOND
+    yield (
+        "False alarms, one seed" + on,
+        report.check(
+            lambda: report.alarms(models, prepared, TASK, rate), lambda frame: report.alarms_sentence(frame, rate)
+        ),
+    )
     for name, found in given.items():
-        points = report.check(lambda found=found: metrics.operating_points(truth, found), metrics.alarms_sentence)
-        errors = calibration.sentence(calibration.reliability(*calibration.top_label(truth, found)))
-        yield f"False alarms and calibration of {name}, one seed{on}", Check(None, f"{points.sentence} {errors}")
-    lost = {
-        model.name: explain.permutation(model.predict, features, truth, prepared.features, seed=SEED).set_index(
-            "feature"
-        )["importance"]
-        for model in models
-    }
-    used = pd.DataFrame(lost).sort_values(models[0].name, ascending=False).rename_axis("feature").reset_index()
+        trust = calibration.reliability(*calibration.top_label(truth, found))
+        yield f"Calibration of {name}, one seed{on}", Check(None, calibration.sentence(trust))
+    lost = [explain.permutation(model.predict, features, truth, prepared.features, seed=SEED) for model in models]
+    used = pd.DataFrame(
+        {m.name: table.set_index("feature")["importance"] for m, table in zip(models, lost, strict=True)}
+    )
+    used = used.sort_values(forest.name, ascending=False).rename_axis("feature").reset_index()
     yield (
         "Macro-F1 lost when a feature is shuffled among the test rows, one seed" + on,
         Check(tables.marked(used, prepared.mark), "Mean of five shuffles."),
     )
+
+
+def f1_by_class(given: dict[str, np.ndarray], truth: np.ndarray, prepared: Prepared) -> pd.DataFrame:
+    """class, support, and the F1 of each model, from its probabilities (n, C) for the test rows."""
+    found = {name: metrics.per_class(truth, each.argmax(axis=1), prepared.classes) for name, each in given.items()}
+    shown = next(iter(found.values()))[["class", "support"]].assign(
+        **{name: each["f1"] for name, each in found.items()}
+    )
+    return tables.marked(shown, prepared.mark)
 
 
 def of_the_models(dataset: str, data_dir: Path, options: argparse.Namespace, on: str) -> Iterator[tuple[str, Check]]:
@@ -194,25 +202,29 @@ def of_the_models(dataset: str, data_dir: Path, options: argparse.Namespace, on:
 def cross_tables(places: dict[str, Path], options: argparse.Namespace) -> Iterator[tuple[str, Check]]:
     """Every pair of the datasets, attack or benign, one seed."""
     rows = [prepare.prepare(d, place, "paper", SEED, options.rows, True) for d, place in places.items()]
-    columns = ["source", "target", "arm", "target_rows", "attacks", "found", "benign", "false_alarms",
+    columns = ["source", "target", "mark", "arm", "target_rows", "attacks", "found", "benign", "false_alarms",
                "balanced_accuracy", "mcc"]  # fmt: skip
     made = report.check(
-        lambda: tables.marked(
-            cross.matrix(rows, Recipe(options.epochs), SEED, HOME.resolve() / "runs", n_jobs=2), "subset"
-        ),
+        lambda: cross.matrix(rows, Recipe(options.epochs), SEED, HOME.resolve() / "runs", n_jobs=2),
         cross.sentence,
         columns,
     )
     yield f"Trained here, tested there, one seed, CNN of {options.epochs} epochs", made
-    shifts = {
-        f"{source.title} to {target.title}": drift.table(source, target, benign_only=True).set_index("feature")["psi"]
-        for source, target in itertools.permutations(rows, 2)
-    }
-    frame = pd.DataFrame(shifts).T.rename_axis("from, to").reset_index()
     yield (
         "How far benign flows shift, PSI of each feature",
-        Check(tables.marked(frame, "subset"), "Below 0.1 is calm, from 0.25 on a large shift; benign training rows."),
+        Check(shifts(rows), "Below 0.1 is calm, from 0.25 on a large shift; benign training rows."),
     )
+
+
+def shifts(rows: list[Prepared]) -> pd.DataFrame:
+    """from, to, mark, and the PSI of each feature, a row for each pair of `cross.matrix` but a network with itself."""
+    found = []
+    for source, target in cross.pairs(rows):
+        if source is not target:
+            moved = drift.table(source, target, benign_only=True)
+            ends = {"from": source.title, "to": target.title, "mark": moved.columns.name or ""}
+            found.append(ends | dict(zip(moved["feature"], moved["psi"], strict=True)))
+    return pd.DataFrame(found)
 
 
 if __name__ == "__main__":

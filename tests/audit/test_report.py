@@ -45,6 +45,7 @@ def test_a_check_is_its_table_and_its_sentence():
         ("v2 subset", None, "3 rows."),
         (None, ["source simulated", "source simulated"], "3 rows. [source simulated]"),
         (None, ["", "source simulated"], "3 rows. [partly simulated]"),
+        (None, ["simulated", "source simulated"], "3 rows. [simulated]"),
         (None, ["", "v2"], "3 rows."),
     ],
 )

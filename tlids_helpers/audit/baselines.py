@@ -22,10 +22,9 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from tlids_helpers import evaluation, experiments, prepare, tables, training
+from tlids_helpers import evaluation, experiments, prepare, tables, training, transfer
 from tlids_helpers.audit import metrics
 from tlids_helpers.errors import InputError
-from tlids_helpers.keras_setup import keras
 from tlids_helpers.prepare import Prepared
 from tlids_helpers.recipe import Recipe
 
@@ -152,7 +151,7 @@ def fit_network(
 ) -> Fitted:
     """The CNN from scratch, a run like any other: a finished one is taken as it is, with the seconds it took then."""
     run = experiments.from_scratch(notebook, prepared, task, recipe, seed, runs_dir, callbacks)
-    model = keras.models.load_model(run.model_path)
+    model = transfer.load_source(run.model_path, prepared.features, run.result)
     seconds, size = run.result["seconds"]["total"], run.model_path.stat().st_size
     return Fitted(name, partial(evaluation.predict, model), seconds, size)
 

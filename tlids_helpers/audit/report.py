@@ -54,11 +54,13 @@ def check(
 
 def _simulated(frame: pd.DataFrame) -> str:
     corner = frame.columns.name or ""
-    marks = frame["mark"] if "mark" in frame else pd.Series([corner])
-    simulated = marks.str.contains("simulated")
-    if not simulated.any():
+    marks = set(frame["mark"]) if "mark" in frame else {corner}
+    simulated = {mark for mark in marks if "simulated" in mark}
+    if not simulated:
         return ""
-    return marks.iloc[0] if marks.nunique() == 1 else "partly simulated"
+    if simulated < marks:
+        return "partly simulated"
+    return simulated.pop() if len(simulated) == 1 else "simulated"
 
 
 def possible(prepared: Prepared) -> tuple[str, ...]:

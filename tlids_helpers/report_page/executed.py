@@ -171,11 +171,12 @@ def closing(one: Executed) -> list[Block]:
     it was drawn from (another network, the transfer source).
     """
     made: list[Block] = []
+    mark = mark_of(one)
     for cell in section(one, FOUND):
         if cell["cell_type"] == "markdown":
             made += [Text(plain(prose))] if (prose := _heading_and_prose(cell["source"])[1]) else []
         elif items := _lead_and_sentences(cell)[1]:
-            made.append(Items([_marked(item, mark_of(one)) for item in items]))
+            made.append(Items([_marked(item, mark) for item in items]))
     return made
 
 
