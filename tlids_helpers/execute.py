@@ -19,8 +19,9 @@ from papermill.exceptions import PapermillExecutionError
 from tlids_helpers import folders
 from tlids_helpers.errors import InputError
 
-# a kernel warns on every start that it listens on a local port; nothing that a reader can act on
-QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
+# a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
+# that a reader can act on; what goes wrong in a cell is in the notebook
+QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_START = 600  # seconds; a busy machine needs more than papermill's 60
 NOTEBOOKS = folders.REPOSITORY / "notebooks"
 

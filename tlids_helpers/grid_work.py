@@ -16,6 +16,7 @@ from tlids_helpers import execute, prepare, runs, sources
 from tlids_helpers.errors import InputError
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")  # the last: JAX's
+TRIM = "MALLOC_TRIM_THRESHOLD_"  # Dask sets it for its workers; a training's tensors would be mapped anew at each step
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def _run_notebook(unit: Unit, place: Place) -> None:
         return
     # the kernel inherits it: side by side, runs that each take all cores get in each other's way
     os.environ.update(dict.fromkeys(THREADS, str(place.threads)))
+    os.environ.pop(TRIM, None)
     notebook = execute.find_notebook(unit.notebook)
     execute.execute(notebook, executed(place.runs_dir, unit.name), unit.parameters, progress_bar=False)
     if not runs.find(place.runs_dir, unit.name):

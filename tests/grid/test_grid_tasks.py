@@ -4,6 +4,7 @@ import json
 import os
 from types import SimpleNamespace
 
+import dask.config
 import pytest
 from distributed import Client, KilledWorker
 from nbclient.exceptions import DeadKernelError
@@ -99,6 +100,14 @@ def test_the_kernels_inherit_the_number_of_threads(place, notebooks, monkeypatch
         monkeypatch.setenv(name, "7")
     grid_work.run(unit("run"), place, [])
     assert [os.environ[name] for name in grid_work.THREADS] == ["1"] * len(grid_work.THREADS)
+
+
+def test_the_kernels_do_not_inherit_how_dask_has_its_workers_give_memory_back(place, notebooks, monkeypatch):
+    trim = dask.config.get("distributed.nanny.pre-spawn-environ")
+    assert grid_work.TRIM in trim
+    monkeypatch.setenv(grid_work.TRIM, str(trim[grid_work.TRIM]))
+    grid_work.run(unit("run"), place, [])
+    assert grid_work.TRIM not in os.environ
 
 
 def test_a_worker_that_sees_other_folders_does_nothing_and_says_so(place, notebooks):
