@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from tlids_helpers import batching, progress
 from tlids_helpers import model as network
-from tlids_helpers import progress
 from tlids_helpers.errors import InputError
 from tlids_helpers.keras_setup import keras, set_seed
 from tlids_helpers.recipe import OPTIMISERS, Recipe
@@ -15,6 +15,7 @@ from tlids_helpers.recipe import OPTIMISERS, Recipe
 LEARNING_RATE_DECAY = 1e-6  # per step, Section 4.2.2
 WEIGHT_DECAY = 1e-4  # of AdamW
 WARM_UP_STEPS = 1000  # batches until batch normalisation's moving averages (momentum 0.99) mean anything
+VALIDATION_BATCH = 4096
 STEPS_PER_EXECUTION = 32  # 32 batches in one call: the same weights, less overhead
 
 
@@ -82,10 +83,8 @@ def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tu
     )
     stop = keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)
     clock = EpochClock()
-    result = learner.fit(
-        *train, validation_data=validation, epochs=recipe.epochs, batch_size=recipe.batch_size,
-        validation_batch_size=4096, verbose=0, callbacks=[stop, clock, *callbacks],
-    )  # fmt: skip
+    rows = _rows(train, validation, recipe.batch_size)
+    result = learner.fit(**rows, epochs=recipe.epochs, verbose=0, callbacks=[stop, clock, *callbacks])
     return {name: [float(v) for v in values] for name, values in result.history.items()}, clock.seconds
 
 
@@ -159,6 +158,15 @@ def _warmed(rate, climb: int):
             return {"rate": rate, "climb": climb}
 
     return Warmed() if climb else rate
+
+
+def _rows(train: tuple, validation: tuple, size: int) -> dict:
+    """What `Model.fit` is given: JAX the arrays, TensorFlow batches of them, which come shuffled."""
+    if keras.backend.backend() == "jax":
+        sizes = {"batch_size": size, "validation_batch_size": VALIDATION_BATCH}
+        return {"x": train[0], "y": train[1], "validation_data": validation, **sizes}
+    checked = batching.batched(*validation, VALIDATION_BATCH, shuffle=False)
+    return {"x": batching.batched(*train, size, shuffle=True), "validation_data": checked, "shuffle": False}
 
 
 def _execution(whole_batches: int) -> dict:

@@ -20,7 +20,7 @@ ENGINES = {
     "plain": "plain model.fit on arrays, TensorFlow",
     "compiled": "model.fit with jit_compile=True, TensorFlow",
     "epoch": "a whole epoch in one tf.function, data kept in memory",
-    "tensorflow": "training.fit, TensorFlow, 32 batches a call",
+    "tensorflow": "training.fit, TensorFlow",
     "jax": "training.fit, KERAS_BACKEND=jax",
     "jax-improved": "training.fit, recipe improved, KERAS_BACKEND=jax",
 }

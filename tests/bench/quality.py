@@ -1,6 +1,6 @@
 """Time to equal quality: when a training's validation macro-F1 first reaches another's.
 
-    python tests/bench/quality.py RECIPE SEED [--dataset NAME]       one training, its curve as JSON
+    python tests/bench/quality.py RECIPE SEED [--dataset NAME] [--plain]       one training, its curve as JSON
 
 Two real datasets: the testbed, which the repository ships, and a sample of NF-BoT-IoT-v2 (TLIDS_SHARED).
 """
@@ -47,13 +47,14 @@ def best(curve: list[dict]) -> float:
     return max(point["macro_f1"] for point in curve)
 
 
-def curve_of(recipe: str, seed: int, dataset: str, quick: bool, backend: str = "tensorflow") -> list[dict]:
-    """`watched` in a process of its own, so that nothing is warm."""
+def curve_of(
+    recipe: str, seed: int, dataset: str, quick: bool, backend: str = "tensorflow", plain: bool = False
+) -> list[dict]:
+    """`watched` in a process of its own, so that nothing is warm; `plain` as in `plainly`."""
     command = [sys.executable, str(Path(__file__)), recipe, str(seed), "--dataset", dataset]
+    command += ["--quick"] * quick + ["--plain"] * plain
     environment = {**os.environ, "KERAS_BACKEND": backend}
-    done = subprocess.run(
-        [*command, *(["--quick"] if quick else [])], stdout=subprocess.PIPE, text=True, check=True, env=environment
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -79,6 +80,25 @@ def watcher(features, codes):
     return Watcher()
 
 
+def plainly(train, validation, n_classes: int, chosen, seed: int, watch) -> None:
+    """The same training as every tutorial has it: `model.fit` on arrays, a batch a call."""
+    from tlids_helpers import model, training
+    from tlids_helpers.keras_setup import keras, set_seed
+
+    set_seed(seed)
+    first = model.preprocessing(train[0])
+    network = model.chain(model.backbone(chosen.dropout), model.head(n_classes), name="network")
+    inside = [(first.predict(x, batch_size=65536, verbose=0), y) for x, y in (train, validation)]
+    network.compile(
+        training.optimiser(chosen, len(train[0]) // chosen.batch_size), "sparse_categorical_crossentropy", ["accuracy"]
+    )
+    patience = training.warmed_patience(chosen, len(train[0]))
+    network.fit(
+        *inside[0], validation_data=inside[1], batch_size=chosen.batch_size, epochs=chosen.epochs, verbose=0,
+        callbacks=[keras.callbacks.EarlyStopping("val_loss", patience=patience), watch],
+    )  # fmt: skip
+
+
 def main() -> None:
     """Train once and print the curve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,6 +106,7 @@ def main() -> None:
     parser.add_argument("seed", type=int)
     parser.add_argument("--dataset", default="testbed")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     from tlids_helpers import model, recipe, training
 
@@ -94,7 +115,10 @@ def main() -> None:
     chosen = recipe.named(options.recipe, epochs=2 if options.quick else None)
     inside = model.preprocessing(train[0], chosen.bins).predict(validation[0], verbose=0)
     watch = watcher(inside, validation[1])
-    training.train_from_scratch(train, validation, len(prepared.classes), chosen, options.seed, (watch,))
+    if options.plain:
+        plainly(train, validation, len(prepared.classes), chosen, options.seed, watch)
+    else:
+        training.train_from_scratch(train, validation, len(prepared.classes), chosen, options.seed, (watch,))
     print(json.dumps(watch.curve))
 
 
