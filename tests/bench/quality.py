@@ -89,9 +89,8 @@ def plainly(train, validation, n_classes: int, chosen, seed: int, watch) -> None
     first = model.preprocessing(train[0])
     network = model.chain(model.backbone(chosen.dropout), model.head(n_classes), name="network")
     inside = [(first.predict(x, batch_size=65536, verbose=0), y) for x, y in (train, validation)]
-    network.compile(
-        training.optimiser(chosen, len(train[0]) // chosen.batch_size), "sparse_categorical_crossentropy", ["accuracy"]
-    )
+    optimiser = training.optimiser(chosen, len(train[0]) // chosen.batch_size)
+    network.compile(optimiser, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     patience = training.warmed_patience(chosen, len(train[0]))
     network.fit(
         *inside[0], validation_data=inside[1], batch_size=chosen.batch_size, epochs=chosen.epochs, verbose=0,
