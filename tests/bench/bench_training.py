@@ -14,6 +14,7 @@ import lines
 import quality
 
 SEEDS = (42, 43, 44)
+ROUNDS = 3
 GROWTH = (10_000, 100_000, 1_000_000, 10_000_000)
 compare = partial(lines.compare, "training")
 
@@ -39,9 +40,9 @@ def main() -> None:
 
 
 def speed(rows: int, epochs: int) -> None:
-    """Every way twice, in turn; the better of the two, because what else runs here only takes away."""
+    """Every way in turn, and the best of its rounds, because what else runs here only takes away."""
     rates = {name: [] for name in engines.ENGINES}
-    for _ in range(2):
+    for _ in range(ROUNDS):
         for name in engines.ENGINES:
             rates[name].append(engines.run(name, rows, epochs)["rows_per_s"])
     top = {name: max(found) for name, found in rates.items()}
