@@ -10,7 +10,7 @@ SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chrom
 export TLIDS_SHARED ?= ../shared
 OFFERED = $(foreach v,3.11 3.12 3.13,$(firstword $(shell for p in python$(v) $(HOME)/.pyenv/versions/$(v).*/bin/python; do \
 	$$p -c '' 2>/dev/null && echo $$p; done)))
-APART = tests/browser tests/grid tests/testbed tests/test_notebooks.py tests/test_your_own_network.py
+APART = tests/browser tests/grid tests/edge/testbed tests/test_notebooks.py tests/test_your_own_network.py
 MODEL ?= edge/models/testbed
 RUNS ?= runs
 
@@ -20,8 +20,8 @@ help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY) ## run the notebooks on a stand-in and on the testbed's real flows; results and pages under runs/
-	@$(BIN)/python -m tlids_helpers.execute --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
-	@$(BIN)/python -m tlids_helpers.execute --into runs/demo/testbed -p dataset testbed 01 03 05 06
+	@$(BIN)/python -m tlids_helpers.notebooks --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
+	@$(BIN)/python -m tlids_helpers.notebooks --into runs/demo/testbed -p dataset testbed 01 03 05 06
 
 test: $(READY) system ## every test, and every notebook against its stored outputs
 	@$(BIN)/python -m pytest tests
@@ -41,16 +41,16 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 report: $(READY) ## all runs as one page, runs/report.html, that needs no network; RUNS=FOLDER
-	@$(BIN)/python -m tlids_helpers.report_page --runs-dir "$(RUNS)"
+	@$(BIN)/python -m tlids_helpers.results.report_page --runs-dir "$(RUNS)"
 
 data: $(READY) ## which datasets are here, and are they what they claim to be? (data/README.md says how to get them)
-	@$(BIN)/python -m tlids_helpers.catalog check
+	@$(BIN)/python -m tlids_helpers.data check
 
 real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (about half an hour)
 	@$(BIN)/python tests/real_input.py
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
-	@$(BIN)/python -m tlids_helpers.execute --in-place 01 02 03 04 05 06 07
+	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07
 
 testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
@@ -58,7 +58,7 @@ testbed: $(READY) system ## record the smart home anew, two sessions (root, half
 	@$(BIN)/python -m tlids_helpers.testbed
 
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
-	@$(BIN)/python -m tlids_helpers.testbed_model
+	@$(BIN)/python -m tlids_helpers.testbed.shipped_model
 
 audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
 	@$(BIN)/python tests/audit_tables.py $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))

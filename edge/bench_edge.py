@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tlids_edge.l7 import open_ndpi
-from tlids_edge.meter import Meter
-from tlids_edge.packets import PacketStats, read_packets
-from tlids_edge.pcap_stream import Record, read_records
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.capture.pcap import Record, read_records
+from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.ndpi import open_ndpi
 
 ETHERNET = 1
 START_US = 1_700_000_000_000_000
@@ -102,7 +102,7 @@ def run_meter(capture: Path, model: Path | None = None) -> None:
 
 def judge_with(model: Path) -> Callable[[list], object]:
     """The detector's batches of flows, without waiting for time to pass."""
-    from tlids_edge.detector import Detector
+    from tlids_edge.detect.detector import Detector
 
     detector = Detector(model, max_delay_ms=0)
     return lambda flows: detector.add(flows, 0.0)

@@ -54,13 +54,13 @@ def main() -> None:
 
 def command(model: Path, source: str, *extra: str) -> list[str]:
     """The program with its EVE lines thrown away."""
-    argv = [sys.executable, "-m", "tlids_edge.edge_cli", "--model", str(model), "--source", source, *extra]
+    argv = [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source", source, *extra]
     return [*argv, "--eve", "/dev/null", "--eve-max-mb", "0"]
 
 
 def first_verdict(model: Path, capture: Path) -> float:
     """Seconds from starting the program to its first flow line."""
-    argv = [sys.executable, "-m", "tlids_edge.edge_cli", "--model", str(model), "--source", str(capture)]
+    argv = [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source", str(capture)]
     began = time.monotonic()
     with subprocess.Popen([*argv, "--all-flows"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
         while json.loads(program.stdout.readline())["event_type"] != "flow":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tlids_edge.edge_cli import main
+from tlids_edge.cli.edge import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import folders, prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import (
     ablation,
     baselines,
@@ -35,9 +35,11 @@ from tlids_helpers.audit import (
     support,
 )
 from tlids_helpers.audit.report import Check
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.recipe import RECIPES, Recipe, named
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network.recipe import RECIPES, Recipe, named
 
 SAMPLES = {
     "nf-bot-iot-v2": ("NF-BoT-IoT-v2.sample.csv.gz", "NF-BoT-IoT-v2.csv.gz"),
@@ -71,7 +73,7 @@ def main() -> int:
 def data_dir_of(dataset: str) -> Path:
     """Where `dataset` lies: the sample is linked to where the catalog looks for the file; nothing is copied."""
     if dataset not in SAMPLES:
-        return folders.resolve("data")
+        return files.resolve("data")
     theirs, ours = SAMPLES[dataset]
     sample = Path(os.environ.get("TLIDS_SHARED") or "../shared").resolve() / "data" / "netflow" / theirs
     if not sample.is_file():

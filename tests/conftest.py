@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlids_helpers import prepare
-from tlids_helpers.catalog import CICFLOW_COLUMNS, DATASETS, NETFLOW_V1_COLUMNS, NETFLOW_V2_COLUMNS, PARENTS
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_COLUMNS, DATASETS, NETFLOW_V1_COLUMNS, NETFLOW_V2_COLUMNS, PARENTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

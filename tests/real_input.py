@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
-from tlids_helpers import evaluation, execute, prepare, runs
+from tlids_helpers import notebooks
+from tlids_helpers.data import prepare
+from tlids_helpers.results import evaluation, runs
 
 SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
 HOME = Path("build/real")
@@ -29,9 +31,9 @@ def main() -> int:
         "runs_dir": str(HOME.resolve() / "runs"), "task": "multiclass", "epochs": 50,
     }  # fmt: skip
     for number in ("01", "02", "03", "04"):
-        notebook = execute.find_notebook(number)
+        notebook = notebooks.find_notebook(number)
         print(f"{notebook.stem} ...", flush=True)
-        execute.execute(notebook, HOME / "notebooks" / notebook.name, parameters)
+        notebooks.execute(notebook, HOME / "notebooks" / notebook.name, parameters)
     print(table([*our_rows(HOME / "runs"), *(trees_row(split) for split in ("paper", "grouped"))]))
     return 0
 

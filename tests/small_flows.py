@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tlids_helpers import training
-from tlids_helpers.catalog import NETFLOW_FEATURES
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
+from tlids_helpers.network import training
 
 CLASSES = ("Benign", "ddos", "injection", "scanning")
 BRIEF = training.Recipe(epochs=1)

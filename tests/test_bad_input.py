@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlids_helpers import flows, folders, prepare
-from tlids_helpers.catalog import DATASETS
-from tlids_helpers.errors import InputError
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare, raw
+from tlids_helpers.data.catalog import DATASETS
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_a_port_that_is_no_number_is_named_with_its_row(word, kind, frame, put, 
 
 
 def test_the_row_is_right_in_a_later_batch_and_after_rows_without_a_label(frame, put, refused, monkeypatch):
-    monkeypatch.setattr(flows, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 300)
     frame = frame.astype({"L4_DST_PORT": str})
     frame.loc[40, "L4_DST_PORT"] = "https"
     frame.loc[:9, "Attack"] = ""
@@ -425,5 +426,5 @@ def test_a_read_only_disk(frame, put, refused, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     path = put(frame, "own.csv")
-    monkeypatch.setattr(folders.Path, "mkdir", refuse)
+    monkeypatch.setattr(files.Path, "mkdir", refuse)
     assert "but Read-only file system: free some space, mend the permissions" in refused(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
 
 BENCH = Path(__file__).parent / "bench"
 MACHINE = {"processor": "a processor", "cores": "2"}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlids_helpers.catalog import DATASETS
+from tlids_helpers.data.catalog import DATASETS
 
 PUBLISHED = DATASETS["nf-cse-cic-ids2018"]
 

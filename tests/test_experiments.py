@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from small_flows import CLASSES, fitted, same_weights, write_csv
 
-from tlids_helpers import experiments, prepare, runs, training
-from tlids_helpers.catalog import CICFLOW_FEATURES, DATASETS
-from tlids_helpers.errors import InputError
-from tlids_helpers.recipe import Recipe
+from tlids_helpers import experiment
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS
+from tlids_helpers.network import training
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
 
 RECIPE = Recipe(epochs=1)
 
@@ -58,17 +61,17 @@ def as_dataset(prepared, slug: str, **fields):
 
 def test_a_finished_run_is_taken_as_it_is_unless_asked_again(prepared, finished, trainings):
     runs_dir, run = finished
-    taken = experiments.from_scratch("03_transfer", prepared, "multiclass", RECIPE, 1, runs_dir)
+    taken = experiment.from_scratch("03_transfer", prepared, "multiclass", RECIPE, 1, runs_dir)
     assert taken.result == run.result and not trainings
     shutil.copytree(runs_dir, copy := runs_dir.with_name("copy"))
-    experiments.from_scratch("03_transfer", prepared, "multiclass", RECIPE, 1, copy, again=True)
+    experiment.from_scratch("03_transfer", prepared, "multiclass", RECIPE, 1, copy, again=True)
     assert len(trainings) == 1
 
 
 def test_a_run_whose_model_was_deleted_is_trained_again(prepared, finished, trainings, tmp_path):
     shutil.copytree(finished[0], tmp_path / "runs")
     (tmp_path / "runs" / finished[1].folder.name / "model.keras").unlink()
-    experiments.from_scratch("02_cnn_training", prepared, "multiclass", RECIPE, 1, tmp_path / "runs")
+    experiment.from_scratch("02_cnn_training", prepared, "multiclass", RECIPE, 1, tmp_path / "runs")
     assert len(trainings) == 1
 
 
@@ -80,7 +83,7 @@ def test_training_gets_the_training_and_validation_rows_and_never_opens_the_test
     (folder / "test.parquet").unlink()
     untested = dataclasses.replace(prepared, folder=folder)
     monkeypatch.setattr(runs, "save", lambda *given: given[-1])  # scoring needs them; training must have ended by then
-    experiments.from_scratch("02_cnn_training", untested, "multiclass", RECIPE, 1, tmp_path / "runs")
+    experiment.from_scratch("02_cnn_training", untested, "multiclass", RECIPE, 1, tmp_path / "runs")
     for role, found, size in zip(("train", "validation"), trainings[0]["rows"], (288, 32), strict=True):
         assert len(found[1]) == size
         assert same_weights(list(found), list(prepare.load(prepared, role)))
@@ -95,7 +98,7 @@ def test_transfer_never_opens_the_test_rows_and_leaves_the_source_run_as_it_was(
     untested, source = dataclasses.replace(prepared, folder=folder), finished[1]
     before = source.model_path.read_bytes()
     monkeypatch.setattr(runs, "save", lambda *given: given)
-    *_, done, came_from = experiments.transferred(
+    *_, done, came_from = experiment.transferred(
         "03_transfer", untested, source, "paper", "binary", RECIPE, 1, tmp_path / "runs"
     )
     assert came_from is source and source.model_path.read_bytes() == before
@@ -104,14 +107,14 @@ def test_transfer_never_opens_the_test_rows_and_leaves_the_source_run_as_it_was(
 
 def test_a_binary_run_has_two_classes_and_counts_every_attack_as_one(prepared, trainings, monkeypatch):
     monkeypatch.setattr(runs, "save", lambda *given: given)
-    experiments.from_scratch("02_cnn_training", prepared, "binary", RECIPE, 1, "runs")
+    experiment.from_scratch("02_cnn_training", prepared, "binary", RECIPE, 1, "runs")
     assert trainings[0]["n_classes"] == 2
     assert set(prepare.load(prepared, "train", "binary")[1].tolist()) == {0, 1}
 
 
 def test_an_unknown_task_is_one_sentence_before_anything_is_trained(prepared, trainings, tmp_path):
     with pytest.raises(InputError, match="expected task to be multiclass or binary, found 'ternary'"):
-        experiments.from_scratch("02_cnn_training", prepared, "ternary", RECIPE, 1, tmp_path)
+        experiment.from_scratch("02_cnn_training", prepared, "ternary", RECIPE, 1, tmp_path)
     assert not trainings
 
 
@@ -123,45 +126,45 @@ def test_an_unknown_task_is_one_sentence_before_anything_is_trained(prepared, tr
     ],
 )  # fmt: skip
 def test_a_catalog_datasets_source_is_the_catalogs(prepared, slug, source):
-    assert experiments.source_of(as_dataset(prepared, slug)) == source
+    assert experiment.source_of(as_dataset(prepared, slug)) == source
 
 
 def test_a_users_own_flows_start_from_their_familys_largest(prepared):
-    assert experiments.source_of(prepared) == "nf-uq-nids"
-    assert experiments.source_of(dataclasses.replace(prepared, family="cicflow")) == "cic-ton-iot"
-    assert experiments.source_of(dataclasses.replace(prepared, name="nf-ton-iot-v2")) == "nf-uq-nids"
+    assert experiment.source_of(prepared) == "nf-uq-nids"
+    assert experiment.source_of(dataclasses.replace(prepared, family="cicflow")) == "cic-ton-iot"
+    assert experiment.source_of(dataclasses.replace(prepared, name="nf-ton-iot-v2")) == "nf-uq-nids"
 
 
 def test_a_source_that_is_asked_for_is_taken(prepared):
-    assert experiments.source_of(prepared, "nf-ton-iot") == "nf-ton-iot"
+    assert experiment.source_of(prepared, "nf-ton-iot") == "nf-ton-iot"
 
 
 def test_an_unknown_source_is_one_sentence_with_the_slugs(prepared):
     with pytest.raises(InputError, match=r"expected a source of the catalog \(nf-bot-iot, .*found 'imagenet'"):
-        experiments.source_of(prepared, "imagenet")
+        experiment.source_of(prepared, "imagenet")
 
 
 def test_a_source_of_another_family_is_refused_before_it_is_trained(prepared):
     with pytest.raises(InputError, match="expected a source of the netflow family.*cic-ton-iot is of the cicflow"):
-        experiments.source_of(prepared, "cic-ton-iot")
+        experiment.source_of(prepared, "cic-ton-iot")
     cicflow = dataclasses.replace(prepared, family="cicflow", features=CICFLOW_FEATURES)
     with pytest.raises(InputError, match="expected a source of the cicflow family"):
-        experiments.source_of(cicflow, "nf-uq-nids")
+        experiment.source_of(cicflow, "nf-uq-nids")
 
 
 def test_both_protocols_are_offered_for_a_part_of_the_source_and_one_for_anything_else(prepared):
     part, whole = as_dataset(prepared, "nf-ton-iot"), as_dataset(prepared, "nf-uq-nids")
-    assert experiments.protocols_for(part, "nf-uq-nids", "both") == ["paper", "leave_target_out"]
-    assert experiments.protocols_for(whole, "nf-uq-nids", "both") == ["paper"]
-    assert experiments.protocols_for(prepared, "nf-uq-nids", "both") == ["paper"]
-    assert experiments.protocols_for(part, "nf-uq-nids", "leave_target_out") == ["leave_target_out"]
+    assert experiment.protocols_for(part, "nf-uq-nids", "both") == ["paper", "leave_target_out"]
+    assert experiment.protocols_for(whole, "nf-uq-nids", "both") == ["paper"]
+    assert experiment.protocols_for(prepared, "nf-uq-nids", "both") == ["paper"]
+    assert experiment.protocols_for(part, "nf-uq-nids", "leave_target_out") == ["leave_target_out"]
 
 
 def test_an_unknown_protocol_is_one_sentence(prepared):
     with pytest.raises(InputError, match="expected protocol to be paper, leave_target_out or both, found 'theirs'"):
-        experiments.protocols_for(prepared, "nf-uq-nids", "theirs")
+        experiment.protocols_for(prepared, "nf-uq-nids", "theirs")
     with pytest.raises(InputError, match="expected protocol to be one of paper, leave_target_out, found 'both'"):
-        experiments.prepare_source(prepared, "nf-uq-nids", "both", "data", False)
+        experiment.prepare_source(prepared, "nf-uq-nids", "both", "data", False)
 
 
 @pytest.mark.parametrize(
@@ -175,19 +178,19 @@ def test_the_source_is_prepared_as_the_target_is_and_without_it_under_leave_targ
     prepared, preparations, slug, protocol, without
 ):
     target = as_dataset(prepared, slug, split="grouped", seed=7, rows=1000)
-    experiments.prepare_source(target, "nf-uq-nids", protocol, "data", True, print)
+    experiment.prepare_source(target, "nf-uq-nids", protocol, "data", True, print)
     assert preparations == [("nf-uq-nids", "data", "grouped", 7, 1000, True, without, print)]
 
 
 def test_a_source_cannot_be_left_out_of_itself(prepared, preparations):
     whole = as_dataset(prepared, "nf-uq-nids")
     with pytest.raises(InputError, match="more than NF-UQ-NIDS itself, found nf-uq-nids: use protocol=paper"):
-        experiments.prepare_source(whole, "nf-uq-nids", "leave_target_out", "data", False)
+        experiment.prepare_source(whole, "nf-uq-nids", "leave_target_out", "data", False)
     assert not preparations
 
 
 def test_a_missing_source_model_is_announced_with_rows_epochs_and_a_duration(prepared, tmp_path):
-    sentence = experiments.source_sentence(prepared, Recipe(epochs=50), 1, tmp_path)
+    sentence = experiment.source_sentence(prepared, Recipe(epochs=50), 1, tmp_path)
     assert "missing" in sentence and "288 rows for at most 50 epochs" in sentence
     assert sentence.endswith("up to 1 s on two cores")  # 288 x 50 / 12,000 = 1.2
 
@@ -195,13 +198,13 @@ def test_a_missing_source_model_is_announced_with_rows_epochs_and_a_duration(pre
 @pytest.mark.parametrize("rows, text", [(240, "1 s"), (24_000, "100 s"), (720_000, "50 min"), (9_595_914, "11 h")])
 def test_the_announced_duration_has_a_unit_a_person_would_choose(prepared, tmp_path, rows, text):
     counts = {**prepared.counts, "train": {"Benign": rows}}
-    sentence = experiments.source_sentence(dataclasses.replace(prepared, counts=counts), Recipe(), 1, tmp_path)
+    sentence = experiment.source_sentence(dataclasses.replace(prepared, counts=counts), Recipe(), 1, tmp_path)
     assert f"up to {text} on two cores" in sentence
 
 
 def test_a_source_model_that_is_there_is_said_to_be_there(prepared, finished):
     runs_dir, run = finished
-    sentence = experiments.source_sentence(prepared, RECIPE, 1, runs_dir)
+    sentence = experiment.source_sentence(prepared, RECIPE, 1, runs_dir)
     assert sentence == f"the source model is there ({run.folder.name})"
 
 
@@ -211,7 +214,7 @@ def test_the_sweep_varies_one_hyper_parameter_of_the_papers_at_a_time_and_reads_
     roles, load = [], prepare.load
     monkeypatch.setattr(prepare, "load", lambda p, role, task: roles.append(role) or load(p, role, task))
     told = []
-    table = experiments.sweep(prepared, "multiclass", RECIPE, 1, told.append)
+    table = experiment.sweep(prepared, "multiclass", RECIPE, 1, told.append)
     assert set(roles) == {"train", "validation"} and told == [1] * 11
     varied = [("learning_rate", v) for v in (0.01, 0.001, 0.0001)]
     varied += [("epochs", v) for v in (20, 50, 100)] + [("batch_size", v) for v in (16, 32, 64, 128, 256)]
@@ -223,7 +226,7 @@ def test_the_sweep_scores_the_best_epoch_on_validation_rows(prepared, monkeypatc
     history = {"val_loss": [3.0, 1.0, 2.0], "val_accuracy": [0.1, 0.6, 0.9]}
     done = training.trained(None, history, [1.0, 1.0, 1.0], 0.5)
     monkeypatch.setattr(training, "train_from_scratch", lambda *_: done)
-    table = experiments.sweep(prepared, "multiclass", RECIPE, 1)
+    table = experiment.sweep(prepared, "multiclass", RECIPE, 1)
     assert set(table["val_accuracy"]) == {0.6} and set(table["epochs"]) == {3} and set(table["seconds"]) == {3.5}
 
 
@@ -234,8 +237,8 @@ def test_the_small_dataset_of_these_tests_is_what_they_take_it_for(prepared):
 
 def test_hidden_features_say_nothing_in_training_and_in_the_test(prepared, trainings, monkeypatch):
     seen = []
-    monkeypatch.setattr(experiments.evaluation, "predict", lambda model, rows: seen.append(rows) or np.eye(4)[[0] * 80])
-    found = experiments.scores_without(prepared, "multiclass", ("L4_SRC_PORT", "L4_DST_PORT"), RECIPE, 1)
+    monkeypatch.setattr(experiment.evaluation, "predict", lambda model, rows: seen.append(rows) or np.eye(4)[[0] * 80])
+    found = experiment.scores_without(prepared, "multiclass", ("L4_SRC_PORT", "L4_DST_PORT"), RECIPE, 1)
     (asked,) = trainings
     for rows in (asked["rows"][0][0], asked["rows"][1][0], seen[0]):
         assert not rows[:, :2].any() and rows[:, 2:].any(axis=0).all()

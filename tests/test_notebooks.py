@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlids_helpers.execute import NOTEBOOKS
+from tlids_helpers.notebooks import NOTEBOOKS
 
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 SMALL = ["-p", "rows", "1500", "-p", "epochs", "2"]

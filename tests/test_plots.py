@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tlids_helpers import comparison, paper, plots
-from tlids_helpers.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
+from tlids_helpers import plots
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
+from tlids_helpers.results import comparison, paper
 
 RNG = np.random.default_rng(0)
 UQ = list(DATASETS["nf-uq-nids"].classes)

@@ -5,9 +5,10 @@ import math
 
 import pytest
 
-from tlids_helpers import prepare, tables
-from tlids_helpers.catalog import DATASETS
-from tlids_helpers.splitting import ROLES
+from tlids_helpers import tables
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.split import ROLES
 
 
 @pytest.fixture

@@ -26,9 +26,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from tlids_edge import edge_cli, meter_cli
-from tlids_edge.detector import Detector
-from tlids_edge.labels import read_labels
+from tlids_edge.cli import edge as edge_cli
+from tlids_edge.cli import meter as meter_cli
+from tlids_edge.detect.detector import Detector
+from tlids_edge.flows.labels import read_labels
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "your-own-network.md"

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlids_helpers import experiments, runs
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.recipe import Recipe
-from tlids_helpers.runs import Run
+from tlids_helpers import experiment
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
+from tlids_helpers.results.runs import Run
 
-TRAINED = ("scratch", *experiments.PROTOCOLS)
+TRAINED = ("scratch", *experiment.PROTOCOLS)
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,14 @@ def choose(
 ) -> Choice:
     """Prepare what the run needs; `source` is a slug, or "" for the catalog's (Section 4.3). `progress` counts rows.
 
-    Raises InputError for an unknown way of training, and as `experiments.source_of` and `prepare_source` do.
+    Raises InputError for an unknown way of training, and as `experiment.source_of` and `prepare_source` do.
     """
     if trained not in TRAINED:
         raise InputError(f"expected trained to be one of {', '.join(TRAINED)}, found {trained!r}: correct it")
     if trained == "scratch":
         return Choice(prepared, task, trained, recipe, seed)
-    slug = experiments.source_of(prepared, source)
-    rows = experiments.prepare_source(prepared, slug, trained, data_dir, allow_subset, progress)
+    slug = experiment.source_of(prepared, source)
+    rows = experiment.prepare_source(prepared, slug, trained, data_dir, allow_subset, progress)
     return Choice(prepared, task, trained, recipe, seed, rows)
 
 
@@ -69,7 +70,7 @@ def sentence(choice: Choice, runs_dir: str | Path) -> str:
     if choice.source and not runs.find(runs_dir, choice.source_name):
         wanted.insert(0, choice.source)
     rows, epochs = sum(prepared.size("train") for prepared in wanted), choice.recipe.epochs
-    minutes = max(1, round(rows * epochs / experiments.ROWS_PER_SECOND / 60))
+    minutes = max(1, round(rows * epochs / experiment.ROWS_PER_SECOND / 60))
     what = "the model and its source are" if len(wanted) > 1 else "the model is"
     return (
         f"{what} missing under runs_dir, so training comes first, on {rows:,} rows for at most {epochs} epochs: "
@@ -83,6 +84,6 @@ def obtain(choice: Choice, notebook: str, runs_dir: str | Path, callbacks: tuple
         return done
     settings = (choice.recipe, choice.seed, runs_dir, callbacks)
     if choice.source is None:
-        return experiments.from_scratch(notebook, choice.prepared, choice.task, *settings)
-    source = experiments.from_scratch(notebook, choice.source, "multiclass", *settings)
-    return experiments.transferred(notebook, choice.prepared, source, choice.trained, choice.task, *settings)
+        return experiment.from_scratch(notebook, choice.prepared, choice.task, *settings)
+    source = experiment.from_scratch(notebook, choice.source, "multiclass", *settings)
+    return experiment.transferred(notebook, choice.prepared, source, choice.trained, choice.task, *settings)

@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from tlids_helpers.paper import PROPOSED
-from tlids_helpers.paper import title as dataset_title
+from tlids_helpers.results.paper import PROPOSED
+from tlids_helpers.results.paper import title as dataset_title
 
 BLUE, ORANGE, GREEN, *_ = sns.color_palette("colorblind")
 LIGHT = (0.75, 0.82, 0.9)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import model as network
-from tlids_helpers import prepare
-from tlids_helpers.catalog import DATASETS, Dataset
-from tlids_helpers.evaluation import SCORES
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.splitting import ROLES, hash_rows
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS, Dataset
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.split import ROLES, hash_rows
+from tlids_helpers.network import model as network
+from tlids_helpers.results.evaluation import SCORES
 
 CENSUS_ROWS = {
     "rows": "rows with a label",

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from io import BufferedIOBase
 from pathlib import Path
 
+from tlids_edge.capture.packets import ICMP, ICMPV6, NOT_IP, Packet, PacketStats, read_packets
+from tlids_edge.capture.pcap import MAX_CAPTURED, read_records
 from tlids_edge.errors import InputError
-from tlids_edge.meter import Meter
-from tlids_edge.packets import ICMP, ICMPV6, NOT_IP, Packet, PacketStats, read_packets
-from tlids_edge.pcap_stream import MAX_CAPTURED, read_records
+from tlids_edge.flows.meter import Meter
 
 WHOLE_PACKETS = 7
 QUOTED_BYTES = 28  # of an ICMP error: the header and ports of the packet it answers (RFC 792)

@@ -17,7 +17,7 @@ The rule, in the order in which the rows stand (the first that matches a flow wi
    own, the world's outside, multicast and broadcast.
 
 Everything else is Benign: also what a benign host sends to a victim during an attack, and what the victim answers.
-A flow is in a window when any part of it is, as `tlids_edge.labels` has it.
+A flow is in a window when any part of it is, as `tlids_edge.flows.labels` has it.
 """
 
 import csv
@@ -27,7 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tlids_edge.errors import InputError
-from tlids_edge.labels import BENIGN, COLUMNS
+from tlids_edge.flows.labels import BENIGN, COLUMNS
 
 from testbed.attacks import Window
 from testbed.network import OUTSIDE_NETWORK, Host

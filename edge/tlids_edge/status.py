@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tlids_edge.labels import BENIGN
+from tlids_edge.flows.labels import BENIGN
 
 STATUS_S = 10.0
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tlids_helpers.catalog import NETFLOW_FEATURES
-from tlids_helpers.prepare import Prepared
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
+from tlids_helpers.data.prepare import Prepared
 
 Row = tuple[float, str]  # every feature has this value, except where `rows` are given whole; and the class
 

@@ -9,10 +9,10 @@ from hand_made import hand_made
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import accuracy_score, f1_score
 
-from tlids_helpers import prepare
 from tlids_helpers.audit import ablation
-from tlids_helpers.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
 
 CLASSES = ("Benign", "DoS", "Theft")
 DST = NETFLOW_FEATURES.index("L4_DST_PORT")

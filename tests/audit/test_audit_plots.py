@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tlids_helpers import audit_plots
-from tlids_helpers.audit import calibration, spread
+from tlids_helpers.audit import calibration, plots, spread
 from tlids_helpers.audit.baselines import BASELINES
-from tlids_helpers.catalog import NETFLOW_FEATURES
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
 
 RNG = np.random.default_rng(0)
 CONFIDENCE = RNG.uniform(0.4, 1, 3000)
@@ -45,14 +44,14 @@ ATTRIBUTION = pd.DataFrame(
     {"feature": NETFLOW_FEATURES, "value": 53.0, "baseline": 1.2e6, "attribution": np.linspace(0.5, -0.3, 9)}
 )
 MAKERS = {
-    "reliability": lambda **k: audit_plots.reliability(TABLES, **k),
-    "cross_matrix": lambda **k: audit_plots.cross_matrix(CROSS, **k),
-    "cross_arms": lambda **k: audit_plots.cross_arms(CROSS, **k),
-    "baselines": lambda **k: audit_plots.baselines(SUMMARY, **k),
-    "feature_set_bars": lambda **k: audit_plots.feature_set_bars(SETS, **k),
-    "psi_bars": lambda **k: audit_plots.psi_bars(PSI, **k),
-    "importance_bars": lambda **k: audit_plots.importance_bars(IMPORTANCE, **k),
-    "attribution_bars": lambda **k: audit_plots.attribution_bars(ATTRIBUTION, **k),
+    "reliability": lambda **k: plots.reliability(TABLES, **k),
+    "cross_matrix": lambda **k: plots.cross_matrix(CROSS, **k),
+    "cross_arms": lambda **k: plots.cross_arms(CROSS, **k),
+    "baselines": lambda **k: plots.baselines(SUMMARY, **k),
+    "feature_set_bars": lambda **k: plots.feature_set_bars(SETS, **k),
+    "psi_bars": lambda **k: plots.psi_bars(PSI, **k),
+    "importance_bars": lambda **k: plots.importance_bars(IMPORTANCE, **k),
+    "attribution_bars": lambda **k: plots.attribution_bars(ATTRIBUTION, **k),
 }
 
 
@@ -76,7 +75,7 @@ def test_axes_are_labelled_and_the_mark_is_in_the_title(name, capsys):
 
 
 def test_the_reliability_plot_draws_the_bins_that_have_rows():
-    upper, lower = visible(audit_plots.reliability(TABLES))
+    upper, lower = visible(plots.reliability(TABLES))
     shown = TABLES["CNN"][TABLES["CNN"]["count"] > 0]
     assert 0 < len(shown) < len(TABLES["CNN"])
     (curve,) = [line for line in upper.lines if line.get_label() == "CNN"]
@@ -86,7 +85,7 @@ def test_the_reliability_plot_draws_the_bins_that_have_rows():
 
 def test_the_heat_map_has_the_source_in_the_row_and_nothing_where_there_is_no_pair():
     frame = CROSS.assign(balanced_accuracy=[0.01 * place for place in range(len(CROSS))])
-    axes = visible(audit_plots.cross_matrix(frame, ARMS[1]))[0]
+    axes = visible(plots.cross_matrix(frame, ARMS[1]))[0]
     values = np.ma.filled(axes.collections[0].get_array().astype(float), np.nan).reshape(4, 4)
     for i, source in enumerate(NAMES):
         for j, target in enumerate(NAMES):
@@ -99,7 +98,7 @@ def test_the_heat_map_has_the_source_in_the_row_and_nothing_where_there_is_no_pa
 
 
 def test_every_pair_and_arm_is_a_sign_at_its_score():
-    figure = audit_plots.cross_arms(CROSS)
+    figure = plots.cross_arms(CROSS)
     axes = visible(figure)[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert len(labels) == 11 and f"{NAMES[0]} → {NAMES[1]}" in labels
@@ -111,9 +110,9 @@ def test_every_pair_and_arm_is_a_sign_at_its_score():
         assert found == pytest.approx(100 * row.balanced_accuracy)
 
 
-@pytest.mark.parametrize("cost", audit_plots.COST_NAMES)
+@pytest.mark.parametrize("cost", plots.COST_NAMES)
 def test_a_model_stands_at_its_mean_score_and_cost_with_one_deviation(cost):
-    axes = visible(audit_plots.baselines(SUMMARY, cost))[0]
+    axes = visible(plots.baselines(SUMMARY, cost))[0]
     assert axes.get_xscale() == "log"
     for container in axes.containers:
         runs = RUNS[RUNS["model"] == container.get_label()]
@@ -126,15 +125,15 @@ def test_a_model_stands_at_its_mean_score_and_cost_with_one_deviation(cost):
 
 
 def test_feature_sets_are_averaged_over_their_rows_in_their_order():
-    axes = visible(audit_plots.feature_set_bars(SETS))[0]
+    axes = visible(plots.feature_set_bars(SETS))[0]
     assert texts(axes) == ["85.0", "70.0", "40.0"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["nine", "no ports", "destination port only"]
 
 
 def test_the_bars_have_the_numbers_of_their_tables():
-    assert texts(visible(audit_plots.psi_bars(PSI))[0])[:2] == ["3.20", "2.80"]
-    assert texts(visible(audit_plots.importance_bars(IMPORTANCE))[0])[0] == "40.0"
-    axes = visible(audit_plots.attribution_bars(ATTRIBUTION))[0]
+    assert texts(visible(plots.psi_bars(PSI))[0])[:2] == ["3.20", "2.80"]
+    assert texts(visible(plots.importance_bars(IMPORTANCE))[0])[0] == "40.0"
+    axes = visible(plots.attribution_bars(ATTRIBUTION))[0]
     assert texts(axes)[0] == "+0.500" and texts(axes)[-1] == "-0.300"
     assert [bool(bar.get_hatch()) for bar in axes.patches] == [value < 0 for value in ATTRIBUTION["attribution"]]
     assert "53 (baseline 1.2e+06)" in axes.get_yticklabels()[0].get_text()

@@ -10,10 +10,11 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from small_flows import BRIEF, CLASSES, fitted, rows, write_csv
 from threadpoolctl import threadpool_info
 
-from tlids_helpers import prepare, runs
 from tlids_helpers.audit import baselines, metrics
-from tlids_helpers.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
+from tlids_helpers.results import runs
 
 PORT = NETFLOW_FEATURES.index("L4_DST_PORT")
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from tlids_helpers.audit import calibration
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
 
 CONFIDENCE = np.array([0.5, 0.6, 0.7, 0.9, 1.0, 0.8])
 RIGHT = np.array([True, True, False, True, True, False])

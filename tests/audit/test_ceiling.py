@@ -8,7 +8,7 @@ from hand_made import hand_made
 from sklearn.metrics import f1_score
 
 from tlids_helpers.audit import ceiling
-from tlids_helpers.splitting import ROLES
+from tlids_helpers.data.split import ROLES
 
 CLASSES = ("Benign", "DoS", "DDoS")
 # groups of equal rows, rows of each class in them: two pure ones, a tie, and a majority against a minority

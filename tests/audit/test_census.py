@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from tlids_helpers import prepare
 from tlids_helpers.audit import census
-from tlids_helpers.catalog import DATASETS, NETFLOW_V1_COLUMNS
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS, NETFLOW_V1_COLUMNS
 
 ENTRY = DATASETS["nf-bot-iot"]
 

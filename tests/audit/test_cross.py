@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from small_flows import BRIEF, CLASSES, rows, write_csv
 
-from tlids_helpers import prepare, runs, training, transfer
 from tlids_helpers.audit import cross, metrics
-from tlids_helpers.catalog import CICFLOW_FEATURES, DATASETS
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS
+from tlids_helpers.network import training, transfer
+from tlids_helpers.results import runs
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from small_flows import write_csv
 
-from tlids_helpers import prepare
 from tlids_helpers.audit import drift
-from tlids_helpers.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
 
 
 def by_hand(source: list[float], target: list[float]) -> float:

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from hand_made import hand_made
 
-from tlids_helpers import splitting
 from tlids_helpers.audit import duplicates
+from tlids_helpers.data import split
 
 CLASSES = ("Benign", "DoS", "Theft")
 
@@ -62,9 +62,9 @@ def test_a_class_without_rows_has_no_line(tmp_path):
     assert duplicates.across(prepared)["twins"].tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("hashes", [splitting.hash_rows, colliding])
+@pytest.mark.parametrize("hashes", [split.hash_rows, colliding])
 def test_equality_is_exact_even_where_all_hashes_collide(hashes, monkeypatch, prepared):
-    monkeypatch.setattr(splitting, "hash_rows", hashes)
+    monkeypatch.setattr(split, "hash_rows", hashes)
     rows = several_rows()
     ids = duplicates.group_ids(rows)
     oracle = pd.DataFrame(rows).groupby(list(range(9))).ngroup().to_numpy()
@@ -74,9 +74,9 @@ def test_equality_is_exact_even_where_all_hashes_collide(hashes, monkeypatch, pr
     assert duplicates.table(prepared)["repeats"].tolist() == [3, 3, 1, 7]
 
 
-@pytest.mark.parametrize("hashes", [splitting.hash_rows, colliding])
+@pytest.mark.parametrize("hashes", [split.hash_rows, colliding])
 def test_minus_zero_is_zero_and_a_neighbouring_float_is_another_value(hashes, monkeypatch):
-    monkeypatch.setattr(splitting, "hash_rows", hashes)
+    monkeypatch.setattr(split, "hash_rows", hashes)
     rows = np.float32([[0.0, 7.0], [-0.0, 7.0], [0.0, np.nextafter(np.float32(7), np.float32(8))]])
     assert duplicates.repeats(rows).tolist() == [False, True, False]
 
@@ -93,6 +93,6 @@ def test_one_feature_that_differs_makes_another_row(tmp_path):
 def test_twins_are_found_in_every_batch_of_a_streamed_file(tmp_path, monkeypatch):
     rows = [(value, "DoS") for value in range(50)]
     prepared = hand_made(tmp_path, CLASSES, train=rows, test=[*rows, (99, "DoS")])
-    stream = duplicates.flows.stream_parquet
-    monkeypatch.setattr(duplicates.flows, "stream_parquet", lambda path, columns: stream(path, 7, columns))
+    stream = duplicates.raw.stream_parquet
+    monkeypatch.setattr(duplicates.raw, "stream_parquet", lambda path, columns: stream(path, 7, columns))
     assert duplicates.across(prepared).set_index("class").loc["all", "twins"] == 50

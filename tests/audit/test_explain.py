@@ -5,11 +5,12 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 from small_flows import fitted, raw_flows, rows, train_rows
 
-from tlids_helpers import evaluation, model, training
 from tlids_helpers.audit import explain
-from tlids_helpers.catalog import NETFLOW_FEATURES
-from tlids_helpers.errors import InputError
-from tlids_helpers.keras_setup import keras
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
+from tlids_helpers.network import model, training
+from tlids_helpers.network.backend import keras
+from tlids_helpers.results import evaluation
 
 NAMES = NETFLOW_FEATURES
 

@@ -9,8 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from tlids_helpers import prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import leakage
+from tlids_helpers.data import prepare
 
 CLASSES = ("Benign", "DoS")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from tlids_helpers import evaluation, threshold
 from tlids_helpers.audit import metrics
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.results import evaluation, threshold
 
 CLASSES = ("Benign", "ddos", "scanning", "mitm")  # mitm has no test row, and is named once
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2, 2])

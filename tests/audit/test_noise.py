@@ -7,7 +7,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import cross_val_predict
 
 from tlids_helpers.audit import duplicates, noise
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
 
 CLASSES = ("Benign", "DoS", "Theft")
 CODES = np.array([0, 0, 0, 1, 1])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from small_flows import CLASSES, rows, write_csv
 
-from tlids_helpers import prepare, threshold
 from tlids_helpers.audit import baselines, open_set
-from tlids_helpers.catalog import NETFLOW_FEATURES
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
+from tlids_helpers.results import threshold
 
 RULES = ["argmax", "0.1 % false positives", "1 % false positives"]
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hand_made import hand_made
 
-from tlids_helpers import prepare, runs
 from tlids_helpers.audit import overlap
-from tlids_helpers.catalog import DATASETS
-from tlids_helpers.errors import InputError
-from tlids_helpers.recipe import Recipe
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
 
 CLASSES = ("Benign", "DoS")
 

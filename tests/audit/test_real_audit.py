@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from tlids_helpers import prepare
 from tlids_helpers.audit import ceiling, duplicates
-from tlids_helpers.splitting import ROLES
+from tlids_helpers.data import prepare
+from tlids_helpers.data.split import ROLES
 
 NINE = list(range(9))
 

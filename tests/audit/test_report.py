@@ -8,7 +8,7 @@ import pytest
 from hand_made import hand_made
 
 from tlids_helpers.audit import baselines, report, spread
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
 
 
 def refused():

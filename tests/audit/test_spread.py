@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import ttest_rel
 from small_flows import write_csv
 
-from tlids_helpers import prepare
 from tlids_helpers.audit import baselines, spread
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
 
 
 def table(scores: dict[str, list[float]], train_rows: int = 400, test_rows: int = 100) -> pd.DataFrame:

@@ -14,10 +14,10 @@ from pathlib import Path
 import lines
 import numpy as np
 import testbed_run
-from tlids_edge.detector import Detector
-from tlids_edge.l7 import open_ndpi
-from tlids_edge.meter import Flow, Meter
-from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.detect.detector import Detector
+from tlids_edge.flows.meter import Flow, Meter
+from tlids_edge.flows.ndpi import open_ndpi
 
 bench_edge, bench_process = lines.from_edge("bench_edge"), lines.from_edge("bench_process")
 
@@ -96,14 +96,14 @@ def each(judge: Callable[[np.ndarray], object], rows: np.ndarray, times: int = 3
 
 def by_litert() -> Callable[[np.ndarray], np.ndarray]:
     """The shipped file, a row at a time."""
-    from tlids_helpers import litert
+    from tlids_helpers.export import litert
 
     return partial(litert.infer, litert.open_model((testbed_run.MODEL / "model.tflite").read_bytes()))
 
 
 def by_keras(quick: bool) -> Callable[[np.ndarray], np.ndarray]:
     """The same network in Keras."""
-    from tlids_helpers.transfer import load_source
+    from tlids_helpers.network.transfer import load_source
 
     prepared, run = testbed_run.trained(quick)
     network = load_source(run.model_path, prepared.features, run.result)

@@ -17,10 +17,12 @@ import lines
 import numpy as np
 import testbed_run
 
-from tlids_helpers import evaluation, export, litert, prepare
-from tlids_helpers.export import PRECISIONS
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.transfer import load_source
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.export import convert, litert
+from tlids_helpers.export.convert import PRECISIONS
+from tlids_helpers.network.transfer import load_source
+from tlids_helpers.results import evaluation
 
 PLAIN = "TFLiteConverter.from_keras_model"
 compare = partial(lines.compare, "export")
@@ -34,22 +36,22 @@ def main() -> None:
     prepared, run = testbed_run.trained(quick)
     network = load_source(run.model_path, prepared.features, run.result)
     spent = [one_precision(name, network, prepared, run.model_path.stat().st_size, quick) for name in PRECISIONS]
-    checked = lines.seconds(lambda: export.convert_all(network, prepared, testbed_run.TASK))
+    checked = lines.seconds(lambda: convert.convert_all(network, prepared, testbed_run.TASK))
     compare("all four, each compared with Keras on the test flows", f"{PLAIN}, unchecked", checked, sum(spent), "s",
             f"{prepared.size('test'):,} test flows")  # fmt: skip
 
 
 def one_precision(name: str, network, prepared: Prepared, keras_bytes: int, quick: bool) -> float:
     """Seconds, agreement and bytes of one precision; returns the seconds of the plain way."""
-    rows, (features, truth) = export.representative(prepared), prepare.load(prepared, "test")
+    rows, (features, truth) = convert.representative(prepared), prepare.load(prepared, "test")
     made = {}
     ours, theirs = lines.alternately(
-        lambda: made.update(ours=export.convert(network, name, rows)),
+        lambda: made.update(ours=convert.convert(network, name, rows)),
         lambda: made.update(theirs=plain(network, name, rows)),
         times=1 if quick else 2, warm_up=int(not quick),
     )  # fmt: skip
     expected = evaluation.predict(network, features)
-    same = {who: export.agreement(expected, litert.predict(file, features), truth) for who, file in made.items()}
+    same = {who: convert.agreement(expected, litert.predict(file, features), truth) for who, file in made.items()}
     compare(f"{name}, time to convert", PLAIN, ours, theirs, "s", does(name))
     compare(f"{name}, flows judged as by Keras", PLAIN, same["ours"].same_class, same["theirs"].same_class, "of 1",
             f"{len(truth):,} test flows")  # fmt: skip

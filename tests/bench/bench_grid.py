@@ -38,7 +38,7 @@ def main() -> None:
 def grid(home: Path, quick: bool, runs: str, *options: str) -> None:
     """Run the command to its end; a failed run ends the benchmark."""
     command = [
-        sys.executable, "-m", "tlids_helpers.runs", "--datasets", "testbed", "--protocols", "scratch",
+        sys.executable, "-m", "tlids_helpers.grid", "--datasets", "testbed", "--protocols", "scratch",
         "--seeds", f"0-{RUNS[quick] - 1}", *(SHORT if quick else ()),
         "--runs-dir", str(home / runs), *options,
     ]  # fmt: skip

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import lines
 import testbed_run
-from tlids_edge.l7 import open_ndpi
-from tlids_edge.meter import Meter
-from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.ndpi import open_ndpi
 
 bench_edge = lines.from_edge("bench_edge")
 

@@ -17,10 +17,12 @@ import lines
 import numpy as np
 import testbed_run
 
-from tlids_helpers import evaluation, export, latency, prepare
 from tlids_helpers.audit import baselines
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.transfer import load_source
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.export import convert, cost
+from tlids_helpers.network.transfer import load_source
+from tlids_helpers.results import evaluation
 
 FIRST = Path(__file__).with_name("first_verdict.py")
 ALONE = 200  # flows judged one by one; Keras takes tens of milliseconds for each
@@ -36,11 +38,11 @@ def main() -> None:
     network = load_source(run.model_path, prepared.features, run.result)
     features, _ = prepare.load(prepared, "test")
     trees = fitted_trees(prepared)
-    files = {name: export.convert(network, name, export.representative(prepared)) for name in export.PRECISIONS}
-    costs = {name: latency.measure(content, features) for name, content in files.items()}
+    files = {name: convert.convert(network, name, convert.representative(prepared)) for name in convert.PRECISIONS}
+    costs = {name: cost.measure(content, features) for name, content in files.items()}
     one_flow(costs["float32"], network, trees, features[: 10 if quick else ALONE])
     many_flows(costs["float32"], network, trees, features, 1 if quick else 5)
-    for name in export.PRECISIONS[1:]:
+    for name in convert.PRECISIONS[1:]:
         compare(f"one flow alone, {name} file", "the float32 file", costs[name]["p50_us"], costs["float32"]["p50_us"],
                 "µs", "median of 1,000")  # fmt: skip
     from_a_cold_start(files["float32"], run.model_path, 1 if quick else 3)

@@ -22,8 +22,8 @@ import big_flows
 import lines
 import pandas as pd
 
-from tlids_helpers import prepare, splitting
-from tlids_helpers.catalog import NETFLOW_FEATURES
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import NETFLOW_FEATURES
 
 ROWS = {False: big_flows.DATASET.total, True: 1_000_000}  # quick? Fewer rows have classes too small for scikit-learn
 HUGE = 75_987_976  # of NF-UQ-NIDS-v2, the largest file of the catalog
@@ -116,11 +116,11 @@ def with_pandas(raw: Path, out: Path, reading: dict) -> tuple[float, float]:
     def split() -> None:
         frame = pd.read_csv(raw, **reading)
         labels = frame["Attack"].cat.codes if reading.get("dtype") else frame["Attack"]
-        training, test = train_test_split(frame, test_size=splitting.TEST_FRACTION, stratify=labels, random_state=42)
+        training, test = train_test_split(frame, test_size=split.TEST_FRACTION, stratify=labels, random_state=42)
         train, validation = train_test_split(
-            training, test_size=splitting.VALIDATION_FRACTION, stratify=labels[training.index], random_state=42
+            training, test_size=split.VALIDATION_FRACTION, stratify=labels[training.index], random_state=42
         )
-        for role, rows in zip(splitting.ROLES, (train, validation, test), strict=True):
+        for role, rows in zip(split.ROLES, (train, validation, test), strict=True):
             rows.to_parquet(out / f"{role}.parquet")
 
     return clocked(split)

@@ -15,8 +15,10 @@ from functools import partial
 import lines
 import quality
 
-from tlids_helpers import experiments, model, prepare, recipe, training, transfer
-from tlids_helpers.keras_setup import keras, set_seed
+from tlids_helpers import experiment
+from tlids_helpers.data import prepare
+from tlids_helpers.network import model, recipe, training, transfer
+from tlids_helpers.network.backend import keras, set_seed
 
 SEEDS = (42, 43, 44)
 compare = partial(lines.compare, "transfer")
@@ -41,7 +43,7 @@ def one_way(source: str, target: str, seeds: tuple[int, ...], quick: bool) -> No
     curves, paid = [], []
     for seed in seeds:
         began = time.perf_counter()
-        origin = experiments.from_scratch("bench", quality.rows_of(source, seed, quick), "multiclass", chosen, seed,
+        origin = experiment.from_scratch("bench", quality.rows_of(source, seed, quick), "multiclass", chosen, seed,
                                           lines.HOME / "runs", again=True)  # fmt: skip
         paid.append(time.perf_counter() - began)
         curves.append(curves_of(origin, quality.rows_of(target, seed, quick), chosen, seed))

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from tlids_helpers import simulate, splitting
-from tlids_helpers.catalog import DATASETS
+from tlids_helpers.data import split, standin
+from tlids_helpers.data.catalog import DATASETS
 
 DATASET = DATASETS["nf-cse-cic-ids2018"]
 CHUNK_ROWS = 250_000  # made and written at a time
@@ -51,7 +51,7 @@ def write_flows(path: Path, rows: int = DATASET.total) -> Path:
 
 def chunk_counts(rows: int) -> Iterator[dict[str, int]]:
     """Class -> rows of each chunk of `rows`; together every class has its published share, in whole rows."""
-    totals = splitting.apportion(np.array(list(DATASET.classes.values())), rows)
+    totals = split.apportion(np.array(list(DATASET.classes.values())), rows)
     written = np.zeros_like(totals)
     for end in (*range(CHUNK_ROWS, rows, CHUNK_ROWS), rows):
         upto = totals * end // rows
@@ -67,7 +67,7 @@ def _write_block(target: BinaryIO, rows: int) -> None:
 
 def _chunk(counts: dict[str, int], seed: int) -> pd.DataFrame:
     """Shuffled flows of these classes. `simulate` never makes fewer than `FLOOR` of a class: the surplus is cut off."""
-    frame = simulate.simulate(DATASET, sum(counts.values()) + simulate.FLOOR * len(counts), seed)
+    frame = standin.simulate(DATASET, sum(counts.values()) + standin.FLOOR * len(counts), seed)
     number = frame.groupby("Attack", sort=False).cumcount()
     return frame[number < frame["Attack"].map(counts)]
 

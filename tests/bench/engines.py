@@ -60,8 +60,8 @@ def flows(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def learner():
     """The network between preprocessing and probabilities."""
-    from tlids_helpers import model
-    from tlids_helpers.keras_setup import set_seed
+    from tlids_helpers.network import model
+    from tlids_helpers.network.backend import set_seed
 
     set_seed(0)
     return model.chain(model.backbone(), model.head(21), name="network")
@@ -69,8 +69,8 @@ def learner():
 
 def plain(train, few, epochs: int, **compiled) -> list[float]:
     """Seconds of each epoch of the code in every tutorial."""
-    from tlids_helpers.keras_setup import keras
-    from tlids_helpers.training import EpochClock
+    from tlids_helpers.network.backend import keras
+    from tlids_helpers.network.training import EpochClock
 
     network, clock = learner(), EpochClock()
     losses = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
@@ -81,7 +81,7 @@ def plain(train, few, epochs: int, **compiled) -> list[float]:
 
 def ours(train, few, epochs: int, name: str = "paper") -> list[float]:
     """Seconds of each epoch of `training.fit`."""
-    from tlids_helpers import recipe, training
+    from tlids_helpers.network import recipe, training
 
     chosen = recipe.named(name, epochs=epochs, patience=epochs)
     return training.fit(learner(), train, few, chosen)[1]
@@ -91,7 +91,7 @@ def whole_epoch(train, few, epochs: int) -> list[float]:
     """Seconds of each epoch when all its batches are one call into TensorFlow; no validation, no callbacks."""
     import tensorflow as tf
 
-    from tlids_helpers.keras_setup import keras
+    from tlids_helpers.network.backend import keras
 
     network, optimiser = learner(), keras.optimizers.Adagrad(0.01)
     optimiser.build(network.trainable_variables)

@@ -14,7 +14,7 @@ def by_litert(path: str) -> None:
     """As the Pi does."""
     import numpy as np
 
-    from tlids_helpers import litert
+    from tlids_helpers.export import litert
 
     litert.infer(litert.open_model(Path(path).read_bytes()), np.zeros((1, 9), np.float32))
 
@@ -23,7 +23,7 @@ def by_keras(path: str) -> None:
     """As a notebook does."""
     import numpy as np
 
-    from tlids_helpers.keras_setup import keras
+    from tlids_helpers.network.backend import keras
 
     keras.models.load_model(path).predict(np.zeros((1, 9), np.float32), verbose=0)
 

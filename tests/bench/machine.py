@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lines import from_edge
 
-from tlids_helpers import runs
+from tlids_helpers.results import runs
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "jax", "ai-edge-litert", "numpy", "pandas", "pyarrow",
             "scikit-learn", "distributed", "nfstream", "pyshark")  # fmt: skip

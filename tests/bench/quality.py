@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lines import HOME, REPOSITORY
 
-from tlids_helpers import prepare
+from tlids_helpers.data import prepare
 
 SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
 ROWS = {"testbed": None, "nf-bot-iot-v2": 40_000}
@@ -63,8 +63,8 @@ def watcher(features, codes):
 
     `features` are what the model that is fitted takes. The time that the noting itself takes does not count.
     """
-    from tlids_helpers import evaluation
-    from tlids_helpers.keras_setup import keras
+    from tlids_helpers.network.backend import keras
+    from tlids_helpers.results import evaluation
 
     class Watcher(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -82,8 +82,8 @@ def watcher(features, codes):
 
 def plainly(train, validation, n_classes: int, chosen, seed: int, watch) -> None:
     """The same training as every tutorial has it: `model.fit` on arrays, a batch a call."""
-    from tlids_helpers import model, training
-    from tlids_helpers.keras_setup import keras, set_seed
+    from tlids_helpers.network import model, training
+    from tlids_helpers.network.backend import keras, set_seed
 
     set_seed(seed)
     first = model.preprocessing(train[0])
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
-    from tlids_helpers import model, recipe, training
+    from tlids_helpers.network import model, recipe, training
 
     prepared = rows_of(options.dataset, options.seed, options.quick)
     train, validation = (prepare.load(prepared, role) for role in ("train", "validation"))

@@ -22,8 +22,8 @@ from growth_plot import growth_figure
 from lines import HOME, REPOSITORY
 from page import PARTS, page
 
-from tlids_helpers import folders
-from tlids_helpers.errors import InputError
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
 
 BENCH = Path(__file__).resolve().parent
 LIMIT_S = 3 * 3600  # a part that takes longer hangs
@@ -53,13 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{part}: {told(results[part])}", flush=True)
     finally:  # what was measured is kept, also when somebody lost patience
         write(results, into)
-    print(folders.shown(into / "benchmarks.md"))
+    print(files.shown(into / "benchmarks.md"))
     return int(any(results[part]["failure"] for part in measured))
 
 
 def told(result: dict) -> str:
     """How a part went, for the terminal."""
-    failed = f"failed, {result['failure']}; all it said is in {folders.shown(HOME / 'logs')}"
+    failed = f"failed, {result['failure']}; all it said is in {files.shown(HOME / 'logs')}"
     return f"{failed if result['failure'] else 'done'} ({result['seconds']:.0f} s)"
 
 
@@ -120,7 +120,7 @@ def read(into: Path, must_exist: bool = False) -> dict[str, dict]:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        found = f"expected results in {folders.shown(file)}, found none ({error})"
+        found = f"expected results in {files.shown(file)}, found none ({error})"
         raise InputError(f"{found}: move the file away and measure anew") from None
 
 

@@ -11,9 +11,10 @@ MODEL = REPOSITORY / "edge" / "models" / "testbed"
 def trained(quick: bool = False) -> tuple:
     """The testbed's rows (Prepared) and a network trained on them (Run); trained once, then found under build/bench."""
     # here, because Keras takes half a gigabyte, and who meters needs none of it
-    from tlids_helpers import experiments, prepare
-    from tlids_helpers.training import Recipe
+    from tlids_helpers import experiment
+    from tlids_helpers.data import prepare
+    from tlids_helpers.network.training import Recipe
 
     rows = prepare.prepare("testbed", HOME / "data")
     recipe = Recipe(epochs=1 if quick else EPOCHS)
-    return rows, experiments.from_scratch("bench", rows, TASK, recipe, 42, HOME / "runs")
+    return rows, experiment.from_scratch("bench", rows, TASK, recipe, 42, HOME / "runs")

@@ -16,7 +16,7 @@ import pytest
 import small_copies
 from selenium.webdriver.common.by import By
 
-from tlids_helpers.execute import NOTEBOOKS
+from tlids_helpers.notebooks import NOTEBOOKS
 
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 READABLE = 4.5  # WCAG 2's least contrast of text

@@ -15,7 +15,7 @@ STARTED: list[subprocess.Popen] = []  # so that a failing test leaves nothing be
 
 
 def command(model: Path, source: str, *options: str) -> list[str]:
-    return [sys.executable, "-m", "tlids_edge.edge_cli", "--model", str(model), "--source", source, *options]
+    return [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source", source, *options]
 
 
 def run_edge(model: Path, source: str, *options: str, **keywords) -> subprocess.CompletedProcess:

@@ -32,13 +32,12 @@ from build_pcap import (
     tcp,
     udp,
 )
+from shared_captures import captures
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.capture.pcap import read_records
 from tlids_edge.errors import InputError
-from tlids_edge.l7 import Ndpi
-from tlids_edge.meter import DIALECTS, Meter
-from tlids_edge.packets import PacketStats, read_packets
-from tlids_edge.pcap_stream import read_records
-
-from conftest import captures
+from tlids_edge.flows.meter import DIALECTS, Meter
+from tlids_edge.flows.ndpi import Ndpi
 
 LINK_TYPES = (0, 1, 9, 12, 101, 104, 105, 108, 113, 127, 228, 276, 195)
 INTERESTING = [

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from tlids_edge.l7 import open_ndpi
-from tlids_edge.meter import Meter
-from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.ndpi import open_ndpi
 
-from tlids_helpers import evaluation, training
+from tlids_helpers.network import training
+from tlids_helpers.results import evaluation
 
 SEEDS = range(5)
 

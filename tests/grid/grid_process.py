@@ -44,7 +44,7 @@ def start_worker(folder: Path, scheduler: str, name: str, **environment: str) ->
 def start_grid(folder: Path, *options: str, **environment: str) -> subprocess.Popen:
     """The command line, with data and runs under `folder`; what it says goes to grid.log."""
     places = ("--data-dir", str(folder / "data"), "--runs-dir", str(folder / "runs"))
-    return start("tlids_helpers.runs", *places, *options, log=folder / "grid.log", **environment)
+    return start("tlids_helpers.results.runs", *places, *options, log=folder / "grid.log", **environment)
 
 
 def ended(process: subprocess.Popen, folder: Path) -> tuple[int, str]:

@@ -6,9 +6,12 @@ import sys
 import pytest
 from small_flows import write_csv
 
-from tlids_helpers import chosen_run, grid, grid_options, prepare
-from tlids_helpers.errors import InputError
-from tlids_helpers.recipe import Recipe
+from tlids_helpers import chosen_run
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.grid import __main__ as grid
+from tlids_helpers.grid import options as grid_options
+from tlids_helpers.network.recipe import Recipe
 
 
 def asked(folder, *options: str) -> grid_options.Grid:
@@ -73,10 +76,10 @@ def test_an_own_file_is_meant_from_where_the_user_is_and_named_whole_to_the_work
 def test_a_bad_value_is_one_sentence_and_exit_status_1_and_no_cluster_is_started(
     options, tmp_path, monkeypatch, capsys
 ):
-    from tlids_helpers import grid_cluster
+    from tlids_helpers.grid import cluster
 
-    monkeypatch.setattr(grid_cluster, "_local", lambda workers: pytest.fail("a cluster was started"))
-    monkeypatch.setattr(grid_cluster, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(cluster, "_local", lambda workers: pytest.fail("a cluster was started"))
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     places = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
     assert grid.main([*places, *options.split()]) == 1
     said = capsys.readouterr().err.strip().splitlines()
@@ -100,7 +103,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
 def test_the_help_comes_without_loading_keras_or_dask():
     code = (
         "import sys, runpy; sys.argv = ['runs', '--help']\n"
-        "try: runpy.run_module('tlids_helpers.runs', run_name='__main__')\n"
+        "try: runpy.run_module('tlids_helpers.results.runs', run_name='__main__')\n"
         "except SystemExit: print([m for m in ('keras', 'tensorflow', 'distributed', 'papermill') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

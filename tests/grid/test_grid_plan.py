@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 from small_flows import write_csv
 
-from tlids_helpers import grid, grid_options, grid_plan, prepare, runs
-from tlids_helpers.grid_plan import Wish
-from tlids_helpers.recipe import Recipe
+from tlids_helpers.data import prepare
+from tlids_helpers.grid import __main__ as grid
+from tlids_helpers.grid import options as grid_options
+from tlids_helpers.grid import plan
+from tlids_helpers.grid.plan import Wish
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
 
 
 @pytest.fixture
@@ -23,8 +27,8 @@ def asked(four_parts, data_dir, tmp_path):
 
 
 def pending(wanted: grid_options.Grid, done: tuple[str, ...] = ()) -> list:
-    groups = [grid_plan.units_of(wish, wanted) for wish in grid_plan.wishes(wanted)]
-    return grid_plan.pending(groups, lambda name: name.startswith(done) if done else False)
+    groups = [plan.units_of(wish, wanted) for wish in plan.wishes(wanted)]
+    return plan.pending(groups, lambda name: name.startswith(done) if done else False)
 
 
 def brief(units: list) -> list[str]:
@@ -34,15 +38,15 @@ def brief(units: list) -> list[str]:
 
 def test_a_grid_is_every_combination_seed_by_seed(asked):
     wanted = asked("--datasets", "nf-ton-iot", "nf-bot-iot", "--tasks", "multiclass", "binary", "--seeds", "0-1")
-    wishes = grid_plan.wishes(wanted)
+    wishes = plan.wishes(wanted)
     assert len(wishes) == len(set(wishes)) == 2 * 2 * 2 * 3
     assert [wish.seed for wish in wishes] == sorted(wish.seed for wish in wishes)
 
 
 def test_a_target_that_is_no_part_of_its_source_is_not_left_out_of_it(asked):
     wanted = asked("--datasets", "testbed", "nf-ton-iot", "nf-uq-nids")
-    assert [wish.dataset for wish in grid_plan.wishes(wanted) if wish.protocol == "leave_target_out"] == ["nf-ton-iot"]
-    assert grid_plan.not_left_out(wanted) == ["testbed", "nf-uq-nids"]
+    assert [wish.dataset for wish in plan.wishes(wanted) if wish.protocol == "leave_target_out"] == ["nf-ton-iot"]
+    assert plan.not_left_out(wanted) == ["testbed", "nf-uq-nids"]
 
 
 def test_sources_and_scratch_runs_come_before_the_transfers_that_need_them_and_each_is_run_once(asked):
@@ -121,15 +125,15 @@ def test_a_source_is_never_split_by_recordings(asked):
     wanted = asked("--datasets", "testbed", "--protocols", "paper", "--seeds", "0", "--rows", "200")
     source = next(unit for unit in pending(wanted) if unit.name.startswith("nf-uq-nids"))
     assert source.parameters["split"] == "paper" and "-paper-scratch-" in source.name
-    assert grid_plan.rows_of(Wish("testbed", "multiclass", 0, "paper"), "paper")[0].split == "session"
+    assert plan.rows_of(Wish("testbed", "multiclass", 0, "paper"), "paper")[0].split == "session"
 
 
 def test_what_is_prepared_beforehand_is_what_the_runs_are_made_from(asked, data_dir, tmp_path):
     """Else the driver would prepare it once more, alone."""
     own = str(write_csv(tmp_path / "home.csv"))
     wanted = asked("--datasets", "nf-ton-iot", "testbed", own, "--seeds", "0", "--rows", "100")
-    for wish in grid_plan.wishes(wanted):
-        for rows in grid_plan.rows_of(wish, wanted.split):
+    for wish in plan.wishes(wanted):
+        for rows in plan.rows_of(wish, wanted.split):
             prepare.prepare(rows.dataset, data_dir, rows.split, rows.seed, 100, True, rows.without)
     before = sorted(path.name for path in (data_dir / "prepared").iterdir())
     pending(wanted)
@@ -152,12 +156,12 @@ def test_plan_says_what_is_there_and_what_would_be_run_and_starts_nothing(asked,
 
 
 def test_binary_without_a_benign_class_is_refused_for_that_wish_alone(asked, tmp_path):
-    from tlids_helpers.grid_work import Outcome
+    from tlids_helpers.grid.work import Outcome
 
     own = str(write_csv(tmp_path / "attacks.csv", classes=("ddos", "scanning")))
     wanted = replace(asked("--datasets", own, "--tasks", "multiclass", "binary"), protocols=("scratch",))
-    wishes = grid_plan.wishes(wanted)
-    rows = {each: Outcome("finished") for wish in wishes for each in grid_plan.rows_of(wish, wanted.split)}
+    wishes = plan.wishes(wanted)
+    rows = {each: Outcome("finished") for wish in wishes for each in plan.rows_of(wish, wanted.split)}
     groups, ends = grid._planned(wanted, wishes, rows)
     assert len(groups) == 1
     ((label, outcome),) = ends.items()

@@ -22,8 +22,10 @@ runs_dir = "runs"
 BODY = """\
 import json, time
 from pathlib import Path
-from tlids_helpers import folders, prepare, runs
-from tlids_helpers.recipe import Recipe
+from tlids_helpers.common import files
+from tlids_helpers.data import prepare
+from tlids_helpers.results import runs
+from tlids_helpers.network.recipe import Recipe
 
 here = Path(runs_dir).parent
 with open(here / "begun", "a") as begun:
@@ -32,7 +34,7 @@ while not (here / f"go-{seed}").exists():
     time.sleep(0.05)
 prepared = prepare.prepare(dataset, data_dir, split, seed, rows)
 name = runs.run_name(prepared, task, "scratch", Recipe(epochs), seed)
-with folders.written_whole(Path(runs_dir) / name) as scratch:
+with files.written_whole(Path(runs_dir) / name) as scratch:
     (scratch / "model.keras").touch()
     (scratch / "result.json").write_text(json.dumps({"schema": runs.SCHEMA, "run": name}))
 """
@@ -50,6 +52,6 @@ def write(folder: Path) -> dict[str, str]:
 
 def dask_setup(worker) -> None:
     """What Dask calls in a worker that it preloads this file into."""
-    from tlids_helpers import execute
+    from tlids_helpers import notebooks
 
-    execute.NOTEBOOKS = Path(os.environ["TINY_NOTEBOOKS"])
+    notebooks.NOTEBOOKS = Path(os.environ["TINY_NOTEBOOKS"])

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from tlids_helpers import evaluation, prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import baselines
-from tlids_helpers.prepare import Prepared
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.results import evaluation
 
 SOURCE_PORTS = ("L4_SRC_PORT", "Src_Port")
 PORTS = (*SOURCE_PORTS, *baselines.PORT_COLUMNS)

@@ -22,11 +22,14 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-from tlids_helpers import evaluation, experiments, prepare, tables, training, transfer
+from tlids_helpers import experiment, tables
 from tlids_helpers.audit import metrics
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.recipe import Recipe
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network import training, transfer
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import evaluation
 
 BASELINES = (
     "majority class", "destination port", "decision tree", "extra trees", "random forest",
@@ -150,7 +153,7 @@ def fit_network(
     callbacks: tuple = (),
 ) -> Fitted:
     """The CNN from scratch, a run like any other: a finished one is taken as it is, with the seconds it took then."""
-    run = experiments.from_scratch(notebook, prepared, task, recipe, seed, runs_dir, callbacks)
+    run = experiment.from_scratch(notebook, prepared, task, recipe, seed, runs_dir, callbacks)
     model = transfer.load_source(run.model_path, prepared.features, run.result)
     seconds, size = run.result["seconds"]["total"], run.model_path.stat().st_size
     return Fitted(name, partial(evaluation.predict, model), seconds, size)

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import threshold
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.results import threshold
 
 BINS = 15  # as Guo et al., "On calibration of modern neural networks", ICML 2017
 BINNINGS = ("width", "mass")

@@ -11,11 +11,12 @@ from itertools import chain
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import duplicates
 from tlids_helpers.audit.duplicates import ALL
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.splitting import ROLES
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.split import ROLES
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from tlids_helpers import flows, folders, tables
-from tlids_helpers.catalog import DATASETS, Dataset
-from tlids_helpers.prepare import Prepared
+from tlids_helpers import tables
+from tlids_helpers.common import files as folders
+from tlids_helpers.data import raw
+from tlids_helpers.data.catalog import DATASETS, Dataset
+from tlids_helpers.data.prepare import Prepared
 
 
 def table(prepared: Prepared, dataset: str, data_dir: str | Path = "data") -> pd.DataFrame:
@@ -48,10 +50,10 @@ def file_columns(dataset: str, data_dir: str | Path = "data") -> list[str]:
     """The columns of the one file that stands for `dataset`, as it spells them; [] where there is no such file."""
     entry = DATASETS.get(dataset)
     if entry is None:
-        return flows.inspect(folders.resolve(dataset)).columns
+        return raw.inspect(folders.resolve(dataset)).columns
     shipped = folders.REPOSITORY / "data" / entry.folder
-    path = flows.locate_file(entry, shipped if entry.folder else folders.resolve(data_dir) / "raw")
-    return flows.inspect(path, entry).columns if path else []
+    path = raw.locate_file(entry, shipped if entry.folder else folders.resolve(data_dir) / "raw")
+    return raw.inspect(path, entry).columns if path else []
 
 
 def _rows(prepared: Prepared) -> int:
@@ -64,7 +66,7 @@ def _column_differences(columns: list[str], entry: Dataset | None) -> tuple[list
     """Published columns that the file lacks under any known spelling, and columns of the file nobody published."""
     if entry is None or not columns:
         return [], []
-    found = {name: flows.find_column(name, columns) for name in entry.columns}
+    found = {name: raw.find_column(name, columns) for name in entry.columns}
     return [name for name, spelled in found.items() if not spelled], [c for c in columns if c not in found.values()]
 
 

@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import comparison, evaluation, experiments, prepare, splitting, transfer
+from tlids_helpers import experiment
 from tlids_helpers.audit import baselines, metrics
 from tlids_helpers.audit.baselines import CNN, Fitted, Predict, Rows
-from tlids_helpers.catalog import DATASETS
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.recipe import Recipe
-from tlids_helpers.runs import Run
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare, split
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network import transfer
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import comparison, evaluation
+from tlids_helpers.results.runs import Run
 
 FRACTIONS = (0.01, 0.05, 1.0)
 TREE = "extra trees"
@@ -39,7 +42,7 @@ class Source:
 
 def train(prepared: Prepared, recipe: Recipe, seed: int, runs_dir: str | Path, n_jobs: int = 1) -> Source:
     """The CNN (a run under `runs_dir`, taken as it is when finished) and extra trees, benign against attack."""
-    run = experiments.from_scratch("07_audit", prepared, TASK, recipe, seed, runs_dir)
+    run = experiment.from_scratch("07_audit", prepared, TASK, recipe, seed, runs_dir)
     rows = [prepare.load(prepared, role, TASK) for role in ("train", "validation")]
     tree = baselines.fit(TREE, *rows, 2, prepared.features, seed, n_jobs)
     return Source(prepared, run, tree, recipe, seed)
@@ -116,8 +119,8 @@ def share_of(rows: Rows, fraction: float, seed: int) -> Rows:
         raise InputError(f"expected a fraction above 0 and at most 1, found {fraction}: give 0.01 for 1 %")
     features, codes = rows
     counts = np.bincount(codes)
-    keep = np.maximum(splitting.apportion(counts, round(fraction * len(codes))), np.minimum(counts, 1))
-    dealt = splitting.draw(np.stack([counts - keep, keep], axis=1), codes, np.random.default_rng(seed))
+    keep = np.maximum(split.apportion(counts, round(fraction * len(codes))), np.minimum(counts, 1))
+    dealt = split.draw(np.stack([counts - keep, keep], axis=1), codes, np.random.default_rng(seed))
     return features[dealt == 1], codes[dealt == 1]
 
 

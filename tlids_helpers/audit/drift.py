@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import comparison, prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit.calibration import quantile_edges
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.results import comparison
 
 BINS = 10  # deciles of the source
 SMOOTHING = 0.5  # rows added to every bin on both sides, so that an empty bin has a logarithm

@@ -6,16 +6,17 @@ Equality is exact, value for value. A hash only narrows down what has to be comp
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import flows, prepare, splitting, tables
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.splitting import ROLES
+from tlids_helpers import tables
+from tlids_helpers.data import prepare, raw, split
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.split import ROLES
 
 ALL = "all"  # the last row of a table, over all classes
 
 
 def group_ids(rows: np.ndarray) -> np.ndarray:
     """One number for all equal rows of `rows` (n, F) float: (n,) in 0..groups-1. There must be no NaN among them."""
-    _, first, ids = np.unique(splitting.hash_rows(rows, 0), return_index=True, return_inverse=True)
+    _, first, ids = np.unique(split.hash_rows(rows, 0), return_index=True, return_inverse=True)
     if np.array_equal(rows, rows[first[ids]]):
         return ids
     # two different rows share a hash: chance one in 2^64 a pair, but a count that is wrong is wrong
@@ -94,11 +95,11 @@ def across_sentence(frame: pd.DataFrame) -> str:
 
 def _may_match(features: np.ndarray, known: Prepared, role: str) -> tuple[np.ndarray, np.ndarray]:
     """The rows of `known` whose hash is that of a row of `features`, and their class names."""
-    asked = np.unique(splitting.hash_rows(features, 0))
+    asked = np.unique(split.hash_rows(features, 0))
     kept = [pd.DataFrame(columns=[*known.features, "Attack"])]
-    for batch in flows.stream_parquet(known.folder / f"{role}.parquet", columns=[*known.features, "Attack"]):
+    for batch in raw.stream_parquet(known.folder / f"{role}.parquet", columns=[*known.features, "Attack"]):
         frame = batch.to_pandas().fillna(dict.fromkeys(known.features, 0))
-        hashes = splitting.hash_rows(frame[list(known.features)].to_numpy(np.float32), 0)
+        hashes = split.hash_rows(frame[list(known.features)].to_numpy(np.float32), 0)
         place = np.minimum(np.searchsorted(asked, hashes), len(asked) - 1)
         kept.append(frame[asked[place] == hashes].drop_duplicates())
     found = pd.concat(kept[1:] or kept, ignore_index=True)

@@ -9,8 +9,8 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import f1_score
 
 from tlids_helpers.audit.baselines import Predict
-from tlids_helpers.errors import InputError
-from tlids_helpers.keras_setup import keras, require_tensorflow
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.network.backend import keras, require_tensorflow
 
 REPEATS = 5
 TOLERANCE = 0.002  # of the probability: what the attributions of a flow may miss of what they have to add up to

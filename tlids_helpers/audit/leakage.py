@@ -9,11 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tlids_helpers import evaluation, folders, prepare, sources, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import baselines, duplicates
-from tlids_helpers.flows import SESSION_COLUMN
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.splitting import ROLES
+from tlids_helpers.common import files
+from tlids_helpers.data import cleaned, prepare
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import SESSION_COLUMN
+from tlids_helpers.data.split import ROLES
+from tlids_helpers.results import evaluation
 
 ITERATIONS = 1000
 
@@ -93,7 +96,7 @@ def splits_sentence(frame: pd.DataFrame) -> str:
 
 def has_sessions(dataset: str, data_dir: str | Path = "data", allow_subset: bool = False) -> bool:
     """Whether every file behind `dataset` says in which of several recordings each row was made."""
-    parts = sources.clean(dataset, folders.resolve(data_dir), allow_subset)
+    parts = cleaned.clean(dataset, files.resolve(data_dir), allow_subset)
     return all(_recordings(part.file) > 1 for part in parts)
 
 

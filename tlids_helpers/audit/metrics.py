@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.stats import beta
 from sklearn import metrics
 
-from tlids_helpers import evaluation, threshold
-from tlids_helpers.errors import InputError
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.results import evaluation, threshold
 
 RATES = (0.001, 0.01)  # false-positive rates at which recall is read: 0.1 % and 1 %
 SCORES = (

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from tlids_helpers import prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import baselines, duplicates
 from tlids_helpers.audit.duplicates import ALL
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
 
 FOLDS = 5
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import comparison, experiments, prepare, tables
+from tlids_helpers import experiment, tables
 from tlids_helpers.audit import duplicates
-from tlids_helpers.catalog import DATASETS, PARENTS
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.recipe import Recipe
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS, PARENTS
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import comparison
 
 SCRATCH = "scratch"
 PUBLISHED = "as published"
@@ -41,7 +43,7 @@ def prepare_arm(
     if arm not in ARMS:
         raise InputError(f"expected arm to be one of {', '.join(ARMS)}, found {arm!r}: correct it")
     protocol = "leave_target_out" if arm == NO_TARGET else "paper"
-    return experiments.prepare_source(target, source, protocol, data_dir, allow_subset)
+    return experiment.prepare_source(target, source, protocol, data_dir, allow_subset)
 
 
 def table(target: Prepared, source: str, data_dir: str | Path = "data", allow_subset: bool = False) -> pd.DataFrame:
@@ -100,9 +102,9 @@ def trained(
     for arm in arms_for(target, source):
         known = prepare_arm(target, source, arm, data_dir, allow_subset)
         first_task = task if arm == SCRATCH else "multiclass"
-        run = experiments.from_scratch("07_audit", known, first_task, recipe, seed, runs_dir)
+        run = experiment.from_scratch("07_audit", known, first_task, recipe, seed, runs_dir)
         if arm != SCRATCH:
-            run = experiments.transferred("07_audit", target, run, PROTOCOLS[arm], task, recipe, seed, runs_dir)
+            run = experiment.transferred("07_audit", target, run, PROTOCOLS[arm], task, recipe, seed, runs_dir)
         scores, counts = run.result["scores"], np.array(run.result["confusion"])
         rows.append(
             (arm, comparison.full_mark(run.result), *(scores[name] for name in ("accuracy", "f1", "macro_f1")),

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from tlids_helpers import prepare, tables
+from tlids_helpers import tables
 from tlids_helpers.audit import baselines, metrics, open_set, spread
 from tlids_helpers.audit.baselines import Fitted
-from tlids_helpers.errors import InputError
-from tlids_helpers.prepare import Prepared
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
 
 SHOWN = (
     "accuracy", "f1", "macro_f1", "balanced_accuracy", "mcc", "pr_auc", "pr_auc_attack", "recall_at_0.001",

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from tlids_helpers import tables
-from tlids_helpers.prepare import Prepared
-from tlids_helpers.splitting import ROLES
+from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.split import ROLES
 
 LEAST = 50  # test rows; below it one row moves the recall by more than two points
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from tlids_edge.detector import Detector, Verdict
-from tlids_edge.eve import flow_id
-from tlids_edge.l7 import open_ndpi
-from tlids_edge.meter import Meter
-from tlids_edge.packets import PacketStats, read_packets
+from tlids_edge.alerts.eve import flow_id
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.detect.detector import Detector, Verdict
+from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.ndpi import open_ndpi
 
 
 def main(capture: str, model: str, output: str) -> None:

@@ -1,0 +1,1 @@
+"""Verdicts go out: EVE lines, files, standard output, MQTT."""

@@ -1,0 +1,253 @@
+"""A capture as a stream of records: pcap and pcapng, from a file, a pipe or a live tcpdump.
+
+The stream is read once, forwards, and never sought, so standard input and a growing pipe are as good as a file.
+Formats: pcap is draft-ietf-opsawg-pcap, pcapng is draft-ietf-opsawg-pcapng.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple
+
+from tlids_edge.capture.inflate import GZIP_MAGIC, Inflated
+from tlids_edge.errors import InputError
+
+READ_SIZE = 1 << 18
+MAX_CAPTURED = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is a corrupt one
+MAX_BLOCK = 16 << 20  # Wireshark's limit for a pcapng block
+
+# the first four bytes of a pcap file -> byte order, fractions of a second
+PCAP_MAGIC = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1_000_000),
+    b"\xa1\xb2\xc3\xd4": (">", 1_000_000),
+    b"\x4d\x3c\xb2\xa1": ("<", 1_000_000_000),
+    b"\xa1\xb2\x3c\x4d": (">", 1_000_000_000),
+}
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
+OPTION_TSRESOL, OPTION_TSOFFSET = 9, 14
+
+
+@dataclass(slots=True)
+class PacketStats:
+    """What a capture held and what had to be left out; `malformed` counts by reason."""
+
+    packets: int = 0
+    bytes: int = 0  # on the wire
+    truncated: int = 0  # cut by the capture's snap length
+    non_ip: int = 0  # whole frames that carry neither IP nor ARP
+    malformed: dict[str, int] = field(default_factory=dict)
+
+    def reject(self, reason: str) -> None:
+        """Count one record that could not be decoded."""
+        self.malformed[reason] = self.malformed.get(reason, 0) + 1
+
+    @property
+    def malformed_total(self) -> int:
+        """Number of records that could not be decoded."""
+        return sum(self.malformed.values())
+
+    def summary(self) -> str:
+        """One line for a log."""
+        line = f"{self.packets} packets, {self.truncated} truncated, {self.non_ip} not IP"
+        line += f", {self.malformed_total} malformed"
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.malformed.items()))
+        return f"{line} ({reasons})" if reasons else line
+
+
+class Record(NamedTuple):
+    """One captured frame."""
+
+    time_us: int
+    link_type: int  # LINKTYPE_ number
+    frame: bytes
+    wire_length: int
+
+
+# A NamedTuple's own constructor costs three times as much, and there is one for each packet.
+new_tuple = tuple.__new__
+
+
+class Interface(NamedTuple):
+    """What a pcapng interface block says about the packets that name it."""
+
+    link_type: int
+    snap_length: int
+    ticks_per_second: int
+    offset_us: int
+
+
+def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
+    """Yield the records of a pcap or pcapng stream, gzipped or not.
+
+    A record that is cut off or impossible ends the stream and is counted in `stats`.
+
+    Raises:
+        InputError: the stream is empty or is no capture.
+    """
+    # read1 hands over what a pipe has; read would wait until READ_SIZE bytes have come
+    read = getattr(stream, "read1", stream.read)
+    start = _read_at_least(read, 4)
+    if start[:2] == GZIP_MAGIC:
+        inflated = Inflated(read, start)
+        start = _read_at_least(inflated.read, 4)
+        if inflated.fault and not start:
+            raise InputError("Expected a pcap or pcapng capture, found a damaged gzip file; copy it again.")
+        return _and_fault(_records(inflated.read, start, stats), inflated, stats)
+    return _records(read, start, stats)
+
+
+def _and_fault(records: Iterator[Record], inflated: Inflated, stats: PacketStats) -> Iterator[Record]:
+    """The records of a gzip stream; what ended it early is counted when it ends."""
+    yield from records
+    if inflated.fault:
+        stats.reject(inflated.fault)
+
+
+def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
+    """Tell pcap from pcapng by the first four bytes."""
+    if not start:
+        raise InputError("Expected a pcap or pcapng capture, found an empty file; record one with `tcpdump -w FILE`.")
+    if start[:4] in PCAP_MAGIC:
+        return _pcap(read, start, stats)
+    if start[:4] == PCAPNG_MAGIC:
+        return _pcapng(read, start, stats)
+    raise InputError(f"Expected a pcap or pcapng capture, found {_describe(start)}.")
+
+
+def _read_at_least(read: Callable[[int], bytes], size: int) -> bytes:
+    """Read until `size` bytes have come or the stream has ended."""
+    data = b""
+    while len(data) < size and (chunk := read(READ_SIZE)):
+        data += chunk
+    return data
+
+
+def _describe(start: bytes) -> str:
+    """Name what a stream that is no capture looks like, with what to do about it."""
+    if start.startswith((b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
+        return "compressed data: unpack it first, for example `zstdcat FILE | tlids-meter -`"
+    if start.lstrip()[:1] in (b"<", b"{", b"["):
+        return f"text that begins with {start.lstrip()[:15]!r}: check the download"
+    return f"a file that begins with the bytes {start[:4].hex(' ')}: check that it is the right file"
+
+
+def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
+    """Yield the records of a pcap stream: a 24-byte header, then 16 bytes before each frame."""
+    order, fractions = PCAP_MAGIC[start[:4]]
+    buffer = start + _read_at_least(read, 24 - len(start)) if len(start) < 24 else start
+    if len(buffer) < 24:
+        stats.reject("file header cut")
+        return
+    link_type = struct.unpack_from(order + "I", buffer, 20)[0] & 0xFFFF  # the upper bits tell of frame check sequences
+    unpack_header = struct.Struct(order + "IIII").unpack_from
+    nanoseconds = fractions == 1_000_000_000
+    buffer = buffer[24:]
+    while True:
+        position, end = 0, len(buffer)
+        while end - position >= 16:
+            seconds, fraction, captured, wire_length = unpack_header(buffer, position)
+            if captured > MAX_CAPTURED:
+                stats.reject("record length")
+                return
+            frame_end = position + 16 + captured
+            if frame_end > end:
+                break
+            if nanoseconds:
+                fraction //= 1000
+            frame = buffer[position + 16 : frame_end]
+            yield new_tuple(Record, (seconds * 1_000_000 + fraction, link_type, frame, wire_length))
+            position = frame_end
+        buffer = buffer[position:]
+        chunk = read(READ_SIZE)
+        if not chunk:
+            break
+        buffer += chunk
+    if buffer:
+        stats.reject("capture cut short")
+
+
+def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> Iterator[Record]:
+    """Yield the records of a pcapng stream: sections of blocks, each block with its own length."""
+    order, interfaces, clock = "<", [], 0
+    while True:
+        position, end = 0, len(buffer)
+        while end - position >= 12:
+            if buffer[position : position + 4] == PCAPNG_MAGIC:
+                order = "<" if buffer[position + 8 : position + 12] == b"\x4d\x3c\x2b\x1a" else ">"
+                interfaces = []
+            kind, length = struct.unpack_from(order + "II", buffer, position)
+            if length < 12 or length > MAX_BLOCK or length % 4:
+                stats.reject("block length")
+                return
+            if length > end - position:
+                break
+            body = buffer[position + 8 : position + length - 4]
+            position += length
+            if kind in (ENHANCED_PACKET, SIMPLE_PACKET, OLD_PACKET):
+                record = _packet_block(kind, body, order, interfaces, clock)
+                if record is None:
+                    stats.reject("packet block")
+                    continue
+                clock = record.time_us
+                yield record
+            elif kind == INTERFACE:
+                interfaces.append(_interface(body, order))
+        buffer = buffer[position:]
+        chunk = read(READ_SIZE)
+        if not chunk:
+            break
+        buffer += chunk
+    if buffer:
+        stats.reject("capture cut short")
+
+
+def _interface(body: bytes, order: str) -> Interface | None:
+    """Read an interface block; None when it is cut, so that the numbers of the later ones still hold."""
+    if len(body) < 8:
+        return None
+    link_type, _, snap_length = struct.unpack_from(order + "HHI", body)
+    ticks, offset = 1_000_000, 0
+    for code, value in _options(body, 8, order):
+        if code == OPTION_TSRESOL and value:
+            exponent = value[0] & 0x7F
+            ticks = 2**exponent if value[0] & 0x80 else 10**exponent
+        elif code == OPTION_TSOFFSET and len(value) >= 8:
+            offset = struct.unpack_from(order + "q", value)[0] * 1_000_000
+    return Interface(link_type, snap_length, ticks, offset)
+
+
+def _options(body: bytes, position: int, order: str) -> Iterator[tuple[int, bytes]]:
+    """Walk a block's options: code, length, value padded to four bytes."""
+    while len(body) - position >= 4:
+        code, length = struct.unpack_from(order + "HH", body, position)
+        if code == 0:
+            return
+        yield code, body[position + 4 : position + 4 + length]
+        position += 4 + (length + 3) // 4 * 4
+
+
+def _packet_block(kind: int, body: bytes, order: str, interfaces: list[Interface | None], clock: int) -> Record | None:
+    """Read one packet block; None when it is cut, too long, or names an interface the section does not have.
+
+    A simple packet block has no time of its own: it takes the time of the packet before it (`clock`).
+    """
+    if len(body) < (4 if kind == SIMPLE_PACKET else 20):
+        return None
+    if kind == SIMPLE_PACKET:
+        number, header = 0, 4
+        wire_length = struct.unpack_from(order + "I", body)[0]
+        captured = min(wire_length, len(body) - 4)
+    else:
+        layout = "IIIII" if kind == ENHANCED_PACKET else "HxxIIII"
+        number, high, low, captured, wire_length = struct.unpack_from(order + layout, body)
+        header = 20
+    if number >= len(interfaces) or (interface := interfaces[number]) is None:
+        return None
+    if captured > len(body) - header or captured > MAX_CAPTURED:
+        return None
+    if kind == SIMPLE_PACKET:
+        captured = min(captured, interface.snap_length or captured)
+    else:
+        clock = (high << 32 | low) * 1_000_000 // interface.ticks_per_second + interface.offset_us
+    return Record(clock, interface.link_type, body[header : header + captured], wire_length)

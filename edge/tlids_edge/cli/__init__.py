@@ -1,0 +1,1 @@
+"""The commands `tlids-edge` and `tlids-meter`."""

@@ -1,0 +1,231 @@
+"""The `tlids-edge` command: watch an interface or a capture, judge its flows, print alerts as EVE JSON."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tlids_edge.alerts.mqtt import MqttSink
+from tlids_edge.alerts.sinks import FileSink, StdoutSink
+from tlids_edge.capture import tcpdump
+from tlids_edge.detect.detector import Detector
+from tlids_edge.detect.rules import ArpWatch, FanOut
+from tlids_edge.errors import InputError
+from tlids_edge.flows.labels import read_labels
+from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.ndpi import Ndpi, open_ndpi
+from tlids_edge.help import manual
+from tlids_edge.monitor import Watch
+from tlids_edge.status import STATUS_S, say
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0 when the source ended or a signal came, 2 with one sentence when the input cannot be used."""
+    options = _parse(arguments)
+    try:
+        watch, streams = _prepare(options)
+        card = watch.detector.card
+        say(f"watching {options.source}: model {card.name}, {card.family} features, threshold {card.threshold:g}")
+        try:
+            watch.run(streams)
+        finally:
+            streams.close()  # ends the capturing child whatever happened
+            watch.close()
+    except InputError as error:
+        say(str(error))
+        return 2
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        "tlids-edge",
+        usage=manual.EDGE_USAGE,
+        description=manual.EDGE_DESCRIPTION,
+        epilog=manual.EDGE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_input(parser.add_argument_group("input").add_argument)
+    _add_output(parser.add_argument_group("output").add_argument)
+    _add_flows(parser.add_argument_group("flows").add_argument)
+    rules = parser.add_argument_group("rules, which see what flows cannot show")
+    rules.add_argument("--no-arp-watch", action="store_true", help="switch the ARP rule off")
+    rules.add_argument("--no-fan-out", action="store_true", help="switch the fan-out rule off")
+    return parser.parse_args(arguments)
+
+
+def _add_input(option: Callable) -> None:
+    """Declare what is read."""
+    option("--model", required=True, metavar="DIR", help="folder with model.tflite and card.json")
+    option(
+        "--source",
+        required=True,
+        metavar="FILE|-|INTERFACE",
+        help="a pcap or pcapng file (.gz too), - for standard input, or an interface (./eth0 is a file eth0)",
+    )
+    option(
+        "--capture",
+        choices=("tcpdump", "pyshark"),
+        default="tcpdump",
+        help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
+    )
+    option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
+
+
+def _add_output(option: Callable) -> None:
+    """Declare where verdicts go."""
+    option("--eve", default="-", metavar="PATH|-", help="where EVE lines go (default: - for standard output)")
+    option(
+        "--eve-max-mb",
+        type=float,
+        default=100,
+        metavar="N",
+        help="rotate the EVE file at N MB, keeping 5 old ones; 0: never (default: 100)",
+    )
+    option("--all-flows", action="store_true", help="also write a flow event for every flow, with its score")
+    option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT (Home Assistant)")
+    option("--status", type=float, default=STATUS_S, metavar="S", help="seconds between status lines (default: 10)")
+
+
+def _add_flows(option: Callable) -> None:
+    """Declare when a flow ends."""
+    option(
+        "--idle-timeout", type=float, default=15.0, metavar="S", help="end a flow silent for S seconds (default: 15)"
+    )
+    option("--active-timeout", type=float, default=60.0, metavar="S", help="end a flow S seconds old (default: 60)")
+    option(
+        "--max-flows",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="open flows at most, about 2 kB each; the longest silent gives way (default: 20000)",
+    )
+
+
+def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
+    """Check everything that can be checked, then start.
+
+    Raises:
+        InputError: something given on the command line cannot be used.
+    """
+    detector = Detector(options.model)
+    live = _is_live(options.source)
+    if not 0 <= options.eve_max_mb < float("inf"):
+        raise InputError(f"Expected --eve-max-mb 0 or above, found {options.eve_max_mb}.")
+    labels = read_labels(options.labels) if options.labels else None
+    watch = Watch(
+        _meter(options, detector), detector,
+        StdoutSink(patient=not live) if options.eve == "-" else _file(options),
+        arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
+        labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
+        place=_place(options.source, live),
+    )  # fmt: skip
+    if isinstance(watch.sink, StdoutSink):
+        watch.sink.stopped = lambda: watch.stopping
+    streams = _streams(options, watch)
+    watch.mqtt = MqttSink(options.mqtt) if options.mqtt else None
+    watch.catch_signals()
+    return watch, streams
+
+
+def _meter(options: argparse.Namespace, detector: Detector) -> Meter:
+    """The meter that the model's card asks for, with nDPI where the family uses it."""
+    card = detector.card
+    ndpi = open_ndpi() if card.family == "netflow" else None
+    if ndpi is not None and card.l7:
+        _compare_ndpi(ndpi, card.l7)
+    try:
+        return Meter(card.family, options.idle_timeout, options.active_timeout, options.max_flows, ndpi, card.dialect)
+    except ValueError as error:
+        raise InputError(f"Expected usable options: {error}.") from error
+
+
+def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:
+    """Warn when the model was trained with another nDPI release: releases number applications otherwise."""
+    release = trained.removeprefix("ndpi").strip()
+    if ndpi.version.split(".")[:2] != release.split(".")[:2]:
+        say(f"warning: the model was trained with nDPI {release}, this is {ndpi.version}; their ids differ")
+
+
+def _file(options: argparse.Namespace) -> FileSink:
+    """The EVE file."""
+    return FileSink(options.eve, int(options.eve_max_mb * 1e6))
+
+
+def _is_live(source: str) -> bool:
+    """Whether the source is an interface.
+
+    Raises:
+        InputError: it is neither an interface, nor a file, nor -.
+    """
+    if source == "-" or "/" in source:
+        live = False
+    else:
+        live = tcpdump.is_interface(source)
+    if not live and source != "-" and (not os.path.exists(source) or os.path.isdir(source)):
+        known = ", ".join(tcpdump.interfaces())
+        raise InputError(f"Expected a capture file, -, or an interface ({known}) as --source, found {source!r}.")
+    return live
+
+
+def _place(source: str, live: bool) -> dict:
+    """Where the packets came from, in EVE's words."""
+    if live:
+        return {"in_iface": source}
+    return {} if source == "-" else {"pcap_filename": Path(source).name}
+
+
+def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
+    """The source's pcap streams: one of a file or standard input, one for each life of a capturing child."""
+    if options.capture == "tcpdump" and not watch.live:
+        return _one_stream(_descriptor(options.source), watch)
+    if options.source == "-":
+        raise InputError("Expected a file or an interface with --capture pyshark, found standard input.")
+    if options.capture == "pyshark":
+        command = tcpdump.pyshark_command(options.source)
+    else:
+        command = tcpdump.tcpdump_command(options.source)
+    child = tcpdump.LiveCapture(command, watch.tick, say, again=watch.live)
+    watch.losses = child.losses
+    return child.streams()
+
+
+def _descriptor(source: str) -> int:
+    """Open a file, or take standard input.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if source == "-":
+        if os.isatty(0):
+            raise InputError("Expected a capture on standard input, found a terminal; pipe `tcpdump -w -` into it.")
+        return 0
+    try:
+        return os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold up the start
+    except OSError as error:
+        raise InputError(f"Cannot read {source}: {error.strerror}.") from error
+
+
+def _one_stream(descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
+    """One stream that ends with its file, or when the run is to stop."""
+    with io.FileIO(descriptor, closefd=descriptor != 0):
+        yield tcpdump.buffered(descriptor, watch.tick)
+
+
+def _positive(value: float, name: str) -> float:
+    """Check an option.
+
+    Raises:
+        InputError: it is not above zero.
+    """
+    if not 0 < value < float("inf"):
+        raise InputError(f"Expected {name} above zero, found {value}.")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Flows become verdicts: the model and its card, and the rules for what flows cannot show."""

@@ -1,0 +1,145 @@
+"""The card that travels with a model: what it was trained on, and what it must be fed.
+
+A card is untrusted input: it is JSON, read up to a size limit, and every field that the detector relies on
+is checked before anything else is opened.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlids_edge.errors import InputError
+from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, NETFLOW_FEATURES
+
+SCHEMA = 1
+FEATURES = {"netflow": NETFLOW_FEATURES, "cicflow": CICFLOW_FEATURES}
+MODEL_FILE, CARD_FILE = "model.tflite", "card.json"
+MAX_CARD_BYTES = 1 << 20
+MAX_MODEL_BYTES = 32 << 20  # the paper's CNN has 0.85 MB; a Pi 3 has 1 GB for everything
+MAX_CLASSES, MAX_NAME = 1000, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the detector needs of a model's card."""
+
+    name: str
+    family: str  # "netflow" or "cicflow"
+    dialect: str | None  # which build of CICFlowMeter, for the cicflow family
+    classes: tuple[str, ...]
+    benign: str
+    threshold: float  # alert when 1 - P(benign) is at least this
+    sha256: str  # of model.tflite
+    l7: str | None  # the nDPI that numbered L7_PROTO in training, e.g. "ndpi 4.2"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The nine feature names in the order in which the model takes them."""
+        return FEATURES[self.family]
+
+
+def read_card(folder: str | Path) -> Card:
+    """Read and check `card.json` in a model's folder.
+
+    Raises:
+        InputError: it is missing, unreadable, or says something that this version does not understand.
+    """
+    path = Path(folder) / CARD_FILE
+    try:
+        fields = json.loads(read_limited(path, MAX_CARD_BYTES, "a model card"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Expected a JSON model card in {path}, found something else ({error}).") from error
+    if not isinstance(fields, dict):
+        raise InputError(f"Expected a JSON object in {path}, found a {type(fields).__name__}.")
+    problem = _problem(fields)
+    if problem:
+        raise InputError(f"The card {path} does not fit: {problem}; export the model again with notebook 05.")
+    return Card(
+        str(fields.get("name", "")), fields["family"], fields.get("dialect"), tuple(fields["classes"]),
+        fields["benign"], float(fields["threshold"]), fields["files"][MODEL_FILE]["sha256"].lower(),
+        fields.get("l7"),
+    )  # fmt: skip
+
+
+def read_model(folder: str | Path, card: Card) -> bytes:
+    """Read `model.tflite` once and compare it with the card before anyone parses it.
+
+    The digest tells a damaged or exchanged file from the one the card was written for. It is no signature:
+    whoever can write both files can make them agree.
+
+    Raises:
+        InputError: the file is missing, too large, or not the one that the card describes.
+    """
+    path = Path(folder) / MODEL_FILE
+    content = read_limited(path, MAX_MODEL_BYTES, "a model")
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.sha256:
+        raise InputError(
+            f"Expected {path} with SHA-256 {card.sha256[:12]}... as its card says, found {found[:12]}...; "
+            "copy model.tflite and card.json again from the same export."
+        )
+    return content
+
+
+def read_limited(path: Path, limit: int, what: str) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it is larger.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected {what} at {path}, found no such file; give --model the folder of an export.")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    if len(content) > limit:
+        raise InputError(f"Expected {what} of at most {limit:,} bytes at {path}, found a larger file.")
+    return content
+
+
+def _problem(fields: dict) -> str:
+    """What is wrong with a card, "" if nothing is."""
+    if fields.get("schema") != SCHEMA:
+        return f"schema {SCHEMA} expected, {fields.get('schema')!r} found"
+    family = fields.get("family")
+    if not isinstance(family, str) or family not in FEATURES:
+        return f"family netflow or cicflow expected, {family!r} found"
+    if fields.get("features") != list(FEATURES[family]):
+        return f"features {', '.join(FEATURES[family])} expected in this order, {fields.get('features')!r} found"
+    dialect = fields.get("dialect")
+    if family == "cicflow" and dialect not in DIALECTS:
+        return f"dialect one of {', '.join(DIALECTS)} expected, {dialect!r} found"
+    return _class_problem(fields) or _file_problem(fields)
+
+
+def _class_problem(fields: dict) -> str:
+    """What is wrong with the classes and the threshold."""
+    classes, benign, threshold = (fields.get(name) for name in ("classes", "benign", "threshold"))
+    if not isinstance(classes, list) or not 2 <= len(classes) <= MAX_CLASSES:
+        return "a list of at least two classes expected"
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes):
+        return f"class names of 1 to {MAX_NAME} characters expected"
+    if len(set(classes)) != len(classes):
+        return "different class names expected, one is there twice"
+    if benign not in classes:
+        return f"a benign class among the classes expected, {benign!r} found"
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+        return f"a threshold above 0 and up to 1 expected, {threshold!r} found"
+    return ""
+
+
+def _file_problem(fields: dict) -> str:
+    """What is wrong with the digest of the model file."""
+    files = fields.get("files")
+    entry = files.get(MODEL_FILE) if isinstance(files, dict) else None
+    digest = entry.get("sha256") if isinstance(entry, dict) else None
+    if not isinstance(digest, str) or len(digest) != 64:
+        return f"the SHA-256 of {MODEL_FILE} expected under files, {digest!r} found"
+    if not isinstance(fields.get("l7"), str | None):
+        return f"l7 a text or null expected, {fields['l7']!r} found"
+    return ""

@@ -1,0 +1,1 @@
+"""Packets become flows: the meter, nDPI's application ids, labels, tables of flows."""

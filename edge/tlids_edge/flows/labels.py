@@ -1,0 +1,173 @@
+"""What was going on when: time windows and addresses that say which flows were attacks.
+
+`labels.csv` has the columns `start,end,src,dst,dst_port,attack` and, if wanted, `both_ways`:
+
+    start,end,src,dst,dst_port,attack
+    2026-03-01T10:00:00Z,2026-03-01T10:05:00Z,192.168.1.66,,,Reconnaissance
+    ,,aa:bb:cc:dd:ee:ff,192.168.1.0/24,1883,DoS
+
+`start` and `end` are seconds since 1970 or ISO 8601 (UTC unless it says otherwise), both included; a flow
+is inside when any part of it is. `src` and `dst` are addresses, networks or MAC addresses. An empty field
+matches anything. The first row that matches wins, a flow that no row matches is Benign. A row also matches
+the opposite direction (its `dst_port` then being the flow's source port) unless its `both_ways` is 0.
+"""
+
+import csv
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from math import inf, isfinite
+from pathlib import Path
+
+from tlids_edge.errors import InputError
+from tlids_edge.flows.meter import Flow
+
+BENIGN = "Benign"
+COLUMNS = ("start", "end", "src", "dst", "dst_port", "attack")
+OPTIONAL = ("both_ways",)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+Host = str | IPv4Network | IPv6Network | None  # a MAC address in lower case, a network, or anyone
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """One row of a labels file; times in microseconds since 1970."""
+
+    start_us: float
+    end_us: float
+    src: Host
+    dst: Host
+    dst_port: int | None
+    attack: str
+    both_ways: bool = True
+
+
+def read_labels(path: str | Path) -> list[LabelRule]:
+    """Read a labels file.
+
+    Raises:
+        InputError: it cannot be read, or a line does not say what a line must; the sentence names the line.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return _read_rows(csv.DictReader(file, skipinitialspace=True, strict=True), str(path))
+    except OSError as error:
+        raise InputError(f"Cannot read the labels {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"Expected labels as UTF-8 text in {path}, found other bytes.") from error
+
+
+def label_flow(rules: list[LabelRule], flow: Flow) -> str:
+    """The attack that the first matching rule names, "Benign" when none matches."""
+    for rule in rules:
+        if flow.last_us < rule.start_us or flow.first_us > rule.end_us:
+            continue
+        if _matches(rule, flow.src, flow.src_mac, flow.dst, flow.dst_mac, flow.dst_port):
+            return rule.attack
+        if rule.both_ways and _matches(rule, flow.dst, flow.dst_mac, flow.src, flow.src_mac, flow.src_port):
+            return rule.attack
+    return BENIGN
+
+
+def _read_rows(reader: csv.DictReader, path: str) -> list[LabelRule]:
+    """Turn every row into a rule."""
+    columns = [(name or "").strip() for name in reader.fieldnames or ()]
+    missing = [name for name in COLUMNS if name not in columns]
+    unknown = [name for name in columns if name not in COLUMNS + OPTIONAL]
+    if missing or unknown or len(set(columns)) != len(columns):
+        raise InputError(f"Expected the columns {','.join(COLUMNS)} in line 1 of {path}, found {','.join(columns)!r}.")
+    reader.fieldnames = columns
+    rules = []
+    try:
+        for row in reader:
+            rules.append(_rule(row))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"Line {reader.line_num} of {path}: {error}.") from error
+    return rules
+
+
+def _rule(row: dict) -> LabelRule:
+    """One row; a ValueError says what is wrong with it."""
+    if None in row or None in row.values():
+        raise ValueError("as many fields as the first line expected, found more or fewer")
+    field = {name: value.strip() for name, value in row.items()}
+    start, end = _time_us(field["start"], -inf), _time_us(field["end"], inf)
+    if start > end:
+        raise ValueError(f"a start before the end expected, found {field['start']} to {field['end']}")
+    if not field["attack"]:
+        raise ValueError("the name of an attack expected, found an empty field")
+    if field.get("both_ways", "") not in ("", "0", "1"):
+        raise ValueError(f"both_ways 0 or 1 expected, found {field['both_ways']!r}")
+    return LabelRule(
+        start, end, _host(field["src"]), _host(field["dst"]), _port(field["dst_port"]), field["attack"],
+        field.get("both_ways", "") != "0",
+    )  # fmt: skip
+
+
+def _time_us(text: str, default: float) -> float:
+    """A moment in microseconds since 1970."""
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = _iso_seconds(text)
+    if not isfinite(seconds):
+        raise ValueError(f"a time expected, found {text!r}")
+    return seconds * 1e6
+
+
+def _iso_seconds(text: str) -> float:
+    """Seconds since 1970 of an ISO 8601 time, UTC when it names no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"seconds since 1970 or a time like 2026-03-01T10:00:00Z expected, found {text!r}") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _host(text: str) -> Host:
+    """A MAC address or a network; None for an empty field."""
+    if not text:
+        return None
+    mac = text.lower().replace("-", ":")
+    if _MAC.fullmatch(mac):
+        return mac
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"an address, a network like 10.0.0.0/8 or a MAC address expected, found {text!r}") from None
+
+
+def _port(text: str) -> int | None:
+    """A port number; None for an empty field."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ValueError(f"a port from 0 to 65535 expected, found {text!r}")
+    return int(text)
+
+
+def _matches(rule: LabelRule, src: str, src_mac: str, dst: str, dst_mac: str, dst_port: int) -> bool:
+    """Whether a rule's addresses and port are those of a flow, seen in one direction."""
+    return (
+        (rule.dst_port is None or rule.dst_port == dst_port)
+        and _is(rule.src, src, src_mac)
+        and _is(rule.dst, dst, dst_mac)
+    )
+
+
+def _is(host: Host, address: str, mac: str) -> bool:
+    """Whether a host of a rule is the one with this address and MAC address."""
+    if host is None:
+        return True
+    return host == mac if isinstance(host, str) else _parsed(address) in host
+
+
+@lru_cache(maxsize=4096)
+def _parsed(address: str) -> IPv4Address | IPv6Address:
+    """Parse an address, once for the many flows that share it."""
+    return ip_address(address)

@@ -1,0 +1,247 @@
+"""The loop: packets -> meter -> detector and rules -> EVE lines. Live and replay run the same code.
+
+There is one thread. While it waits for packets, and before every read, the stream calls `Watch.tick`, which
+closes what the clock ends, judges the flows that have closed, writes, and reports. Live, the wall clock
+ends idle flows even if no packet comes; on replay the packets' own clock does.
+"""
+
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from tlids_edge import status
+from tlids_edge.alerts import eve
+from tlids_edge.alerts.mqtt import MqttSink
+from tlids_edge.alerts.sinks import FileSink, StdoutSink
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.capture.tcpdump import Losses
+from tlids_edge.detect.detector import Detector, Verdict
+from tlids_edge.detect.rules import ArpWatch, FanOut, RuleAlert, rules_against
+from tlids_edge.errors import InputError
+from tlids_edge.flows.labels import LabelRule, label_flow
+from tlids_edge.flows.meter import Flow, Meter
+from tlids_edge.status import say
+
+TURN_S = 0.05  # between two turns of the loop's duties
+DELAY_S = 0.5  # flows end this late by the wall clock, so that packets on their way still count
+JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has been set
+SYN = 0x02
+
+
+@dataclass
+class Watch:
+    """Everything that one run holds."""
+
+    meter: Meter
+    detector: Detector
+    sink: FileSink | StdoutSink
+    mqtt: MqttSink | None = None
+    arp: ArpWatch | None = None
+    fan_out: FanOut | None = None
+    labels: list[LabelRule] | None = None
+    live: bool = False
+    all_flows: bool = False
+    status_s: float = status.STATUS_S
+    place: dict = field(default_factory=dict)  # merged into every EVE line
+    losses: Losses = field(default_factory=Losses)
+    packets: PacketStats = field(default_factory=PacketStats)
+    tally: status.Tally = field(default_factory=status.Tally)
+    stopping: bool = False
+    hung_up: bool = False
+
+    def __post_init__(self) -> None:
+        """Start the clocks."""
+        self._load, self._lifetime = status.Load(), status.Load()
+        self.started = time.monotonic()
+        self._due, self._status_due = 0.0, self.started + self.status_s
+        self._offset = time.time() - self.started
+        self._ended: list[Flow] = []  # and not yet handed to the detector
+        self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
+
+    def catch_signals(self) -> None:
+        """SIGTERM and SIGINT end the run in good order; SIGHUP reopens the EVE file."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def run(self, streams: Iterable[BinaryIO]) -> None:
+        """Read every stream to its end, then give every open flow its verdict.
+
+        Raises:
+            InputError: a stream is no capture.
+        """
+        for stream in streams:
+            try:
+                self._read(stream)
+            except InputError:
+                if not self.stopping:  # a stream that was told to end before it began is no fault
+                    raise
+        self.meter.close_all("shutdown")
+        self._note_ended()
+        self._judge(at_once=True)
+
+    def tick(self) -> bool:
+        """Do what is due. True when the run is to end."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + TURN_S
+            self._turn(now)
+        return self.stopping
+
+    def close(self) -> None:
+        """Flush and close the sinks, then print the summary."""
+        for sink in self._sinks():
+            sink.close()
+        for line in self.summary():
+            say(line)
+
+    def stats(self) -> dict:
+        """The figures of the status line; sizes in MB, CPU in percent of one core since the last line."""
+        return {
+            "packets": self.packets.packets,
+            "drops": self.losses.dropped if self.live else 0,
+            "flows": self.tally.flows,
+            "open": len(self.meter),
+            "alerts": self.tally.anomalies + self.tally.rule_alerts,
+            "cpu_percent": round(self._load.cpu_percent(), 1),
+            "memory_mb": round(status.memory_mb(), 1),
+            "evicted": self.meter.evicted,
+            "malformed": self.packets.malformed_total,
+            "gaps": self.losses.gaps,
+            "unwritten": sum(sink.unwritten for sink in self._sinks()),
+            "unjudged": self.detector.unjudged,
+        }
+
+    def summary(self) -> list[str]:
+        """What is said at exit: packets, losses, flows, verdicts as in Section 5.4, confusion matrix."""
+        tally, losses = self.tally, self.losses
+        seconds = time.monotonic() - self.started
+        drops = "an unknown number" if self.live and losses.dropped is None else losses.dropped or 0
+        endings = ", ".join(f"{reason} {count}" for reason, count in sorted(self.meter.closed.items())) or "none"
+        classes = ", ".join(f"{name} {count}" for name, count in tally.classes.most_common()) or "none"
+        lines = [
+            f"{self.packets.summary()}; {drops} dropped by the kernel, {losses.gaps} gaps ({losses.gap_s:.1f} s)",
+            f"{tally.flows} flows in {seconds:.1f} s; closed: {endings}; evicted {self.meter.evicted}",
+            f"{tally.flows - tally.anomalies} benign, {tally.anomalies} anomaly "
+            f"({tally.raised} by a rule alone); {tally.rule_alerts} rule alerts; model's classes: {classes}",
+            f"cpu {self._lifetime.cpu_percent():.0f}%, peak memory {status.peak_memory_mb():.0f} MB; "
+            f"lines written {sum(sink.written for sink in self._sinks())}, "
+            f"unwritten {sum(sink.unwritten for sink in self._sinks())}",
+        ]
+        if self.detector.unjudged:
+            lines.append(f"{self.detector.unjudged} flows are unjudged: the model gave no number")
+        return lines + (status.confusion_lines(tally.matrix) if self.labels is not None else [])
+
+    def _read(self, stream: BinaryIO) -> None:
+        """Feed the meter and the rules from one stream."""
+        for packet in read_packets(stream, self.packets):
+            self.meter.add(packet)
+            if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
+                self._note_ended()
+            if packet.arp is not None:
+                if self.arp is not None:
+                    self._report(self.arp.see(packet))
+            elif packet.tcp_flags & SYN and self.fan_out is not None:
+                self._report(self.fan_out.see_packet(packet))
+
+    def _turn(self, now: float) -> None:
+        """One turn: clock, verdicts, sinks, status."""
+        if self.hung_up:
+            self.hung_up = False
+            for sink in self._sinks():
+                sink.reopen()
+        if self.live:
+            self._follow_clock(now)
+        self._note_ended()
+        self._judge(now)
+        if isinstance(self.sink, StdoutSink):
+            self.sink.push()
+            self.stopping |= self.sink.reader_gone
+        if now >= self._status_due:
+            self._status_due = now + self.status_s
+            self._print_status()
+
+    def _follow_clock(self, now: float) -> None:
+        """Let the wall clock end flows; tell when somebody set it.
+
+        The meter closes what a jump forward makes old, and begins anew at the first packet after a jump back.
+        """
+        wall = time.time()
+        jump = wall - now - self._offset
+        self._offset = wall - now
+        if abs(jump) > JUMP_S:
+            say(f"the clock jumped by {jump:+.0f} s; flows that were open are judged as they stand")
+        self.meter.expire((wall - DELAY_S) * 1e6)
+
+    def _note_ended(self) -> None:
+        """Show the flows that have ended to the fan-out rule, and note which of them a rule's alert covers."""
+        for flow in self.meter.take():
+            if self.fan_out is not None:
+                self._report(self.fan_out.see_flow(flow))
+            if rules := rules_against(flow, self.arp, self.fan_out):
+                self._under_rule[id(flow)] = rules
+            self._ended.append(flow)
+
+    def _judge(self, now: float = 0.0, at_once: bool = False) -> None:
+        """Queue flows for the model, a batch at a time to save memory; write the verdicts that are ready."""
+        flows, self._ended = self._ended, []
+        size = self.detector.batch_size
+        for start in range(0, max(len(flows), 1), size):
+            self._write(self.detector.add(flows[start : start + size], now))
+        if at_once:
+            self._write(self.detector.flush())
+
+    def _write(self, verdicts: list[Verdict]) -> None:
+        """Write and publish what follows from verdicts."""
+        lines, alerts = [], []
+        for verdict in verdicts:
+            self._conclude(verdict, lines, alerts)
+        if lines:
+            self.sink.write(lines)
+        if alerts and self.mqtt is not None:
+            self.mqtt.write(alerts)
+
+    def _conclude(self, verdict: Verdict, lines: list[bytes], alerts: list[bytes]) -> None:
+        """Combine the model's verdict with the rules', count it, and add its EVE lines."""
+        rules = self._under_rule.pop(id(verdict.flow), ())
+        anomaly = verdict.is_alert or bool(rules)
+        truth = label_flow(self.labels, verdict.flow) if self.labels is not None else None
+        self.tally.add(verdict.label, verdict.is_alert, anomaly, truth)
+        if anomaly:
+            alerts.append(eve.alert_line(verdict, self.detector.card, rules, self.place))
+            lines.append(alerts[-1])
+        if self.all_flows:
+            lines.append(eve.flow_line(verdict, anomaly, self.place))
+
+    def _report(self, found: list[RuleAlert]) -> None:
+        """Write the alerts of a rule."""
+        if found:
+            self.tally.rule_alerts += len(found)
+            lines = [eve.rule_line(alert, self.place) for alert in found]
+            self.sink.write(lines)
+            if self.mqtt is not None:
+                self.mqtt.write(lines)
+
+    def _print_status(self) -> None:
+        """Print the status line and the sinks' troubles, and publish the figures."""
+        stats = self.stats()
+        say(status.status_line(stats))
+        for sink in self._sinks():
+            if sink.fault:
+                say(f"not writing: {sink.fault}")
+        if self.mqtt is not None:
+            self.mqtt.publish_stats(stats)
+
+    def _sinks(self) -> list:
+        """The EVE sink and, if any, MQTT."""
+        return [self.sink] if self.mqtt is None else [self.sink, self.mqtt]
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        """Note SIGTERM or SIGINT."""
+        self.stopping = True
+
+    def _hang_up(self, _number: int, _frame: object) -> None:
+        """Note SIGHUP."""
+        self.hung_up = True

@@ -1,0 +1,305 @@
+"""Faults that `tlids-edge` survives (live ones: test_live_faults.py)."""
+
+import io
+import json
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from edge_process import command, events, need_root, run_edge, start_edge, wait_for, wait_until_watching
+from frames import ACK, PCAP_HEADER, SYN, T0, conversation, pcap, record, tcp, udp
+from tiny_model import write_model
+from tlids_edge.alerts.sinks import FileSink, StdoutSink
+from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.detect.detector import Detector
+from tlids_edge.flows.meter import Meter
+from tlids_edge.monitor import Watch
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_gives_every_open_flow_its_verdict_and_exit_status_0(model, tmp_path, number):
+    path = tmp_path / "eve.json"
+    edge = start_edge(model, "-", "--eve", str(path), "--all-flows", stdin=subprocess.PIPE)
+    frames = [(T0 + index / 1000, udp("10.0.0.1", 1000 + index, "10.0.0.2", 53)) for index in range(40)]
+    edge.stdin.write(pcap(frames))
+    edge.stdin.flush()
+    wait_until_watching(edge)
+    time.sleep(0.5)  # the packets are in the meter, the pipe stays open
+    edge.send_signal(number)
+    _, said = edge.communicate(timeout=10)
+    assert edge.returncode == 0
+    flows = events(path.read_bytes(), "flow")
+    assert len(flows) == 40
+    assert {event["flow"]["reason"] for event in flows} == {"shutdown"}
+    assert b"40 flows" in said
+
+
+def test_sighup_reopens_the_eve_file_after_logrotate_moved_it(model, tmp_path):
+    path, moved = tmp_path / "eve.json", tmp_path / "eve.json.old"
+    edge = start_edge(model, "-", "--eve", str(path), stdin=subprocess.PIPE)
+    edge.stdin.write(pcap([(T0, udp("10.0.0.1", 1, "10.0.0.2", 53)), (T0 + 60, udp("10.0.0.1", 2, "10.0.0.2", 53))]))
+    edge.stdin.flush()
+    wait_for(lambda: path.exists() and path.stat().st_size > 0, "the first alert")
+    path.rename(moved)
+    edge.send_signal(signal.SIGHUP)
+    wait_for(path.exists, "the new file")
+    edge.stdin.write(record(T0 + 120, udp("10.0.0.1", 3, "10.0.0.2", 53)))
+    edge.communicate(timeout=10)
+    assert edge.returncode == 0
+    assert [event["src_port"] for event in events(moved.read_bytes())] == [1]
+    assert [event["src_port"] for event in events(path.read_bytes())] == [2, 3]
+
+
+def test_a_full_disk_costs_counted_lines_and_never_half_a_line(tmp_path):
+    need_root("mount", "umount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk]).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    sink = FileSink(disk / "eve.json")
+    try:
+        lines = [json.dumps({"n": index, "text": "x" * 300}).encode() + b"\n" for index in range(100)]
+        for start in range(0, 100, 10):
+            sink.write(lines[start : start + 10])
+        assert sink.written + sink.unwritten == 100 and sink.unwritten > 0
+        assert "No space left" in sink.fault
+        assert len(events((disk / "eve.json").read_bytes())) == sink.written
+        os.truncate(disk / "eve.json", 0)  # somebody makes room
+        before = sink.written
+        sink.write(lines[:5])
+        assert sink.fault == "" and sink.written == before + 5
+        assert [event["n"] for event in events((disk / "eve.json").read_bytes())] == [0, 1, 2, 3, 4]
+    finally:
+        sink.close()
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_fills_half_way_through_a_line_is_cut_back(tmp_path, monkeypatch):
+    sink = FileSink(tmp_path / "eve.json")
+    write, room = os.write, [25]
+
+    def cramped(descriptor: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        taken = write(descriptor, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr("tlids_edge.alerts.sinks.os.write", cramped)
+    sink.write([b'{"line":1}\n', b'{"line":2}\n', b'{"line":3}\n'])
+    assert (sink.written, sink.unwritten) == (2, 1)
+    assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n'
+    room[0] = 1000
+    sink.write([b'{"line":4}\n'])
+    assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n{"line":4}\n'
+
+
+def test_the_whole_program_goes_on_with_a_full_disk(model, tmp_path):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--eve", "/dev/full")
+    assert done.returncode == 0
+    assert b"30 anomaly" in done.stderr and b"unwritten 30" in done.stderr
+
+
+def test_a_slow_reader_of_a_replay_gets_every_line(model, tmp_path):
+    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(400)))
+    edge = start_edge(model, str(tmp_path / "c.pcap"))
+    wait_until_watching(edge)
+    time.sleep(0.5)  # the pipe (64 KiB) is full by now
+    text, said = edge.communicate(timeout=20)
+    assert len(events(text)) == 400 and edge.returncode == 0
+    assert b"unwritten 0" in said
+
+
+def test_a_reader_who_never_reads_costs_bounded_memory_and_whole_lines_when_live():
+    reading, writing = os.pipe()
+    sink = StdoutSink(writing, patient=False)
+    line = b"x" * 999 + b"\n"
+    for _ in range(6000):
+        sink.write([line])
+    assert sink.unwritten > 0 and sink._held_bytes <= 4 << 20
+    got = os.read(reading, 1 << 20)
+    assert got.count(b"\n") * 1000 == len(got)
+    os.close(reading)
+    os.close(writing)
+
+
+def test_sigterm_ends_a_replay_whose_reader_has_stopped_reading(model, tmp_path):
+    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(400)))
+    edge = start_edge(model, str(tmp_path / "c.pcap"))
+    wait_until_watching(edge)
+    time.sleep(0.5)  # the pipe (64 KiB) is full by now
+    edge.send_signal(signal.SIGTERM)
+    assert edge.wait(10) == 0
+    edge.communicate()
+
+
+def test_a_reader_that_goes_away_ends_the_run(model):
+    edge = start_edge(model, "-", stdin=subprocess.PIPE)
+    edge.stdout.close()
+    edge.stdin.write(pcap([(T0, udp("10.0.0.1", 1, "10.0.0.2", 53)), (T0 + 60, udp("10.0.0.1", 2, "10.0.0.2", 53))]))
+    edge.stdin.flush()
+    assert edge.wait(10) == 0
+    assert b"Traceback" not in edge.stderr.read()
+    edge.stdin.close()
+    edge.stderr.close()
+
+
+def test_a_clock_that_jumps_back_a_year_leaves_no_flow_without_verdict(model, tmp_path):
+    year = 365 * 86400
+    frames = [(T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(5)]
+    frames += [(T0 - year + n, udp("10.0.0.1", 100 + n, "10.0.0.2", 53)) for n in range(5)]
+    frames += [(T0 + year + n, udp("10.0.0.1", 200 + n, "10.0.0.2", 53)) for n in range(5)]
+    (tmp_path / "c.pcap").write_bytes(pcap(frames))
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+    assert done.returncode == 0 and len(events(done.stdout, "flow")) == 15
+
+
+@pytest.mark.parametrize("jump", [400 * 86400, -400 * 86400])
+def test_a_wall_clock_that_is_set_while_live_is_told_and_the_flows_are_judged(
+    model, tmp_path, monkeypatch, jump, capsys
+):
+    sink = FileSink(tmp_path / "eve.json")
+    watch = Watch(Meter(), Detector(model), sink, live=True, all_flows=True)
+    wall, real = [time.time()], time.monotonic()
+    monkeypatch.setattr("tlids_edge.monitor.time.time", lambda: wall[0] + time.monotonic() - real)
+    watch._offset = wall[0] - real
+    first = next(iter(read_packets(io.BytesIO(pcap([(wall[0], udp("10.0.0.1", 1, "10.0.0.2", 53))])), PacketStats())))
+    watch.meter.add(first)
+    watch.tick()
+    assert len(watch.meter) == 1 and "jumped" not in capsys.readouterr().err
+    wall[0] += jump
+    watch._due = 0
+    watch.tick()
+    said = capsys.readouterr().err
+    assert f"the clock jumped by {jump:+d} s" in said
+    watch.meter.add(first._replace(time_us=int(wall[0] * 1e6), src_port=2))
+    watch.run([])
+    flows = events((tmp_path / "eve.json").read_bytes(), "flow")
+    assert sorted((event["src_port"], event["flow"]["reason"]) for event in flows) == [
+        (1, "idle"),
+        (2, "shutdown"),
+    ]
+
+
+def syn_flood(flows: int, every: int):
+    """A capture in pieces: SYNs from random sources, and a legitimate conversation after every so many."""
+    chance = random.Random(7)
+    knock = tcp("9.9.9.9", 1024, "10.0.0.2", 80, SYN)
+    before, after = (
+        knock[:26],
+        knock[30:34] + struct.pack("!H", 1024) + knock[36:],
+    )  # around the source address
+    yield PCAP_HEADER
+    for start in range(0, flows, every):
+        block = []
+        for index in range(start, start + every):
+            seconds, micros = divmod(round(T0 * 1e6) + index * 100, 1_000_000)
+            source = struct.pack("!I", chance.randrange(1 << 24, 223 << 24))
+            block.append(struct.pack("<IIII", seconds, micros, len(knock), len(knock)) + before + source + after)
+        there = ("10.0.0.9", 20_000 + start // every, "10.0.0.2", 443)
+        back = (there[2], there[3], there[0], there[1])
+        for ends, flags in ((there, SYN), (back, SYN | ACK), (there, ACK), (there, 0x11), (back, 0x11)):
+            block.append(record(T0 + (start + every) * 0.0001, tcp(*ends, flags)))
+        yield b"".join(block)
+
+
+def test_a_syn_flood_of_200000_flows_costs_bounded_memory_and_legitimate_flows_are_judged(model, tmp_path):
+    path = tmp_path / "eve.json"
+    options = ("--eve", str(path), "--max-flows", "2000", "--eve-max-mb", "0")
+    edge = start_edge(model, "-", *options, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    feeder = threading.Thread(target=feed, args=(edge.stdin, syn_flood(200_000, 2000)))
+    feeder.start()
+    said = edge.stderr.read().decode()
+    feeder.join()
+    assert edge.wait(10) == 0
+    assert int(re.search(r"peak memory (\d+) MB", said)[1]) < 100
+    assert "200100 flows" in said
+    assert "table-full 19" in said and "evicted 19" in said
+    assert "Reconnaissance 200000, Benign 100" in said
+    assert b'"src_ip":"10.0.0.9"' not in path.read_bytes()
+
+
+def feed(pipe, chunks) -> None:
+    with pipe:
+        for chunk in chunks:
+            pipe.write(chunk)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>", "text that begins with"),
+        (b"\x28\xb5\x2f\xfddata", "unpack"),
+        (b"\x1f\x8b\x08\x00data", "damaged gzip"),
+    ],
+)
+def test_what_is_no_capture_is_refused_in_one_sentence(model, tmp_path, content, sentence):
+    (tmp_path / "c.pcap").write_bytes(content)
+    done = run_edge(model, str(tmp_path / "c.pcap"))
+    assert done.returncode == 2 and done.stdout == b""
+    refusals = [line for line in done.stderr.decode().splitlines() if line.startswith("tlids-edge: Expected")]
+    assert len(refusals) == 1 and sentence in refusals[0]
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_capture_without_packets_is_no_fault(model, tmp_path):
+    (tmp_path / "c.pcap").write_bytes(PCAP_HEADER)
+    done = run_edge(model, str(tmp_path / "c.pcap"))
+    assert done.returncode == 0 and b"0 flows" in done.stderr
+
+
+def test_a_truncated_capture_gives_the_flows_up_to_the_cut(model, tmp_path):
+    whole = pcap(conversation("10.0.0.1", 1234, "10.0.0.2", 80))
+    (tmp_path / "c.pcap").write_bytes(whole[:-20])
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+    assert done.returncode == 0 and b"capture cut short: 1" in done.stderr
+    assert events(done.stdout, "flow")[0]["flow"]["pkts_toserver"] == 4
+
+
+def test_fuzzed_captures_never_crash_the_program(model, tmp_path):
+    chance = random.Random(11)
+    good = pcap(conversation("10.0.0.1", 1234, "10.0.0.2", 80))
+    for trial in range(6):
+        broken = bytearray(good)
+        for _ in range(10):
+            broken[chance.randrange(24, len(broken))] = chance.randrange(256)
+        (tmp_path / "c.pcap").write_bytes(bytes(broken))
+        done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, f"trial {trial}"
+
+
+def test_a_corrupt_model_is_refused_before_the_capture_is_opened(tflite, tmp_path):
+    folder = write_model(tmp_path / "m", tflite)
+    (folder / "model.tflite").write_bytes(tflite[:-1] + b"\x00\x01")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)  # nobody writes: opening it to read would tell, by waiting
+    done = run_edge(folder, str(fifo))
+    assert done.returncode == 2 and b"SHA-256" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_card_that_does_not_match_is_refused(tflite, tmp_path):
+    folder = write_model(tmp_path / "m", tflite, classes=["Benign", "DoS"])
+    done = run_edge(folder, os.devnull)
+    assert done.returncode == 2 and b"2 classes" in done.stderr
+
+
+def test_a_replay_that_stalls_still_answers_sigterm(model, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    edge = subprocess.Popen(command(model, str(fifo)), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    wait_until_watching(edge)
+    edge.send_signal(signal.SIGTERM)
+    _, said = edge.communicate(timeout=10)
+    assert edge.returncode == 0
+    assert b"Traceback" not in said

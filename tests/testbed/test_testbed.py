@@ -1,0 +1,173 @@
+"""The recordings that are shipped: what the meter makes of them, what they hold, and the model trained on them."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tlids_edge.cli import meter
+from tlids_edge.detect.detector import Detector
+from tlids_edge.flows.ndpi import Ndpi, NdpiUnavailable
+
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import cleaned, prepare
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.export import card
+from tlids_helpers.testbed import recordings, shipped_model
+
+MODEL = shipped_model.FOLDER
+
+
+@pytest.fixture(scope="module")
+def flows() -> pd.DataFrame:
+    return pd.read_parquet(recordings.FOLDER / recordings.FILES["netflow"])
+
+
+@pytest.fixture(scope="module")
+def cicflows() -> pd.DataFrame:
+    return pd.read_parquet(recordings.FOLDER / recordings.FILES["cicflow"])
+
+
+def need_ndpi() -> None:
+    try:
+        Ndpi()
+    except NdpiUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("session", ["session1", "session2"])
+def test_metering_a_shipped_capture_gives_the_shipped_netflow_rows(session, flows):
+    need_ndpi()
+    again = recordings.meter_session(recordings.FOLDER, session, "netflow").to_pandas()
+    pd.testing.assert_frame_equal(again, flows[flows["Session"] == session].reset_index(drop=True))
+
+
+def test_metering_a_shipped_capture_gives_the_shipped_cicflow_rows(cicflows):
+    again = recordings.meter_session(recordings.FOLDER, "session2", "cicflow").to_pandas()
+    pd.testing.assert_frame_equal(again, cicflows[cicflows["Session"] == "session2"].reset_index(drop=True))
+
+
+def test_both_families_tell_of_the_same_flows(flows, cicflows):
+    for one, other in (("IPV4_SRC_ADDR", "Src_IP"), ("L4_DST_PORT", "Dst_Port"), ("FIRST_SWITCHED_MS",) * 2,
+                       ("Attack", "Attack"), ("Session", "Session")):  # fmt: skip
+        assert flows[one].equals(cicflows[other].rename(one))
+
+
+def test_there_are_enough_classes_and_flows_in_both_sessions(flows):
+    assert len(flows) >= 20_000 and flows["Attack"].nunique() >= 10
+    for _, mine in flows.groupby("Session"):
+        assert (mine["Attack"] == "Benign").sum() >= 2_000
+        assert set(mine["Attack"]) == set(flows["Attack"])
+
+
+@pytest.mark.parametrize("slug", ["testbed", "testbed-cicflow"])
+def test_the_catalog_has_the_rows_and_columns_that_are_shipped(slug):
+    entry = DATASETS[slug]
+    frame = pd.read_parquet(recordings.FOLDER / f"{slug}.parquet")
+    assert entry.classes == {name: int((frame["Attack"] == name).sum()) for name in entry.classes}
+    assert entry.total == len(frame)
+    assert tuple(frame.columns) == entry.columns
+
+
+def test_the_sessions_share_no_address_and_no_device():
+    one, two = (recordings.recording(recordings.FOLDER, name) for name in recordings.sessions())
+    assert one.subnet != two.subnet
+    for what in ("address", "mac"):
+        assert not {host[what] for host in one.hosts} & {host[what] for host in two.hosts}
+    assert [a["name"] for a in one.attacks] != [a["name"] for a in two.attacks]
+
+
+def test_nothing_that_the_attacker_sends_or_is_sent_is_called_benign(flows):
+    for name in recordings.sessions():
+        told = recordings.recording(recordings.FOLDER, name)
+        attacker = next(host for host in told.hosts if host["name"] == "attacker")
+        mine = flows[flows["Session"] == name]
+        his = (mine["SRC_MAC"] == attacker["mac"]) | (mine["DST_MAC"] == attacker["mac"])
+        his |= (mine["IPV4_SRC_ADDR"] == attacker["address"]) | (mine["IPV4_DST_ADDR"] == attacker["address"])
+        assert his.sum() > 1000 and (mine.loc[his, "Attack"] != "Benign").all()
+
+
+def test_before_the_first_attack_every_flow_is_benign(flows):
+    for name in recordings.sessions():
+        first = min(attack["start"] for attack in recordings.recording(recordings.FOLDER, name).attacks)
+        before = flows[(flows["Session"] == name) & (flows["LAST_SWITCHED_MS"] < 1000 * (first - 1))]
+        assert len(before) > 10 and (before["Attack"] == "Benign").all()
+
+
+@pytest.mark.parametrize("slug", ["testbed", "testbed-cicflow"])
+def test_the_second_session_is_the_test_split_whatever_is_asked(slug, data_dir):
+    prepared = prepare.prepare(slug, data_dir)
+    frame = pd.read_parquet(recordings.FOLDER / f"{slug}.parquet")
+    assert (prepared.split, prepared.mark) == ("session", "")
+    assert prepared.size("test") == (frame["Session"] == "session2").sum()
+    features, codes = prepare.load(prepared, "test")
+    mine = frame.loc[frame["Session"] == "session2", list(prepared.features)].to_numpy(np.float32)
+    order, other = (np.lexsort(rows.T) for rows in (features, mine))
+    assert np.array_equal(features[order], mine[other])
+
+
+def test_a_random_split_of_the_testbed_can_be_had_by_its_path(data_dir):
+    prepared = prepare.prepare(str(recordings.FOLDER / "testbed.parquet"), data_dir)
+    assert prepared.split == "paper" and prepared.size("test") < DATASETS["testbed"].total / 4
+
+
+def test_a_missing_recording_is_told_and_nothing_is_written(tmp_path):
+    shutil.copy(recordings.FOLDER / "session1.pcap.gz", tmp_path)
+    with pytest.raises(InputError, match="Record them anew"):
+        recordings.write_flows(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["session1.pcap.gz"]
+
+
+def test_a_shipped_file_that_is_gone_is_told_and_never_simulated(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path)
+    with pytest.raises(InputError, match="restore it"):
+        prepare.prepare("testbed", data_dir)
+
+
+# ---- the model
+
+
+def test_the_shipped_model_is_one_the_pi_takes_small_and_not_simulated():
+    told = card.read(MODEL)
+    assert Detector(MODEL).card.classes == tuple(told["classes"])
+    assert (
+        sorted(path.name for path in MODEL.iterdir())
+        == ["card.json", "model.tflite"]
+        == sorted(["card.json", *told["files"]])
+    )
+    assert (MODEL / "model.tflite").stat().st_size < 1_000_000
+    assert (told["dataset"], told["split"], told["simulated"], told["mark"]) == ("testbed", "session", False, "")
+    assert told["l7"] == "ndpi 4.2" and told["recipe"] == "paper"
+
+
+def test_the_cards_scores_are_those_of_the_shipped_rows(data_dir):
+    told, prepared = card.read(MODEL), prepare.prepare("testbed", data_dir)
+    features, truth = prepare.load(prepared, "test")
+    assert tuple(told["classes"]) == prepared.classes
+    predicted = card.predict_as_the_pi(MODEL, features).argmax(axis=1)
+    assert np.mean(predicted == truth) == pytest.approx(told["metrics"]["litert"]["accuracy"], abs=1e-3)
+
+
+# ---- the user's own captures
+
+
+@pytest.mark.parametrize("family", ["netflow", "cicflow"])
+def test_a_metered_and_labelled_capture_is_a_dataset_of_ones_own(family, tmp_path, data_dir):
+    capture, labels = (str(recordings.FOLDER / f"session1{end}") for end in (".pcap.gz", ".labels.csv"))
+    target = tmp_path / "home.csv"
+    assert meter.main([capture, "--labels", labels, "--family", family, "--no-l7", "-o", str(target)]) == 0
+    prepared = prepare.prepare(str(target), data_dir)
+    assert (prepared.family, prepared.mark, prepared.benign) == (family, "own", "Benign")
+    assert set(prepared.classes) == set(DATASETS["testbed"].classes)
+    assert cleaned.slug_of(str(target)) == "home"
+
+
+def test_shipped_things_are_found_from_any_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLIDS_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert files.shipped("data/testbed") == recordings.FOLDER
+    (tmp_path / "data" / "testbed").mkdir(parents=True)
+    assert files.shipped("data/testbed") == tmp_path / "data" / "testbed"
+    assert json.loads((files.shipped("edge/models/testbed") / "card.json").read_text())["dataset"] == "testbed"

@@ -1,0 +1,84 @@
+"""Where things lie, and how a result gets there whole: written beside, then renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tlids_helpers.common.errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+
+
+def home() -> Path:
+    """Where data/ and runs/ lie: the repository, or the folder named by TLIDS_HOME."""
+    return Path(os.environ.get("TLIDS_HOME") or REPOSITORY)
+
+
+def resolve(path: str | Path) -> Path:
+    """A path as its user means it: from where they are if it exists there, else from `home`."""
+    path = Path(path).expanduser()
+    return path.resolve() if path.is_absolute() or path.exists() else (home() / path).resolve()
+
+
+def shipped(path: str | Path) -> Path:
+    """What a path means where the repository ships it: as `resolve`, but the repository's own if there is none."""
+    found = resolve(path)
+    return found if found.exists() else (REPOSITORY / path).resolve()
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it from here."""
+    return os.path.relpath(path)
+
+
+def key_of(**what) -> str:
+    """Twelve hex digits that change when anything in `what` does."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def code_key(*modules) -> str:
+    """A key of the source of modules or files, so that a cache made by other code is not taken for this one's."""
+    files = [Path(getattr(module, "__file__", module)) for module in modules]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
+    """A scratch folder that becomes `folder` when the block ends well, and vanishes when it does not.
+
+    `keyed`: the folder's name says all that shaped it, so one that another process has finished meanwhile is kept,
+    and nobody who reads it is disturbed. Raises InputError when the place cannot be written to.
+    """
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        if not (keyed and all((folder / file.name).exists() for file in scratch.iterdir())):
+            _rename(scratch, folder)
+    except OSError as error:
+        raise InputError(
+            f"expected to write to {folder.parent}, but {error.strerror or error}: free some space, mend the "
+            "permissions, or give another folder (data_dir, runs_dir)"
+        ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _rename(scratch: Path, folder: Path) -> None:
+    """Put `scratch` in the place of `folder`; an older one is replaced, or back in its place if that fails."""
+    old = scratch.with_suffix(".old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        scratch.rename(folder)
+    except OSError:  # another process was first: its result is as good
+        if not folder.exists():
+            if old.exists():
+                old.rename(folder)
+            raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,228 @@
+"""The command `python -m tlids_helpers.data`: list the datasets, get one, check what is on disk."""
+
+import argparse
+import difflib
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tlids_helpers.common import files, progress
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import check as verify
+from tlids_helpers.data import download
+from tlids_helpers.data import raw as flows
+from tlids_helpers.data.catalog import DATASETS, Dataset
+
+BY_HAND = 3
+DESCRIPTION = """\
+The datasets of the paper, their version-2 relatives, and the testbed that the repository ships. `list` names them,
+`get` fetches one or says how to, `check` says what is on disk and whether it is what it claims to be."""
+EPILOG = """\
+examples:
+  python -m tlids_helpers.data list
+  python -m tlids_helpers.data get nf-bot-iot
+  python -m tlids_helpers.data get nf-bot-iot --url https://example.org/NF-BoT-IoT.csv.zip
+  python -m tlids_helpers.data check
+  python -m tlids_helpers.data check nf-bot-iot --full
+
+exit status:
+  0    the files are there, or nothing on disk is wrong
+  1    a file is not what it claims to be, or could not be fetched; a sentence on standard error says why
+  2    the command line is wrong
+  3    get: there is no direct link, so the publisher's page, the file name and the folder were printed
+  130  interrupted; a download goes on from there when it is started again"""
+GET = """\
+Fetch a dataset into data/raw. The publishers offer pages, mostly with a form or a share link behind them, and no
+direct links that last; where the catalog has none, and you give none with --url, the page, the terms, the file name
+and the folder are printed. A download goes on where it broke off, is checked (header, version, SHA-256 where it is
+known, else row and class counts), and only then gets its name. A file that is already there is never overwritten,
+unless you say --replace."""
+CHECK = """\
+Look at every dataset's file, or at those named: is it there, has it the columns of its version, and is it, byte for
+byte, the known one? Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parse(arguments)
+    try:
+        chosen = [find(slug) for slug in options.slugs]
+        return options.run(options, chosen or list(DATASETS.values()))
+    except InputError as error:
+        _complain(error)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def find(slug: str) -> Dataset:
+    """The dataset of a slug, upper case or lower. Raises InputError for one that is not in the catalog."""
+    if slug.casefold() in DATASETS:
+        return DATASETS[slug.casefold()]
+    near = difflib.get_close_matches(slug.casefold(), DATASETS, 1)
+    hint = f"did you mean {near[0]}?" if near else "see `python -m tlids_helpers.data list`"
+    raise InputError(f"expected a dataset of the catalog, found {slug!r}: {hint}")
+
+
+def instructions(entry: Dataset, data_dir: Path) -> str:
+    """How to get a dataset by hand: page, terms, file name, folder, as lines of text."""
+    lines = [
+        f"{entry.title}, {entry.total:,} rows: no direct link is known, so fetch it with a browser.",
+        f"  page     {entry.page}",
+        f"  terms    {entry.terms}",
+        f"  file     {entry.file}{_version(entry)}; .csv.gz, .zip and .parquet of it are read too",
+        f"  put into {data_dir / 'raw'}",
+        f"  then     python -m tlids_helpers.data check {entry.slug}",
+        f"If the page gives you a direct link: python -m tlids_helpers.data get {entry.slug} --url LINK",
+    ]
+    if entry.parts:
+        lines.append(f"Or get its parts, and it is put together from them: {', '.join(entry.parts)}")
+    return "\n".join(lines)
+
+
+def table(rows: list[tuple], header: tuple) -> str:
+    """Aligned columns of text; numbers to the right."""
+    texts = [tuple(f"{c:,}" if isinstance(c, int) else str("-" if c is None else c) for c in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
+    right = [all(isinstance(c, int | None) for c in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(text.rjust(width) if is_number else text.ljust(width) for text, width, is_number in cells).rstrip()
+        for cells in (zip(line, widths, right, strict=True) for line in (header, *texts))
+    ]
+    return "\n".join(lines)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser("python -m tlids_helpers.data", description=DESCRIPTION, epilog=EPILOG, **raw)
+    commands = parser.add_subparsers(required=True, metavar="list | get | check")
+    listing = commands.add_parser("list", help="name the datasets, and say which are here", **raw)
+    get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **raw)
+    check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **raw)
+    listing.set_defaults(run=_list, slugs=[])
+    get.set_defaults(run=_get)
+    check.set_defaults(run=_check)
+    get.add_argument("slugs", nargs="+", metavar="SLUG", help="such as nf-bot-iot; `list` names them")
+    get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
+    get.add_argument("--replace", action="store_true", help="a file that is there gives way once the new one is right")
+    check.add_argument("slugs", nargs="*", metavar="SLUG", help="which (default: all)")
+    check.add_argument("--full", action="store_true", help="read each file to its end and count its classes (minutes)")
+    for command in (get, check):
+        command.add_argument("--allow-subset", action="store_true", help="the file is meant to hold a part of its rows")
+    for command in (listing, get, check):
+        command.add_argument("--data-dir", default="data", metavar="DIR", help="the folder with raw/ in it (data)")
+    return parser.parse_args(arguments)
+
+
+def _data_dir(options: argparse.Namespace) -> Path:
+    """The data folder; one that somebody named must be there."""
+    data_dir = files.resolve(options.data_dir)
+    if options.data_dir != "data" and not data_dir.is_dir():
+        raise InputError(f"expected a folder at {data_dir}, found none: correct --data-dir")
+    return data_dir
+
+
+def _list(options: argparse.Namespace, chosen: list[Dataset]) -> int:
+    data_dir = _data_dir(options)
+    rows = []
+    for entry in chosen:
+        path = flows.locate_file(entry, verify.place_of(entry, data_dir))
+        rows.append((entry.slug, entry.total, len(entry.classes), path.name if path else "-", entry.page))
+    print(table(rows, ("dataset", "rows", "classes", "here", "from")))
+    return 0
+
+
+def _get(options: argparse.Namespace, chosen: list[Dataset]) -> int:
+    if options.url and len(chosen) > 1:
+        raise InputError(f"expected one dataset with --url, found {len(chosen)}: name the one that the link leads to")
+    statuses = [_get_or_complain(entry, options) for entry in chosen]
+    return 1 if 1 in statuses else max(statuses)
+
+
+def _get_or_complain(entry: Dataset, options: argparse.Namespace) -> int:
+    """One dataset that cannot be had does not keep the next from being fetched."""
+    try:
+        return _get_one(entry, options)
+    except InputError as error:
+        _complain(error)
+        return 1
+
+
+def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
+    data_dir = files.resolve(options.data_dir)
+    here = flows.locate_file(entry, verify.place_of(entry, data_dir))
+    if here and (entry.folder or not options.replace):
+        print(f"{entry.title} is already there: {files.shown(here)}: {_said(_settled(here, entry, options))}")
+        return 0
+    if entry.folder:
+        raise InputError(verify.examine(entry, data_dir).fault)
+    url = options.url or entry.url
+    if not url:
+        print(instructions(entry, data_dir))
+        return BY_HAND
+    print(f"{entry.title}: {entry.terms}", flush=True)
+    with progress.counter(entry.file, "B") as bar:
+        finding = download.obtain(
+            entry, data_dir / "raw", url, options.allow_subset, options.replace, lambda *at: _move(bar, *at)
+        )
+    print(f"{files.shown(finding.path)}: {finding.size:,} bytes, {_said(finding)}")
+    return 0
+
+
+def _settled(here: Path, entry: Dataset, options: argparse.Namespace) -> verify.Finding:
+    try:
+        with progress.counter(f"counting {entry.slug}", "rows") as bar:
+            return verify.settle(here, entry, options.allow_subset, bar.update)
+    except InputError as error:
+        raise InputError(f"{error} (it was left as it is; `get --replace` lets a new one take its place)") from None
+
+
+def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
+    data_dir = _data_dir(options)
+    found = []
+    for entry in chosen:
+        with progress.counter(f"counting {entry.slug}", "rows") as bar:
+            found.append(verify.examine(entry, data_dir, options.full, options.allow_subset, bar.update))
+    print(table([_row(finding) for finding in found], ("dataset", "file", "bytes", "columns", "SHA-256", "rows", "is")))
+    strange = {} if options.slugs else verify.unclaimed(data_dir / "raw")
+    for name, near in strange.items():
+        print(f"{name} in {data_dir / 'raw'} has no published name{f': did you mean {near}?' if near else ''}")
+    wrong = [finding for finding in found if finding.verdict == verify.WRONG]
+    for finding in wrong:
+        _complain(f"{finding.slug}: {finding.fault}")
+    return 1 if wrong else 0
+
+
+def _complain(sentence: InputError | str) -> None:
+    """Say on standard error what is wrong; what is a parameter in a notebook is an option here."""
+    print(str(sentence).replace("set allow_subset=True", "add --allow-subset"), file=sys.stderr)
+
+
+def _row(finding: verify.Finding) -> tuple:
+    version = _version(DATASETS[finding.slug])
+    columns = f"{finding.columns}{version}" if finding.columns else None
+    name = finding.path.name if finding.path else None
+    return (finding.slug, name, finding.size, columns, finding.sha256 or None, finding.rows, finding.verdict)
+
+
+def _said(finding: verify.Finding) -> str:
+    return "the known SHA-256" if finding.rows is None else f"{finding.rows:,} rows, {finding.verdict}"
+
+
+def _version(entry: Dataset) -> str:
+    return f", version {entry.version}" if entry.family == "netflow" else ""
+
+
+def _move(bar: tqdm, done: int, total: int | None) -> None:
+    """Set a bar to where a download is, which may also be back at its start."""
+    if done < bar.n or bar.total != total:
+        bar.total = total
+        bar.n = bar.initial = done
+        bar.refresh()
+    bar.update(done - bar.n)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Raw flows -> cleaned, split, cached as Parquet: `prepare` makes (or finds) it, `load` reads it.
+
+Two cached stages, each keyed by everything that shaped it and each written whole or not at all:
+    clean    one file, its rows cleaned, with the census of what was found          (cleaned.py)
+    split    train.parquet, validation.parquet, test.parquet and meta.json          (here)
+A union (NF-UQ-NIDS) is split part by part, so that its test rows are exactly its parts' test rows.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import cleaned, raw
+from tlids_helpers.data import split as splitting
+from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS
+from tlids_helpers.data.cleaned import Clean
+from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN
+from tlids_helpers.data.split import ROLES, SPLITS
+
+BATCH_ROWS = 131_072
+BINARY_CLASSES = ("Benign", "Attack")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset that is ready for training; the rows themselves lie in `folder`."""
+
+    name: str  # catalog slug, or the stem of the user's own file
+    title: str
+    family: str
+    features: tuple[str, ...]  # the nine columns, in the order the model takes them
+    version: int  # of the NetFlow datasets; 0 for the user's own
+    paper_slug: str  # the paper's dataset in whose column results are shown; "" for the user's own
+    classes: tuple[str, ...]  # benign first; only those with rows
+    benign: str
+    mark: str  # printed beside every number: "", "simulated", "subset", "v2", "v2 subset", "own"
+    split: str
+    seed: int
+    rows: int | None  # subsample, None for all
+    folder: Path
+    counts: dict[str, dict[str, int]] = field(repr=False)  # role -> class -> rows
+    parts: dict[str, dict] = field(repr=False)  # slug -> its mark and census
+
+    def size(self, role: str) -> int:
+        """Rows of "train", "validation" or "test"."""
+        return sum(self.counts[role].values())
+
+
+def prepare(
+    dataset: str,
+    data_dir: str | Path = "data",
+    split: str = "paper",
+    seed: int = 42,
+    rows: int | None = None,
+    allow_subset: bool = False,
+    without: str = "",
+    progress: Callable[[int], object] | None = None,
+) -> Prepared:
+    """Prepare `dataset` (a slug of the catalog, or the path of a user's own CSV or Parquet file).
+
+    `rows` keeps a stratified subsample; `without` leaves one part out of a union; `progress` is called with
+    the number of rows read. Sections 5.1.1 and 5.1.2. Raises InputError for anything that cannot be used.
+    """
+    if split not in SPLITS:
+        raise InputError(f"expected split to be one of {', '.join(SPLITS)}, found {split!r}: correct the parameter")
+    if seed < 0:
+        raise InputError(f"expected a seed of 0 or more, found {seed}: correct the parameter")
+    split = cleaned.split_of(dataset, split)
+    parts = cleaned.clean(dataset, files.resolve(data_dir), allow_subset, without, progress)
+    cache = files.resolve(data_dir) / "prepared"
+    key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed, code=_code_key())
+    name = cleaned.slug_of(dataset) + (f"-without-{without}" if without else "")
+    folder = cache / f"{name}-{split}-s{seed}-{key}"
+    if not (folder / "meta.json").exists():
+        with files.written_whole(folder, keyed=True) as scratch:
+            _write_split(parts, split, seed, scratch)
+            _write_meta(_describe(dataset, parts, split, seed, without), scratch)
+    if rows is not None:
+        folder = _subsampled(folder, rows, seed)
+    return _read_meta(folder)
+
+
+def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.ndarray, np.ndarray]:
+    """The rows of "train", "validation" or "test": raw features (n, 9) float32 and class codes (n,) int32.
+
+    Columns are `prepared.features`; an extra CICFlowMeter column that is no number in a row counts as 0.
+    Codes index `class_list(prepared, task)`. For "binary" every class but the benign one is 1 (Section 5.2).
+    """
+    table = pq.read_table(prepared.folder / f"{role}.parquet", columns=[*prepared.features, "Attack"])
+    features = np.stack([table[name].fill_null(0).to_numpy() for name in prepared.features], axis=1)
+    codes = _codes(table["Attack"].combine_chunks(), prepared.classes)
+    return features, (codes > 0).astype(np.int32) if task == "binary" else codes
+
+
+def class_list(prepared: Prepared, task: str) -> tuple[str, ...]:
+    """The names behind the class codes, for "multiclass" or "binary".
+
+    Raises InputError for another task, and for "binary" where no class is benign.
+    """
+    if task not in ("multiclass", "binary"):
+        raise InputError(f"expected task to be multiclass or binary, found {task!r}: correct the parameter")
+    if task == "binary" and prepared.benign not in prepared.classes:
+        raise InputError(
+            f"expected a benign class in {prepared.title}, found {', '.join(prepared.classes)}: name it 'Benign'"
+        )
+    return BINARY_CLASSES if task == "binary" else prepared.classes
+
+
+def _write_split(parts: list[Clean], split: str, seed: int, folder: Path) -> None:
+    """Stream every part through its own draw into the three files; classes get their name in the union."""
+    with contextlib.ExitStack() as stack:
+        writers = {}
+        for part in parts:
+            for batch, roles in _with_roles(part, split, seed):
+                for code, role in enumerate(ROLES):
+                    if role not in writers:
+                        opened = raw.parquet_writer(folder / f"{role}.parquet", batch.schema)
+                        writers[role] = stack.enter_context(opened)
+                    writers[role](batch.filter(pa.array(roles == code)))
+
+
+def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """A part's batches with the role of each row; the same for the part alone and inside its union."""
+    names = list(part.classes)
+    rng = np.random.default_rng([seed, *part.slug.encode()])
+    test_session = _last_session(part) if split == "session" else None
+    remaining = _quotas(part, names, test_session)
+    for batch in _batches(part):
+        codes = _codes(batch["Attack"], names)
+        if split == "grouped":
+            features = np.stack([batch[name].to_numpy() for name in FEATURES[part.family]], axis=1)
+            roles = splitting.grouped_roles(features, seed)
+        elif test_session is not None:
+            roles = np.full(len(batch), ROLES.index("test"), dtype=np.int8)
+            others = _not_in(batch, test_session).to_numpy(zero_copy_only=False)
+            roles[others] = splitting.draw(remaining, codes[others], rng)
+        else:
+            roles = splitting.draw(remaining, codes, rng)
+        yield _renamed(_without(batch, SESSION_COLUMN), part), roles
+
+
+def _quotas(part: Clean, names: list[str], test_session: str | None) -> np.ndarray:
+    """Rows per class and role that a random draw has to meet."""
+    if test_session is None:
+        return splitting.role_quotas(np.array([part.classes[name] for name in names]))
+    counts = np.zeros(len(names), dtype=np.int64)
+    for batch in _batches(part):
+        others = batch.filter(_not_in(batch, test_session))
+        counts += np.bincount(_codes(others["Attack"], names), minlength=len(names))
+    return splitting.session_quotas(counts)
+
+
+def _not_in(batch: pa.RecordBatch, session: str) -> pa.Array:
+    return pc.fill_null(pc.not_equal(batch[SESSION_COLUMN], session), True)
+
+
+def _last_session(part: Clean) -> str:
+    """The recording that is kept for the test: the catalog's, or the last by name in a user's own file."""
+    entry = DATASETS.get(part.slug)
+    if SESSION_COLUMN not in pq.read_schema(part.file).names:
+        raise InputError(
+            f"expected a column {SESSION_COLUMN!r} in {part.path_name} for split='session', but there is none: "
+            "add one that says in which recording each flow was made, or use another split"
+        )
+    found = sorted(filter(None, set(pq.read_table(part.file, columns=[SESSION_COLUMN])[SESSION_COLUMN].to_pylist())))
+    if len(found) < 2:
+        raise InputError(
+            f"expected at least two recordings in the column {SESSION_COLUMN!r} of {part.path_name}, "
+            f"found {len(found)}: record another, or use another split"
+        )
+    return entry.test_session if entry and entry.test_session else found[-1]
+
+
+def _batches(part: Clean) -> Iterator[pa.RecordBatch]:
+    for batch in raw.stream_parquet(part.file, BATCH_ROWS):
+        if part.only:  # rows of one part inside the union's own file
+            batch = batch.filter(pc.equal(batch[PART_COLUMN], part.only))
+        yield _without(batch, PART_COLUMN)
+
+
+def _without(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    return batch.drop_columns([column]) if column in batch.schema.names else batch
+
+
+def _renamed(batch: pa.RecordBatch, part: Clean) -> pa.RecordBatch:
+    if not part.merged:
+        return batch
+    encoded = batch["Attack"].dictionary_encode()
+    names = pa.array([PARENTS.get(name, name) for name in encoded.dictionary.to_pylist()], pa.string())
+    return batch.set_column(batch.schema.get_field_index("Attack"), "Attack", names.take(encoded.indices))
+
+
+def _describe(dataset: str, parts: list[Clean], split: str, seed: int, without: str) -> dict:
+    """All of Prepared but its folder and counts."""
+    entry = DATASETS.get(dataset)
+    benign = entry.benign if entry else parts[0].benign
+    present = dict.fromkeys(PARENTS.get(c, c) if part.merged else c for part in parts for c in part.classes)
+    published = entry.classes if entry else ()  # a dataset whose counts nobody published may hold other classes
+    order = [*(c for c in published if c in present), *sorted(c for c in present if c not in published)]
+    classes = sorted(order, key=lambda c: c != benign)
+    if len(classes) < 2:
+        raise InputError(
+            f"expected at least two classes in {parts[0].path_name}, found only {classes[0]!r}: "
+            "give a file with benign and attack flows"
+        )
+    slug, title = cleaned.slug_of(dataset), entry.title if entry else cleaned.slug_of(dataset)
+    if without:  # another dataset: it must never be taken for the whole union
+        slug, title = f"{slug}-without-{without}", f"{title} without {DATASETS[without].title}"
+    return {
+        "name": slug, "title": title,
+        "family": parts[0].family, "features": FEATURES[parts[0].family], "version": entry.version if entry else 0,
+        "paper_slug": entry.paper_slug if entry and not without else "", "classes": classes, "benign": benign,
+        "mark": cleaned.mark_of(parts, entry), "split": split, "seed": seed, "rows": None,
+        "parts": {part.slug: {"mark": part.mark, "file": part.path_name, "census": part.census} for part in parts},
+    }  # fmt: skip
+
+
+def _write_meta(meta: dict, folder: Path) -> None:
+    counts = {role: _count_classes(folder / f"{role}.parquet", meta["classes"]) for role in ROLES}
+    sizes = {role: sum(counts[role].values()) for role in ROLES}
+    if not all(sizes.values()):
+        found = ", ".join(f"{size} for {role}" for role, size in sizes.items())
+        raise InputError(f"expected enough flows of {meta['title']} to split, found {found}: give a file with more")
+    (folder / "meta.json").write_text(json.dumps({**meta, "counts": counts}, indent=1))
+
+
+def _read_meta(folder: Path) -> Prepared:
+    meta = json.loads((folder / "meta.json").read_text())
+    lists = {name: tuple(meta[name]) for name in ("classes", "features")}
+    return Prepared(**{**meta, **lists}, folder=folder)
+
+
+def _count_classes(file: Path, classes: list[str]) -> dict[str, int]:
+    counts = np.zeros(len(classes), dtype=np.int64)
+    for batch in raw.stream_parquet(file, BATCH_ROWS, ["Attack"]):
+        counts += np.bincount(_codes(batch["Attack"], classes), minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
+def _subsampled(full: Path, rows: int, seed: int) -> Path:
+    """A stratified subsample of a split, drawn after the roles were: no test row becomes a training row."""
+    folder = full.with_name(f"{full.name}-{rows}rows")
+    if (folder / "meta.json").exists():
+        return folder
+    meta = json.loads((full / "meta.json").read_text())
+    counts = np.array([list(meta["counts"][role].values()) for role in ROLES]).T
+    if rows >= counts.sum():
+        return full
+    if rows < (least := np.count_nonzero(counts)):
+        raise InputError(
+            f"expected rows to be {least} or more, one for each of the {len(meta['classes'])} classes of "
+            f"{meta['title']} in {', '.join(ROLES)}, found {rows}: raise it or leave it out"
+        )
+    sizes = splitting.subsample_sizes(counts, rows)
+    with files.written_whole(folder, keyed=True) as scratch:
+        for role, of_role, size in zip(ROLES, counts.T, sizes, strict=True):
+            _write_subsample(full / f"{role}.parquet", scratch, meta["classes"], of_role, int(size), seed)
+        _write_meta({**meta, "rows": rows, "mark": cleaned.subset_mark(meta["mark"])}, scratch)
+    return folder
+
+
+def _write_subsample(file: Path, folder: Path, classes: list[str], counts: np.ndarray, total: int, seed: int) -> None:
+    keep = splitting.subsample_quotas(counts, total)
+    remaining = np.stack([counts - keep, keep], axis=1)
+    rng = np.random.default_rng([seed, *file.stem.encode()])
+    with raw.parquet_writer(folder / file.name, pq.read_schema(file)) as write:
+        for batch in raw.stream_parquet(file, BATCH_ROWS):
+            kept = splitting.draw(remaining, _codes(batch["Attack"], classes), rng) == 1
+            write(batch.filter(pa.array(kept)))
+
+
+def _codes(labels: pa.Array, classes) -> np.ndarray:
+    """Class names -> their places in `classes`, int32; looks up the few distinct names, not every row."""
+    encoded = labels.dictionary_encode()
+    places = {name: place for place, name in enumerate(classes)}
+    table = np.array([places[name] for name in encoded.dictionary.to_pylist()], dtype=np.int32)
+    return table[encoded.indices.to_numpy()] if len(table) else np.zeros(len(labels), dtype=np.int32)
+
+
+def _code_key() -> str:
+    from tlids_helpers.data import prepare as this
+
+    return files.code_key(this, splitting, cleaned)

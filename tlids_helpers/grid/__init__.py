@@ -1,0 +1,1 @@
+"""Many runs: every combination of datasets, tasks, seeds and protocols, on Dask."""

@@ -1,0 +1,136 @@
+"""Run notebooks with papermill: `python -m tlids_helpers.notebooks 01 02 -p dataset nf-bot-iot`.
+
+Leaves each executed notebook and an HTML page of it in one folder. A failing notebook is left as far as it
+came, with the reason in its last cell.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import papermill
+import yaml
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from papermill.exceptions import PapermillExecutionError
+
+from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
+
+# a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
+# that a reader can act on; what goes wrong in a cell is in the notebook
+QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
+KERNEL_START = 600  # seconds; a busy machine needs more than papermill's 60
+NOTEBOOKS = files.REPOSITORY / "notebooks"
+
+
+def find_notebook(number: str) -> Path:
+    """The notebook whose name starts with `number`, such as "03". Raises InputError unless there is exactly one."""
+    found = sorted(NOTEBOOKS.glob(f"{number}*.ipynb"))
+    if len(found) != 1:
+        names = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb")))
+        raise InputError(f"expected the number of a notebook ({names}), found {number!r}: correct it")
+    return found[0]
+
+
+def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool | None = None) -> None:
+    """Run `notebook` with those of `parameters` it has; leaves `output` and an HTML page beside it.
+
+    `progress_bar` counts cells; None shows it in a terminal. Raises InputError with the notebook's own sentence when a
+    cell fails.
+    """
+    known = papermill.inspect_notebook(str(notebook))
+    mine = {name: value for name, value in parameters.items() if name in known}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            mine,
+            cwd=str(NOTEBOOKS),
+            kernel_name="python3",
+            progress_bar=sys.stderr.isatty() if progress_bar is None else progress_bar,
+            start_timeout=KERNEL_START,
+            extra_arguments=QUIET_KERNEL,
+        )
+    except PapermillExecutionError as error:
+        raise InputError(f"{notebook.stem} stopped in cell {error.exec_count}: {error.ename}: {error.evalue}") from None
+    write_page(output)
+
+
+def write_page(notebook: Path) -> Path:
+    """An HTML page of an executed notebook, beside it; of a progress bar it shows the end, not every step."""
+    page, exporter = notebook.with_suffix(".html"), HTMLExporter()
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    page.write_text(exporter.from_filename(str(notebook))[0], encoding="utf-8")
+    return page
+
+
+def store_outputs(notebooks: list[Path]) -> None:
+    """Run `notebooks` with their defaults, away from the user's data and runs, and keep the outputs in them.
+
+    One empty home for all of them and no progress bars, as when nbval compares them.
+    """
+    with tempfile.TemporaryDirectory(prefix="tlids-") as home:
+        os.environ.update(TLIDS_HOME=home, TQDM_DISABLE="1")
+        for notebook in notebooks:
+            print(f"{notebook.stem} ...", flush=True)
+            output = str(Path(home) / notebook.name)
+            papermill.execute_notebook(
+                str(notebook), output, cwd=str(NOTEBOOKS), kernel_name="python3", extra_arguments=QUIET_KERNEL
+            )
+            ran = papermill.iorw.load_notebook_node(output)
+            clean, _ = CoalesceStreamsPreprocessor(enabled=True).preprocess(ran, {})
+            strip_run_metadata(clean)
+            papermill.iorw.write_ipynb(clean, str(notebook))
+
+
+def strip_run_metadata(notebook) -> None:
+    """Drop what differs from run to run: times, durations, paths."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+
+
+def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:
+    """A parameter that none of `notebooks` has is a slip of the keyboard, not a wish to be ignored."""
+    known = {name for notebook in notebooks for name in papermill.inspect_notebook(str(notebook))}
+    if unknown := [name for name in parameters if name not in known]:
+        raise InputError(
+            f"expected parameters of the notebooks ({', '.join(sorted(known))}), found {', '.join(unknown)}: correct it"
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(prog="python -m tlids_helpers.notebooks", description=__doc__)
+    parser.add_argument("notebooks", nargs="+", metavar="NN", help="number of a notebook, such as 03")
+    parser.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--into", default="runs", help="folder for the executed notebooks and their pages")
+    parser.add_argument("--in-place", action="store_true", help="store the outputs of a default run in the notebooks")
+    options = parser.parse_args(arguments)
+    parameters = {name: yaml.safe_load(value) for name, value in options.parameter}
+    try:
+        chosen = [find_notebook(number) for number in options.notebooks]
+        _refuse_unknown(parameters, chosen)
+        if options.in_place:
+            store_outputs(chosen)
+            return 0
+        for notebook in chosen:
+            output = files.resolve(options.into) / notebook.name
+            print(f"{notebook.stem} ...", flush=True)
+            execute(notebook, output, parameters)
+            print(f"{notebook.stem}: {files.shown(output)} and {files.shown(output.with_suffix('.html'))}")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
