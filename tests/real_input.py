@@ -12,7 +12,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from tlids_helpers import notebooks
 from tlids_helpers.data import prepare
-from tlids_helpers.results import evaluation, runs
+from tlids_helpers.results import metrics, runs
 
 SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
 HOME = Path("build/real")
@@ -66,7 +66,7 @@ def trees_row(split: str) -> tuple:
     forest = ExtraTreesClassifier(TREES, random_state=42, n_jobs=-1)
     forest.fit(np.concatenate([x for x, _ in rows]), np.concatenate([y for _, y in rows]))
     features, truth = prepare.load(prepared, "test")
-    return f"{TREES} extra trees", split, evaluation.scores(truth, forest.predict(features)), None, prepared.mark, None
+    return f"{TREES} extra trees", split, metrics.scores(truth, forest.predict(features)), None, prepared.mark, None
 
 
 def table(rows: list[tuple]) -> str:

@@ -237,7 +237,7 @@ def test_the_small_dataset_of_these_tests_is_what_they_take_it_for(prepared):
 
 def test_hidden_features_say_nothing_in_training_and_in_the_test(prepared, trainings, monkeypatch):
     seen = []
-    monkeypatch.setattr(experiment.evaluation, "predict", lambda model, rows: seen.append(rows) or np.eye(4)[[0] * 80])
+    monkeypatch.setattr(experiment, "predict", lambda model, rows: seen.append(rows) or np.eye(4)[[0] * 80])
     found = experiment.scores_without(prepared, "multiclass", ("L4_SRC_PORT", "L4_DST_PORT"), RECIPE, 1)
     (asked,) = trainings
     for rows in (asked["rows"][0][0], asked["rows"][1][0], seen[0]):

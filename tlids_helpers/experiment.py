@@ -11,8 +11,9 @@ from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.network import training, transfer
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation, runs
+from tlids_helpers.results import metrics, runs
 from tlids_helpers.results.runs import Run
 
 PROTOCOLS = ("paper", "leave_target_out")
@@ -73,7 +74,7 @@ def scores_without(
     n_classes = len(prepare.class_list(prepared, task))
     fitted = training.train_from_scratch(blind["train"], blind["validation"], n_classes, recipe, seed, callbacks)
     features, truth = blind["test"]
-    return evaluation.scores(truth, evaluation.predict(fitted.model, features).argmax(axis=1))
+    return metrics.scores(truth, predict(fitted.model, features).argmax(axis=1))
 
 
 def source_of(prepared: Prepared, source: str = "") -> str:

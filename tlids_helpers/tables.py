@@ -10,7 +10,7 @@ from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.data.split import ROLES, hash_rows
 from tlids_helpers.network import model as network
-from tlids_helpers.results.evaluation import SCORES
+from tlids_helpers.results.metrics import SCORES
 
 CENSUS_ROWS = {
     "rows": "rows with a label",

@@ -10,11 +10,11 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from small_flows import BRIEF, CLASSES, fitted, rows, write_csv
 from threadpoolctl import threadpool_info
 
-from tlids_helpers.audit import baselines, metrics
+from tlids_helpers.audit import baselines
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
-from tlids_helpers.results import runs
+from tlids_helpers.results import metrics, runs
 
 PORT = NETFLOW_FEATURES.index("L4_DST_PORT")
 
@@ -122,7 +122,7 @@ def test_the_table_scores_the_test_split_and_nothing_but_it(prepared):
     frame = baselines.table(prepared, seed=3, names=names, networks={}, progress=told.append)
     assert told == [1, 1]  # a bar counts the models
     assert frame["model"].tolist() == ["decision tree", "majority class"]
-    assert set(metrics.SCORES) < set(frame) and frame.columns.name == "own"
+    assert set(metrics.ALL_SCORES) < set(frame) and frame.columns.name == "own"
     assert frame[["seed", "train_rows", "test_rows"]].to_numpy().tolist() == [[3, 288, 80]] * 2
     features, truth = prepare.load(prepared, "test")
     assert frame["accuracy"][1] == np.mean(truth == 0)  # equal classes: the first is named

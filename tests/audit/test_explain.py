@@ -10,7 +10,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
 from tlids_helpers.network import model, training
 from tlids_helpers.network.backend import keras
-from tlids_helpers.results import evaluation
+from tlids_helpers.network.model import predict
 
 NAMES = NETFLOW_FEATURES
 
@@ -54,7 +54,7 @@ def test_a_feature_made_noise_is_worth_nothing_to_a_tree_that_had_others():
 def test_a_constant_feature_is_worth_exactly_nothing_to_the_cnn(learned):
     features, truth = rows(200, seed=5)
     features[:, 8] = 7
-    frame = explain.permutation(lambda x: evaluation.predict(learned, x), features, truth, NAMES, repeats=2)
+    frame = explain.permutation(lambda x: predict(learned, x), features, truth, NAMES, repeats=2)
     assert frame.set_index("feature").loc[NAMES[8]].tolist() == [0, 0]
     assert frame["importance"].max() > 0.05
 
@@ -97,7 +97,7 @@ def test_the_cnns_attributions_add_up_to_the_difference_and_an_equal_feature_get
     flow[[1, 8]] = baseline[[1, 8]]
     column = int(network(flow[None]).numpy().argmax())
     found = explain.integrated_gradients(network, flow, baseline, column, NAMES)
-    ends = evaluation.predict(network, np.stack([baseline, flow]).astype(np.float32))[:, column]
+    ends = predict(network, np.stack([baseline, flow]).astype(np.float32))[:, column]
     assert (found.baseline_output, found.output) == pytest.approx(tuple(ends), abs=1e-5)
     assert found.table["attribution"].sum() == pytest.approx(ends[1] - ends[0], abs=explain.TOLERANCE + 1e-5)
     table = found.table.set_index("feature")

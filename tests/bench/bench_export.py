@@ -21,8 +21,8 @@ from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.export import convert, litert
 from tlids_helpers.export.convert import PRECISIONS
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.transfer import load_source
-from tlids_helpers.results import evaluation
 
 PLAIN = "TFLiteConverter.from_keras_model"
 compare = partial(lines.compare, "export")
@@ -50,7 +50,7 @@ def one_precision(name: str, network, prepared: Prepared, keras_bytes: int, quic
         lambda: made.update(theirs=plain(network, name, rows)),
         times=1 if quick else 2, warm_up=int(not quick),
     )  # fmt: skip
-    expected = evaluation.predict(network, features)
+    expected = predict(network, features)
     same = {who: convert.agreement(expected, litert.predict(file, features), truth) for who, file in made.items()}
     compare(f"{name}, time to convert", PLAIN, ours, theirs, "s", does(name))
     compare(f"{name}, flows judged as by Keras", PLAIN, same["ours"].same_class, same["theirs"].same_class, "of 1",

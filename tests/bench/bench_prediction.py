@@ -21,8 +21,8 @@ from tlids_helpers.audit import baselines
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.export import convert, cost
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.transfer import load_source
-from tlids_helpers.results import evaluation
 
 FIRST = Path(__file__).with_name("first_verdict.py")
 ALONE = 200  # flows judged one by one; Keras takes tens of milliseconds for each
@@ -71,14 +71,14 @@ def one_flow(litert_cost: dict, network, trees, flows: np.ndarray) -> None:
 def many_flows(litert_cost: dict, network, trees, features: np.ndarray, times: int) -> None:
     """Rates over the whole test session."""
     plain, large, forest = lines.alternately(
-        lambda: network.predict(features, verbose=0), lambda: evaluation.predict(network, features),
+        lambda: network.predict(features, verbose=0), lambda: predict(network, features),
         lambda: trees(features), times=times,
     )  # fmt: skip
     rows = len(features)
     ours, what = litert_cost["per_s_64"], "batches of 64, float32 file, one core"
     compare(what, "Keras, model.predict of all rows, all cores", ours, rows / plain, "flows/s", f"{rows:,} flows")
     compare(what, "100 extra trees, all rows at once, one core", ours, rows / forest, "flows/s", f"{rows:,} flows")
-    compare("evaluation.predict, batches of 16,384", "Keras, model.predict with its default batches of 32",
+    compare("predict, batches of 16,384", "Keras, model.predict with its default batches of 32",
             rows / large, rows / plain, "flows/s", f"the same Keras model on all cores, {rows:,} flows")  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def watcher(features, codes):
     `features` are what the model that is fitted takes. The time that the noting itself takes does not count.
     """
     from tlids_helpers.network.backend import keras
-    from tlids_helpers.results import evaluation
+    from tlids_helpers.results import metrics
 
     class Watcher(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -73,7 +73,7 @@ def watcher(features, codes):
         def on_epoch_end(self, epoch, logs=None):
             paused = time.perf_counter()
             predicted = self.model.predict(features, batch_size=4096, verbose=0).argmax(axis=1)
-            score = evaluation.scores(codes, predicted)["macro_f1"]
+            score = metrics.scores(codes, predicted)["macro_f1"]
             self.curve.append({"seconds": paused - self.began - self.noting, "macro_f1": score})
             self.noting += time.perf_counter() - paused
 

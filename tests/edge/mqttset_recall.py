@@ -15,7 +15,8 @@ from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import open_ndpi
 
 from tlids_helpers.network import training
-from tlids_helpers.results import evaluation
+from tlids_helpers.network.model import predict
+from tlids_helpers.results import metrics
 
 SEEDS = range(5)
 
@@ -58,8 +59,8 @@ def confusion_of_seed(train, test, n_classes: int, seed: int) -> np.ndarray:
     """Train with one seed; counts (C, C) on the test flows, rows true."""
     x, x_val, y, y_val = train_test_split(*train, test_size=0.1, random_state=seed, stratify=stratum(train[1]))
     fitted = training.train_from_scratch((x, y), (x_val, y_val), n_classes, seed=seed)
-    predicted = evaluation.predict(fitted.model, test[0]).argmax(axis=1)
-    return evaluation.confusion(test[1], predicted, n_classes)
+    predicted = predict(fitted.model, test[0]).argmax(axis=1)
+    return metrics.confusion(test[1], predicted, n_classes)
 
 
 def stratum(codes: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from tlids_helpers.data.catalog import CICFLOW_FEATURES
 from tlids_helpers.export import card, convert, cost, litert, show
 from tlids_helpers.export.int8 import equalised
 from tlids_helpers.network import model, recipe, transfer
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation
 from tlids_helpers.results import threshold as thresholds
 
 RECIPE = Recipe(epochs=6, batch_size=16, learning_rate=0.05)
@@ -63,7 +63,7 @@ def folder(run, prepared, exports, alert):
 @pytest.mark.parametrize("precision", convert.PRECISIONS)
 def test_each_precision_gives_keras_classes_within_its_limit(exports, network, prepared, precision):
     features = prepare.load(prepared, "test")[0]
-    expected = evaluation.predict(network, features)
+    expected = predict(network, features)
     assert len(np.unique(expected.argmax(axis=1))) == len(CLASSES)  # else agreeing would be easy
     found = litert.predict(exports[precision].content, features)
     same = (found.argmax(axis=1) == expected.argmax(axis=1)).mean()
@@ -76,9 +76,7 @@ def test_each_precision_gives_keras_classes_within_its_limit(exports, network, p
 
 def test_float32_agrees_to_six_digits_even_on_flows_of_zeros_and_billions(exports, network):
     flows = raw_flows()
-    np.testing.assert_allclose(
-        litert.predict(exports["float32"].content, flows), evaluation.predict(network, flows), atol=1e-5
-    )
+    np.testing.assert_allclose(litert.predict(exports["float32"].content, flows), predict(network, flows), atol=1e-5)
 
 
 def test_the_integer_files_are_a_third_of_float32_and_float16_is_half(exports):
@@ -129,9 +127,9 @@ def test_the_rewritten_network_is_the_same_function_without_normalisations(netwo
     rewritten = equalised(network, prepare.load(prepared, "train")[0])
     assert not [row for row in model.layer_table(rewritten) if row["layer"].startswith(("norm", "dropout"))]
     flows = rows(300, seed=4)[0]
-    expected = evaluation.predict(network, flows)
+    expected = predict(network, flows)
     assert expected.std(axis=0).min() > 0.05
-    np.testing.assert_allclose(evaluation.predict(rewritten, flows), expected, atol=1e-4)
+    np.testing.assert_allclose(predict(rewritten, flows), expected, atol=1e-4)
 
 
 def test_every_channel_of_the_rewritten_network_peaks_at_1_or_is_never_on(network, prepared):

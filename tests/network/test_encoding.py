@@ -10,8 +10,8 @@ from tlids_helpers.data.catalog import NETFLOW_FEATURES
 from tlids_helpers.export import convert, litert
 from tlids_helpers.export.int8 import equalised
 from tlids_helpers.network import encoding, model, training, transfer
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation
 
 ENCODED = Recipe(epochs=2, batch_size=32, learning_rate=0.002, optimiser="adamw", warm_up=0.05, bins=8)
 
@@ -79,7 +79,7 @@ def learned() -> training.Trained:
 @pytest.mark.parametrize("precision", convert.PRECISIONS)
 def test_the_encoded_network_becomes_a_litert_file_that_agrees(learned, precision):
     asked = rows(400, seed=4)[0]
-    expected = evaluation.predict(learned.model, asked)
+    expected = predict(learned.model, asked)
     found = litert.predict(convert.convert(learned.model, precision, train_rows()[0]), asked)
     limit = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.1, "int8": 0.15}[precision]
     assert np.abs(found - expected).max() < limit
@@ -88,7 +88,7 @@ def test_the_encoded_network_becomes_a_litert_file_that_agrees(learned, precisio
 def test_rewriting_it_for_int8_changes_nothing_but_rounding(learned):
     asked = rows(100, seed=5)[0]
     same = equalised(learned.model, train_rows()[0])
-    np.testing.assert_allclose(evaluation.predict(same, asked), evaluation.predict(learned.model, asked), atol=1e-4)
+    np.testing.assert_allclose(predict(same, asked), predict(learned.model, asked), atol=1e-4)
 
 
 def test_it_is_saved_and_transferred_with_its_ramps(learned, tmp_path):

@@ -12,7 +12,7 @@ from small_flows import rows, train_rows
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
 from tlids_helpers.export import convert, litert
 from tlids_helpers.network import transfer
-from tlids_helpers.results import evaluation
+from tlids_helpers.network.model import predict
 
 TESTS = Path(__file__).resolve().parents[1]
 TRAIN = """
@@ -20,7 +20,7 @@ import sys
 import numpy as np
 from small_flows import rows, train_rows
 from tlids_helpers.network import training
-from tlids_helpers.results import evaluation
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.backend import keras
 from tlids_helpers.network.recipe import named
 
@@ -39,7 +39,7 @@ pairs = zip(models["paper"].get_weights(), again.get_weights(), strict=True)
 assert all(np.array_equal(one, other) for one, other in pairs), "the same seed gave other weights"
 for name, model in models.items():
     model.save(f"{sys.argv[1]}/{name}.keras")
-    np.save(f"{sys.argv[1]}/{name}.npy", evaluation.predict(model, rows(200, seed=4)[0]))
+    np.save(f"{sys.argv[1]}/{name}.npy", predict(model, rows(200, seed=4)[0]))
 """
 
 
@@ -61,7 +61,7 @@ def trained(tmp_path_factory) -> Path:
 def test_what_jax_saved_loads_under_tensorflow_and_says_the_same(trained, name):
     loaded = transfer.load_source(trained / f"{name}.keras", NETFLOW_FEATURES, {})
     there = np.load(trained / f"{name}.npy")
-    np.testing.assert_allclose(evaluation.predict(loaded, rows(200, seed=4)[0]), there, atol=1e-5)
+    np.testing.assert_allclose(predict(loaded, rows(200, seed=4)[0]), there, atol=1e-5)
     assert np.ptp(there, axis=0).max() > 0.1  # it did learn: not one answer for all
 
 

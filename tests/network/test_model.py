@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from small_flows import raw_flows, rows, train_rows
 
 from tlids_helpers.network import model
-from tlids_helpers.results import evaluation
+from tlids_helpers.network.model import predict
 
 # part, layer, output shape, weights: kernel x inputs x filters + filters; four numbers a channel for a normalisation
 LAYERS = [
@@ -83,7 +83,7 @@ def test_every_layer_has_its_output_shape_and_weights_and_there_are_209557_with_
 def test_the_model_takes_nine_raw_values_and_gives_probabilities(whole):
     assert whole.input_shape == (None, 9)
     assert whole.output_shape == (None, 21)
-    assert evaluation.predict(whole, raw_flows()).sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert predict(whole, raw_flows()).sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
 def test_convolutions_are_those_of_section_4_1(whole):
@@ -140,14 +140,14 @@ def test_a_constant_feature_gives_a_moderate_number_for_any_value():
 
 
 def test_a_flow_of_zeros_negatives_or_4_billions_gives_finite_probabilities(network):
-    assert np.isfinite(evaluation.predict(network, raw_flows())).all()
+    assert np.isfinite(predict(network, raw_flows())).all()
 
 
 def test_the_saved_network_equals_its_arithmetic_in_numpy(network):
     flows = raw_flows()
     expected = forward(network, flows)
     assert expected.std(axis=0).min() > 0.05  # the network tells these flows apart, so the comparison says something
-    np.testing.assert_allclose(evaluation.predict(network, flows), expected, atol=TOLERANCE)
+    np.testing.assert_allclose(predict(network, flows), expected, atol=TOLERANCE)
 
 
 def test_the_saved_model_loads_without_this_package_and_gives_the_same_probabilities(network, saved):
@@ -160,7 +160,7 @@ def test_the_saved_model_loads_without_this_package_and_gives_the_same_probabili
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=saved.parent, check=True)
     found = np.load(saved.with_name("found.npy"))
-    np.testing.assert_allclose(found, evaluation.predict(network, raw_flows()), atol=1e-6)
+    np.testing.assert_allclose(found, predict(network, raw_flows()), atol=1e-6)
 
 
 def test_the_model_converts_to_litert_with_built_in_operations_alone_and_agrees(network, tmp_path):
@@ -178,7 +178,7 @@ def test_the_model_converts_to_litert_with_built_in_operations_alone_and_agrees(
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], flows)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    assert np.abs(found - evaluation.predict(network, flows)).max() < TOLERANCE
+    assert np.abs(found - predict(network, flows)).max() < TOLERANCE
     assert len(converted) > 4 * 200_000  # float32 weights are in it: a broken conversion is 23 kB
 
 

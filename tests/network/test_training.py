@@ -7,8 +7,8 @@ from small_flows import BRIEF, CLASSES, fitted, rows, same_weights, train_rows
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.network import model, training
 from tlids_helpers.network.backend import keras, set_seed
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation
 
 
 def softmax_regression(inputs: int = 5, classes: int = 3) -> keras.Model:
@@ -155,14 +155,14 @@ def test_validation_rows_shape_no_weight():
     other = training.train_from_scratch(train_rows(), (features * 1000 + 7, codes[::-1]), len(CLASSES), BRIEF, 1)
     assert same_weights(other.model.get_weights(), fitted(1).model.get_weights())
     flows = rows(50, seed=4)[0]
-    np.testing.assert_array_equal(evaluation.predict(other.model, flows), evaluation.predict(fitted(1).model, flows))
+    np.testing.assert_array_equal(predict(other.model, flows), predict(fitted(1).model, flows))
 
 
 def test_the_network_learns_to_tell_four_kinds_of_traffic_apart():
     recipe = Recipe(epochs=6, batch_size=16, learning_rate=0.1)  # ten times the paper's: 240 steps must do
     learned = training.train_from_scratch(rows(640, seed=1), rows(200, seed=2), 4, recipe, seed=1)
     fresh, truth = rows(400, seed=9)
-    assert (evaluation.predict(learned.model, fresh).argmax(axis=1) == truth).mean() > 0.9
+    assert (predict(learned.model, fresh).argmax(axis=1) == truth).mean() > 0.9
 
 
 @pytest.mark.parametrize("empty", ["train", "validation"])

@@ -10,8 +10,9 @@ from small_flows import CLASSES, fitted, write_csv
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation, runs
+from tlids_helpers.results import metrics, runs
 
 RECIPE = Recipe(epochs=1)
 # field -> type, /runs_dir/<run>/result.json, schema 1; what notebook 04 and the Pi's card are made from
@@ -84,8 +85,8 @@ def test_the_model_beside_the_result_is_the_one_that_was_scored(saved, prepared,
     from tlids_helpers.network.backend import keras
 
     features, truth = prepare.load(prepared, "test")
-    found = evaluation.predict(keras.models.load_model(saved[1].model_path), features).argmax(axis=1)
-    assert evaluation.confusion(truth, found, 4).tolist() == result["confusion"]
+    found = predict(keras.models.load_model(saved[1].model_path), features).argmax(axis=1)
+    assert metrics.confusion(truth, found, 4).tolist() == result["confusion"]
 
 
 def test_a_transfer_says_which_run_it_came_from_and_how_that_was_marked(prepared, saved, tmp_path):

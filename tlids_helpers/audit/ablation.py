@@ -11,7 +11,7 @@ from tlids_helpers import tables
 from tlids_helpers.audit import baselines
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
-from tlids_helpers.results import evaluation
+from tlids_helpers.results import metrics
 
 SOURCE_PORTS = ("L4_SRC_PORT", "Src_Port")
 PORTS = (*SOURCE_PORTS, *baselines.PORT_COLUMNS)
@@ -87,6 +87,6 @@ def sentence(frame: pd.DataFrame) -> str:
 def _scored(fitted: baselines.Fitted, test: baselines.Rows) -> dict:
     features, truth = test
     predicted = fitted.predict(features).argmax(axis=1)
-    scores = evaluation.scores(truth, predicted)
+    scores = metrics.scores(truth, predicted)
     wrong = int((predicted != truth).sum())
     return {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "wrong": wrong, "test_rows": len(truth)}

@@ -23,13 +23,13 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 from tlids_helpers import experiment, tables
-from tlids_helpers.audit import metrics
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.network import training, transfer
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import evaluation
+from tlids_helpers.results import metrics
 
 BASELINES = (
     "majority class", "destination port", "decision tree", "extra trees", "random forest",
@@ -136,7 +136,7 @@ def fitter(name: str, features: Sequence[str], recipe: Recipe = Recipe(), n_jobs
     def learn(train: Rows, validation: Rows, n_classes: int, seed: int) -> Predict:
         if name == CNN:
             fitted = training.train_from_scratch(train, validation, n_classes, recipe, seed)
-            return partial(evaluation.predict, fitted.model)
+            return partial(predict, fitted.model)
         return fit(name, train, validation, n_classes, features, seed, n_jobs).predict
 
     return learn
@@ -156,7 +156,7 @@ def fit_network(
     run = experiment.from_scratch(notebook, prepared, task, recipe, seed, runs_dir, callbacks)
     model = transfer.load_source(run.model_path, prepared.features, run.result)
     seconds, size = run.result["seconds"]["total"], run.model_path.stat().st_size
-    return Fitted(name, partial(evaluation.predict, model), seconds, size)
+    return Fitted(name, partial(predict, model), seconds, size)
 
 
 def score(fitted: Fitted, prepared: Prepared, task: str, seed: int) -> dict:
@@ -170,7 +170,7 @@ def score(fitted: Fitted, prepared: Prepared, task: str, seed: int) -> dict:
     return {
         "model": fitted.name, "dataset": prepared.name, "mark": prepared.mark, "task": task, "split": prepared.split,
         "seed": seed, "train_rows": prepared.size("train"), "test_rows": len(truth),
-        **metrics.scores(truth, probabilities, benign),
+        **metrics.all_scores(truth, probabilities, benign),
         "fit_seconds": fitted.seconds, "predict_seconds": seconds, "bytes": fitted.size,
     }  # fmt: skip
 
@@ -188,7 +188,7 @@ def table(
 ) -> pd.DataFrame:
     """Each baseline of `names` and each network (name -> recipe; None for the paper's alone) on one split, one seed.
 
-    One row a model: model, dataset, mark, task, split, seed, train_rows, test_rows, all of `metrics.SCORES`
+    One row a model: model, dataset, mark, task, split, seed, train_rows, test_rows, all of `metrics.ALL_SCORES`
     (fractions), fit_seconds, predict_seconds (the whole test split), bytes. One seed is no result: see spread.py.
     `progress` is called with 1 after each model.
     """

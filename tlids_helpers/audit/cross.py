@@ -13,15 +13,16 @@ import numpy as np
 import pandas as pd
 
 from tlids_helpers import experiment
-from tlids_helpers.audit import baselines, metrics
+from tlids_helpers.audit import baselines
 from tlids_helpers.audit.baselines import CNN, Fitted, Predict, Rows
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare, split
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.network import transfer
+from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.results import comparison, evaluation
+from tlids_helpers.results import comparison, metrics
 from tlids_helpers.results.runs import Run
 
 FRACTIONS = (0.01, 0.05, 1.0)
@@ -54,7 +55,7 @@ def pair(source: Source, target: Prepared, fractions: Sequence[float] = FRACTION
     Arms: the CNN and extra trees zero-shot, and the CNN fine-tuned (new head on frozen blocks, Section 4.3) on each of
     `fractions` of the target's training rows; on its own dataset zero-shot alone, as what there is to lose. Columns:
     source, target, mark, model, fraction (0 is zero-shot), arm, target_rows (trained and validated on), seed, attacks,
-    found, benign, false_alarms (test rows), rate, and all of `metrics.SCORES`. Raises InputError when the two have
+    found, benign, false_alarms (test rows), rate, and all of `metrics.ALL_SCORES`. Raises InputError when the two have
     other features, or captures in common.
     """
     own = source.prepared.name == target.name
@@ -64,13 +65,13 @@ def pair(source: Source, target: Prepared, fractions: Sequence[float] = FRACTION
             "choose datasets of one family that share no captures"
         )
     network = transfer.load_source(source.run.model_path, target.features, source.run.result)
-    arms = [(CNN, 0.0, 0, lambda x: evaluation.predict(network, x)), (TREE, 0.0, 0, source.tree.predict)]
+    arms = [(CNN, 0.0, 0, lambda x: predict(network, x)), (TREE, 0.0, 0, source.tree.predict)]
     rows = [_row(source, target, *arm) for arm in arms]
     for fraction in () if own else fractions:
         shares = [share_of(prepare.load(target, role, TASK), fraction, source.seed) for role in ("train", "validation")]
         fitted = transfer.train_transferred(network, *shares, 2, source.recipe, source.seed)
         used = sum(len(codes) for _, codes in shares)
-        rows.append(_row(source, target, CNN, fraction, used, lambda x, m=fitted.model: evaluation.predict(m, x)))
+        rows.append(_row(source, target, CNN, fraction, used, lambda x, m=fitted.model: predict(m, x)))
     return pd.DataFrame(rows)
 
 
@@ -147,7 +148,7 @@ def _row(source: Source, target: Prepared, model: str, fraction: float, used: in
         "model": model, "fraction": fraction,
         "arm": f"{model}, fine-tuned on {100 * fraction:g} %" if fraction else f"{model}, zero-shot",
         "target_rows": used, "seed": source.seed,
-        **{name: counted[name] for name in columns}, **metrics.scores(truth, probabilities),
+        **{name: counted[name] for name in columns}, **metrics.all_scores(truth, probabilities),
     }  # fmt: skip
 
 

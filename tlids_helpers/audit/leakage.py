@@ -16,7 +16,7 @@ from tlids_helpers.data import cleaned, prepare
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.data.raw import SESSION_COLUMN
 from tlids_helpers.data.split import ROLES
-from tlids_helpers.results import evaluation
+from tlids_helpers.results import metrics
 
 ITERATIONS = 1000
 
@@ -119,7 +119,7 @@ def _fitted_row(prepared: Prepared, task: str, seed: int, model: str, n_jobs: in
 
 
 def _scored(truth: np.ndarray, predicted: np.ndarray) -> dict:
-    scores = evaluation.scores(truth, predicted)
+    scores = metrics.scores(truth, predicted)
     return {
         "accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"], "wrong": int((truth != predicted).sum())
     }  # fmt: skip

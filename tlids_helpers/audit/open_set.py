@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from tlids_helpers import tables
-from tlids_helpers.audit import metrics
 from tlids_helpers.audit.baselines import Fitter, Predict, Rows
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
-from tlids_helpers.results import threshold
+from tlids_helpers.results import metrics, threshold
 from tlids_helpers.results.threshold import Threshold
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from tlids_helpers import tables
-from tlids_helpers.audit import baselines, metrics, open_set, spread
+from tlids_helpers.audit import baselines, open_set, spread
 from tlids_helpers.audit.baselines import Fitted
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.results import metrics
 
 SHOWN = (
     "accuracy", "f1", "macro_f1", "balanced_accuracy", "mcc", "pr_auc", "pr_auc_attack", "recall_at_0.001",
@@ -119,12 +120,12 @@ def against_best_sentence(frame: pd.DataFrame) -> str:
 
 
 def side_by_side(probabilities: Mapping[str, np.ndarray], truth: np.ndarray, prepared: Prepared) -> pd.DataFrame:
-    """All of `metrics.SCORES` of several models on the same rows, one seed: a row a score, a column a model.
+    """All of `metrics.ALL_SCORES` of several models on the same rows, one seed: a row a score, a column a model.
 
     `probabilities` is model -> (n, C), `truth` the codes (n,) of the test rows.
     """
     benign = 0 if prepared.classes[0] == prepared.benign else None
-    found = {name: metrics.scores(truth, given, benign) for name, given in probabilities.items()}
+    found = {name: metrics.all_scores(truth, given, benign) for name, given in probabilities.items()}
     return tables.marked(pd.DataFrame(found).rename_axis("score").reset_index(), prepared.mark)
 
 

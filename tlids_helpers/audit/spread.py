@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
-from tlids_helpers.audit.metrics import SCORES
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.results.metrics import ALL_SCORES as SCORES
 
 SEEDS = (42, 43, 44, 45, 46)  # five, as a result needs
 COSTS = ("fit_seconds", "predict_seconds", "bytes")

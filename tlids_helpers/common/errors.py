@@ -1,9 +1,5 @@
-"""What is said to the person at the keyboard when an input cannot be used."""
+"""The one exception that a user's input can cause; both packages raise the same."""
 
+from tlids_edge.errors import InputError
 
-class InputError(ValueError):
-    """An input that cannot be used: one sentence of what was expected, what was found, and what to do."""
-
-    def _render_traceback_(self) -> list[str]:
-        # Jupyter asks an exception for its own rendering: the sentence alone, without a traceback
-        return [f"InputError: {self}"]
+__all__ = ["InputError"]

@@ -26,7 +26,8 @@ from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.export import litert
 from tlids_helpers.export.int8 import equalised
 from tlids_helpers.network.backend import keras, require_tensorflow
-from tlids_helpers.results import evaluation, threshold
+from tlids_helpers.network.model import predict
+from tlids_helpers.results import metrics, threshold
 from tlids_helpers.results.threshold import Threshold
 
 SAME_CLASS = {"float32": 0.9999, "float16": 0.999, "dynamic": 0.99, "int8": 0.97}
@@ -112,7 +113,7 @@ def convert_all(
     Raises InputError for an unknown precision.
     """
     features, truth = prepare.load(prepared, "test", task)
-    expected = evaluation.predict(model, features)
+    expected = predict(model, features)
     rows = representative(prepared, task)
     exports = {}
     for precision in precisions:
@@ -126,7 +127,7 @@ def convert_all(
 def agreement(expected: np.ndarray, found: np.ndarray, truth: np.ndarray) -> Agreement:
     """Compare probabilities (n, C) of Keras (`expected`) and LiteRT (`found`); `truth` are class codes (n,)."""
     theirs, ours = expected.argmax(axis=1), found.argmax(axis=1)
-    before, after = evaluation.scores(truth, theirs), evaluation.scores(truth, ours)
+    before, after = metrics.scores(truth, theirs), metrics.scores(truth, ours)
     behind = expected.max(axis=1) - expected[np.arange(len(ours)), ours]
     return Agreement(
         rows=len(truth),

@@ -115,3 +115,8 @@ def layer_table(model: keras.Model) -> list[dict]:
             shape = tuple(layer.output.shape[1:])
             rows.append({"part": part.name, "layer": layer.name, "output": shape, "weights": layer.count_params()})
     return rows
+
+
+def predict(model: keras.Model, features: np.ndarray) -> np.ndarray:
+    """Class probabilities (n, C) for raw feature values (n, 9)."""
+    return model.predict(features, batch_size=16384, verbose=0)

@@ -130,14 +130,15 @@ def _read(file: Path) -> dict | None:
 
 def _on_test(prepared: Prepared, task: str, fitted: "Trained") -> dict:
     """Scores, per-class table and confusion matrix in counts, on the test split."""
-    from tlids_helpers.results import evaluation  # Keras again
+    from tlids_helpers.network.model import predict  # Keras again
+    from tlids_helpers.results import metrics
 
     classes = prepare.class_list(prepared, task)
     features, truth = prepare.load(prepared, "test", task)
-    predicted = np.argmax(evaluation.predict(fitted.model, features), axis=1)
+    predicted = np.argmax(predict(fitted.model, features), axis=1)
     return {
         "classes": list(classes),
-        "scores": evaluation.scores(truth, predicted),
-        "per_class": evaluation.per_class(truth, predicted, classes),
-        "confusion": evaluation.confusion(truth, predicted, len(classes)).tolist(),
+        "scores": metrics.scores(truth, predicted),
+        "per_class": metrics.per_class(truth, predicted, classes),
+        "confusion": metrics.confusion(truth, predicted, len(classes)).tolist(),
     }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tlids_helpers.results import evaluation
+from tlids_helpers.results import metrics
 from tlids_helpers.testbed.recordings import Recording
 
 SIDES = ("Benign", "anomaly")
@@ -28,12 +28,12 @@ def recordings(found: Sequence[Recording], flows: pd.DataFrame) -> pd.DataFrame:
 def confusion(found: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
     """Truth against verdict (C, C) in counts; `found` as `replay.verdicts` gives it, `classes` the card's."""
     codes = {name: code for code, name in enumerate(classes)}
-    return evaluation.confusion(found["truth"].map(codes), found["verdict"].map(codes), len(classes))
+    return metrics.confusion(found["truth"].map(codes), found["verdict"].map(codes), len(classes))
 
 
 def binary(found: pd.DataFrame, benign: str, judged: pd.Series) -> np.ndarray:
     """Benign and attack against benign and anomaly, (2, 2) in counts; `judged` says who was called an anomaly."""
-    return evaluation.confusion(found["truth"] != benign, judged, 2)
+    return metrics.confusion(found["truth"] != benign, judged, 2)
 
 
 def recall(found: pd.DataFrame, classes: Sequence[str], judged: Mapping[str, pd.Series]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from tlids_helpers.audit.spread import SEEDS
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.results import comparison, paper, runs
 from tlids_helpers.results.comparison import full_mark, is_simulated
-from tlids_helpers.results.evaluation import SCORES
+from tlids_helpers.results.metrics import SCORES
 from tlids_helpers.results.report_page import blocks
 from tlids_helpers.results.report_page.blocks import Block, Box, Cell, Items, Nothing, Part, Text, Title
 from tlids_helpers.results.report_page.executed import Executed

@@ -1,8 +1,8 @@
 """What a model is worth on the test split: the paper's four scores, and those that they hide.
 
-Every function takes class codes (n,) and probabilities (n, C), so that the CNN and a tree are scored alike. What can
-be computed by scikit-learn is. Averages over classes leave out a class without test rows; macro-F1 alone counts it,
-with 0, when it is predicted (as `evaluation.scores`).
+Every function takes class codes (n,) and predicted codes (n,) or probabilities (n, C), so that the CNN and a tree are
+scored alike. What scikit-learn can compute, it computes. Averages over classes leave out a class without test rows;
+macro-F1 alone counts it, with 0, when it is predicted.
 """
 
 import math
@@ -13,11 +13,12 @@ from scipy.stats import beta
 from sklearn import metrics
 
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.results import evaluation, threshold
+from tlids_helpers.results import threshold
 
+SCORES = ("accuracy", "precision", "recall", "f1", "macro_f1", "mcc")
 RATES = (0.001, 0.01)  # false-positive rates at which recall is read: 0.1 % and 1 %
-SCORES = (
-    *evaluation.SCORES, "balanced_accuracy", "pr_auc", "pr_auc_attack",
+ALL_SCORES = (
+    *SCORES, "balanced_accuracy", "pr_auc", "pr_auc_attack",
     *(f"recall_at_{rate:g}" for rate in RATES),
 )  # fmt: skip
 FLOWS_PER_SECOND = 10.0  # benign flows of a small network; say your own
@@ -25,8 +26,45 @@ SECONDS_PER_DAY = 86_400
 CONFIDENCE = 0.95  # of the upper bound on a rate that was counted on few rows
 
 
-def scores(truth: np.ndarray, probabilities: np.ndarray, benign: int | None = 0) -> dict[str, float]:
-    """All of `SCORES`, fractions of 1, from codes (n,) and probabilities (n, C); `benign` is a column, or None.
+def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Accuracy, weighted precision, recall and F1 (as the paper), macro-F1 and MCC; fractions of 1, but MCC is -1 to 1.
+
+    Codes `truth` and `predicted`, (n,) each. Tables 4 to 9 hold the first four.
+    A class that is never predicted has precision 0. Macro-F1 averages the classes that occur, in the truth or among the
+    predictions.
+    """
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+        truth, predicted, average="weighted", zero_division=0
+    )
+    return {
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "macro_f1": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
+        "mcc": float(metrics.matthews_corrcoef(truth, predicted)),
+    }
+
+
+def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Class -> precision, recall, f1 (fractions of 1) and support (test rows), from codes (n,) each."""
+    columns = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
+    names = ("precision", "recall", "f1", "support")
+    return {
+        name: {
+            key: (int if key == "support" else float)(column[code]) for key, column in zip(names, columns, strict=True)
+        }
+        for code, name in enumerate(classes)
+    }
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Counts (C, C) of codes (n,) each: rows are the true class, columns the predicted one."""
+    return metrics.confusion_matrix(truth, predicted, labels=range(n_classes))
+
+
+def all_scores(truth: np.ndarray, probabilities: np.ndarray, benign: int | None = 0) -> dict[str, float]:
+    """All of `ALL_SCORES`, fractions of 1, from codes (n,) and probabilities (n, C); `benign` is a column, or None.
 
     pr_auc is the mean over the classes with test rows of each one's average precision, one against the rest;
     pr_auc_attack is that of 1 - P(benign) for "is an attack". NaN where there is no benign row, or no attack.
@@ -37,7 +75,7 @@ def scores(truth: np.ndarray, probabilities: np.ndarray, benign: int | None = 0)
     present = np.unique(truth)
     precisions = [metrics.average_precision_score(truth == code, probabilities[:, code]) for code in present]
     return {
-        **evaluation.scores(truth, predicted),
+        **scores(truth, predicted),
         # balanced accuracy is macro recall; asked for so, a predicted class without test rows is no warning
         "balanced_accuracy": float(metrics.recall_score(truth, predicted, labels=present, average="macro")),
         "pr_auc": float(np.mean(precisions)),
@@ -72,7 +110,7 @@ def operating_points(
     least this; choose it on validation rows with `threshold.choose`). Columns: rule, attacks, found, recall, benign,
     false_alarms, rate, per_day, per_day_at_most. `per_day` is the false alarms on `flows_per_second` benign flows a
     second; `per_day_at_most` its one-sided 95 % upper bound (Clopper and Pearson 1934): none in few rows is not none.
-    `truth` (n,) are codes, `probabilities` (n, C). Raises InputError as `scores` does, and for no flows a second.
+    `truth` (n,) are codes, `probabilities` (n, C). Raises InputError as `all_scores` does, and for no flows a second.
     """
     _check(truth, probabilities)
     if not flows_per_second > 0:
@@ -110,19 +148,6 @@ def rates_sentence(truth: np.ndarray, probabilities: np.ndarray, benign: int = 0
         needed = math.ceil(1 / rate - 1e-9)
         parts.append(part if rows >= needed else f"{part} (too few rows: it takes {needed:,} benign ones)")
     return f"On {rows:,} benign test rows, " + "; ".join(parts) + "."
-
-
-def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Columns class, precision, recall, f1 (fractions) and support (test rows, may be 0) as in `evaluation`."""
-    found = evaluation.per_class(truth, predicted, classes)
-    frame = pd.DataFrame(found).T.rename_axis("class").reset_index()
-    return frame.astype({"support": int})
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
-    """Counts of test rows (C, C) from codes (n,) each: index the true class, columns the predicted one."""
-    counts = evaluation.confusion(truth, predicted, len(classes))
-    return pd.DataFrame(counts, index=pd.Index(classes, name="true class"), columns=list(classes))
 
 
 def rate_at_most(hits: int, rows: int) -> float:

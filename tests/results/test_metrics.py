@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
-from tlids_helpers.audit import metrics
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.results import evaluation, threshold
+from tlids_helpers.results import metrics, threshold
 
 CLASSES = ("Benign", "ddos", "scanning", "mitm")  # mitm has no test row, and is named once
 TRUTH = np.array([0, 0, 0, 0, 1, 1, 2, 2])
@@ -28,14 +27,14 @@ PROBABILITIES = np.array(
 
 
 def found() -> dict[str, float]:
-    return metrics.scores(TRUTH, PROBABILITIES)
+    return metrics.all_scores(TRUTH, PROBABILITIES)
 
 
 def test_the_papers_four_and_mcc_are_those_of_evaluation():
     ours = found()
-    theirs = evaluation.scores(TRUTH, PROBABILITIES.argmax(axis=1))
+    theirs = metrics.scores(TRUTH, PROBABILITIES.argmax(axis=1))
     assert {name: ours[name] for name in theirs} == theirs
-    assert tuple(ours) == metrics.SCORES
+    assert tuple(ours) == metrics.ALL_SCORES
 
 
 def test_macro_f1_counts_a_class_that_was_named_without_a_test_row():
@@ -48,7 +47,7 @@ def test_balanced_accuracy_is_the_mean_recall_of_the_classes_with_test_rows(recw
     assert not recwarn.list
     three = PROBABILITIES[:, :3]  # without the class that has no rows scikit-learn's own name says the same
     expected = balanced_accuracy_score(TRUTH, three.argmax(axis=1))
-    assert metrics.scores(TRUTH, three)["balanced_accuracy"] == pytest.approx(expected)
+    assert metrics.all_scores(TRUTH, three)["balanced_accuracy"] == pytest.approx(expected)
 
 
 def test_pr_auc_is_the_mean_of_the_average_precisions_worked_on_paper():
@@ -85,14 +84,14 @@ def test_recall_at_a_rate_equals_that_of_the_threshold_chosen_on_the_same_rows(r
 
 def test_without_benign_rows_or_attacks_the_scores_of_attacks_are_nan_and_the_rest_are_there():
     for codes, benign in (([1, 2], 0), ([0, 0], 0), ([0, 1], None)):
-        ours = metrics.scores(np.array(codes), PROBABILITIES[[4, 6]], benign)
-        assert [name for name in ours if math.isnan(ours[name])] == list(metrics.SCORES[-3:])
+        ours = metrics.all_scores(np.array(codes), PROBABILITIES[[4, 6]], benign)
+        assert [name for name in ours if math.isnan(ours[name])] == list(metrics.ALL_SCORES[-3:])
 
 
 def test_two_classes_are_scored_as_scikit_learn_does():
     rng = np.random.default_rng(2)
     truth, score = rng.integers(0, 2, 500), rng.random(500)
-    ours = metrics.scores(truth, np.stack([1 - score, score], axis=1))
+    ours = metrics.all_scores(truth, np.stack([1 - score, score], axis=1))
     assert ours["pr_auc_attack"] == pytest.approx(average_precision_score(truth, score))
     expected = (average_precision_score(truth, score) + average_precision_score(1 - truth, 1 - score)) / 2
     assert ours["pr_auc"] == pytest.approx(expected)
@@ -144,9 +143,9 @@ def test_per_class_and_confusion_are_worked_on_paper_with_the_empty_class_in_its
 
 def test_what_cannot_be_scored_is_one_sentence():
     with pytest.raises(InputError, match="found 8 for 3"):
-        metrics.scores(TRUTH[:3], PROBABILITIES)
+        metrics.all_scores(TRUTH[:3], PROBABILITIES)
     with pytest.raises(InputError, match="found NaN"):
-        metrics.scores(TRUTH, PROBABILITIES * np.nan)
+        metrics.all_scores(TRUTH, PROBABILITIES * np.nan)
     with pytest.raises(InputError, match="benign flows a second"):
         metrics.operating_points(TRUTH, PROBABILITIES, flows_per_second=0)
     with pytest.raises(InputError, match="false-positive rate"):
