@@ -1,8 +1,9 @@
 """The published tables with our runs beside them. Pure functions on the list of results that the runs left.
 
-A number of ours is the mean over seeds of runs that agree in everything else, so simulated and real input never meet
-in one number. Where both exist real input is shown, and the note says so. Every number has its mark ("" is the
-paper's own data, whole; else `simulated`, `subset`, `v2`, ... and `source ...` where the transfer source differs).
+A number of ours is the mean over seeds of runs that agree in everything else, so simulated and real rows never meet
+in one number. A simulated number never stands beside a published one unless it is asked for (`show_simulated`): the
+cell is empty and its note says that there is a simulated run. Every number has its mark ("" is the paper's own data,
+whole; else `simulated`, `subset`, `v2`, ... and `source ...` where the transfer source differs).
 """
 
 import json
@@ -12,7 +13,7 @@ from statistics import mean, stdev
 import pandas as pd
 
 from tlids_helpers.data.catalog import DATASETS
-from tlids_helpers.results.paper import METRICS, PROPOSED, TASKS, tables, title
+from tlids_helpers.results.paper import METRICS, PROPOSED, TASKS, proposed, title
 
 PROTOCOLS = ("paper", "scratch", "leave_target_out")
 _APART = {"seed", "dataset", "task", "split", "protocol", "data_dir", "runs_dir"}  # no part of a set-up's key
@@ -38,6 +39,11 @@ def full_mark(result: dict) -> str:
 def is_simulated(result: dict) -> bool:
     """Whether simulated rows had a part in the run, as its data or as its transfer source's."""
     return "simulated" in full_mark(result)
+
+
+def real_first(results: Sequence[dict]) -> list[dict]:
+    """The runs on real rows before those on simulated ones, the newest first among both."""
+    return sorted(reversed(results), key=is_simulated)
 
 
 def matching(results: Sequence[dict], dataset: str, task: str, protocol: str, split: str = "paper") -> list[dict]:
@@ -73,13 +79,13 @@ def _rank(setup: dict[int, dict]) -> tuple:
     return (*real, max(sum(r["rows"].values()) for r in setup.values()), allowed, len(setup))
 
 
-def our_number(runs: Sequence[dict], metric: str) -> dict:
+def our_number(runs: Sequence[dict], metric: str, show_simulated: bool = False) -> dict:
     """Our cell from `runs` that match it: keys ours (fraction), mark, n_seeds, seeds, note."""
-    shown = best_setup(runs)
+    shown = best_setup([run for run in runs if show_simulated or not is_simulated(run)])
+    note = _left_out(runs, shown)
     if not shown:
-        return {"ours": _NAN, "mark": "", "n_seeds": 0, "seeds": "", "note": "no run yet"}
+        return {"ours": _NAN, "mark": "", "n_seeds": 0, "seeds": "", "note": note}
     values = [run["scores"][metric] for run in shown]
-    note = left_out_note(runs, shown)
     return {"ours": mean(values), "mark": full_mark(shown[0]), "n_seeds": len(shown), "seeds": _seeds(shown, values),
             "note": note}  # fmt: skip
 
@@ -91,45 +97,55 @@ def _seeds(shown: Sequence[dict], values: Sequence[float]) -> str:
     return f"mean of {len(shown)} seeds ({numbers}), sd {100 * stdev(values):.2f} points"
 
 
-def left_out_note(runs: Sequence[dict], shown: Sequence[dict]) -> str:
-    """One sentence on the runs of the same cell that are not in its number; empty where there are none."""
+def _left_out(runs: Sequence[dict], shown: Sequence[dict]) -> str:
+    """What to say of a cell's runs that are not in its number; empty where all of them are."""
     others = [run for run in runs if not any(run is one for one in shown)]
-    simulated = sum(is_simulated(run) for run in others)
-    if simulated and not is_simulated(shown[0]):
-        rest = len(others) - simulated
-        also = f", and {_count(rest)} of another set-up or an earlier run" if rest else ""
-        return f"real input shown; left out: {_count(simulated)} with simulated input{also}"
-    return f"left out: {_count(len(others))} of another set-up or an earlier run" if others else ""
+    simulated = 0 if shown and is_simulated(shown[0]) else sum(map(is_simulated, others))
+    same_rows = len(others) - simulated
+    notes = [
+        "" if runs else "no run yet",
+        f"{_count(simulated, 'simulated run')} not shown" if simulated else "",
+        f"left out: {_count(same_rows, 'run')} of another set-up or an earlier run" if same_rows else "",
+    ]
+    return "; ".join(filter(None, notes))
 
 
-def _count(runs: int) -> str:
-    return f"{runs} run" if runs == 1 else f"{runs} runs"
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def beside(table_frame: pd.DataFrame, results: Sequence[dict], split: str = "paper") -> pd.DataFrame:
-    """A published table (`paper.table`) with our columns; rows and their order stay as they are.
+def beside(
+    published: pd.DataFrame, results: Sequence[dict], split: str = "paper", show_simulated: bool = False
+) -> pd.DataFrame:
+    """Cells of the paper (`paper.table`, `paper.proposed`) with our columns; rows and their order stay as they are.
 
     Adds ours (fraction), difference (ours - published, percentage points), protocol, mark, n_seeds, seeds, note, and
     scratch, scratch_mark, leave_target_out, leave_target_out_mark (fractions) whatever the paper's protocol is.
-    A row whose dataset the paper does not name (Table 9) has none of ours.
+    A row whose dataset the paper does not name (Table 9) has none of ours. Numbers from simulated rows are NaN
+    unless `show_simulated`.
     """
-    rows = [_our_columns(row, results, split) for row in table_frame.to_dict("records")]
-    ours = pd.DataFrame(rows, index=table_frame.index)
-    joined = pd.concat([table_frame, ours], axis=1)
+    rows = [_our_columns(row, results, split, show_simulated) for row in published.to_dict("records")]
+    ours = pd.DataFrame(rows, index=published.index)
+    joined = pd.concat([published, ours], axis=1)
     joined.insert(joined.columns.get_loc("ours") + 1, "difference", 100 * (joined["ours"] - joined["published"]))
     return joined
 
 
-def _our_columns(row: dict, results: Sequence[dict], split: str) -> dict:
+def _our_columns(row: dict, results: Sequence[dict], split: str, show_simulated: bool) -> dict:
     dataset, task, metric = row["dataset"], TASKS[row["table"]], row["metric"]
-    cells = {protocol: our_number(matching(results, dataset, task, protocol, split), metric) for protocol in PROTOCOLS}
+    cells = {
+        protocol: our_number(matching(results, dataset, task, protocol, split), metric, show_simulated)
+        for protocol in PROTOCOLS
+    }
     protocol = protocol_of(dataset, task) if dataset else ""
     main = cells[protocol or "paper"]
-    note = "; ".join(filter(None, (_table_note(row), main["note"] if dataset else "")))
-    columns = {"ours": main["ours"], "protocol": protocol, **main, "note": note}
+    notes = [_table_note(row), main["note"] if dataset else ""]
+    columns = {"ours": main["ours"], "protocol": protocol, **main}
     for name in ("scratch", "leave_target_out"):
         columns |= {name: cells[name]["ours"], f"{name}_mark": cells[name]["mark"]}
-    return columns
+        if name != protocol and "simulated" in cells[name]["note"]:
+            notes.append(f"{name.replace('_', ' ')}: {cells[name]['note']}")
+    return columns | {"note": "; ".join(filter(None, notes))}
 
 
 def _table_note(row: dict) -> str:
@@ -161,7 +177,7 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _marked(values: pd.Series, marks: pd.Series) -> list[str]:
     pairs = zip(values, marks, strict=True)
-    return ["-" if pd.isna(value) else f"{value:.2%}" + (f" [{mark}]" if mark else "") for value, mark in pairs]
+    return ["–" if pd.isna(value) else f"{value:.2%}" + (f" [{mark}]" if mark else "") for value, mark in pairs]
 
 
 def command(dataset: str, task: str, protocol: str) -> str:
@@ -173,22 +189,21 @@ def command(dataset: str, task: str, protocol: str) -> str:
     return f"papermill notebooks/{name}.ipynb {output} -p dataset {dataset} -p task {task}{option}"
 
 
-def missing(results: Sequence[dict], split: str = "paper", real: bool = False) -> pd.DataFrame:
-    """The published cells of 'Proposed' that have no result of ours, and the command that makes each.
+def missing(results: Sequence[dict], split: str = "paper", show_simulated: bool = False) -> pd.DataFrame:
+    """The published cells of 'Proposed' that have no number of ours, and the command that makes each.
 
-    A row for each table and dataset: table, dataset, metrics (the cells), task, protocol, command. With `real`, a
-    cell that only simulated rows fill counts as missing too: its file (column `file`) must lie in `data/raw` first.
+    A row for each table and dataset: table, dataset, metrics (the cells), task, protocol, command, and the file that
+    belongs in `data/raw` first. A cell that only simulated rows fill is missing too unless `show_simulated`.
     """
-    cells = tables().query("model == @PROPOSED and published.notna()")
     columns = ["table", "dataset", "metrics", "task", "protocol", "command", "file"]
     rows = []
-    for (number, dataset), group in cells.groupby(["table", "dataset"], sort=False):
+    for (number, dataset), cells in proposed(*TASKS).groupby(["table", "dataset"], sort=False):
         task = TASKS[number]
         protocol = protocol_of(dataset, task)
         found = matching(results, dataset, task, protocol, split)
-        if not [run for run in found if not (real and is_simulated(run))]:
+        if all(is_simulated(run) and not show_simulated for run in found):
             line = command(dataset, task, protocol) + ("" if split == "paper" else f" -p split {split}")
-            metrics = ", ".join(metric for metric in METRICS if metric in set(group["metric"]))
+            metrics = ", ".join(metric for metric in METRICS if metric in set(cells["metric"]))
             rows.append((number, dataset, metrics, task, protocol, line, DATASETS[dataset].file))
     return pd.DataFrame(rows, columns=columns)
 

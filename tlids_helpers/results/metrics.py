@@ -21,7 +21,7 @@ ALL_SCORES = (
     *SCORES, "balanced_accuracy", "pr_auc", "pr_auc_attack",
     *(f"recall_at_{rate:g}" for rate in RATES),
 )  # fmt: skip
-FLOWS_PER_SECOND = 10.0  # benign flows of a small network; say your own
+FLOWS_PER_SECOND = 10.0  # benign flows of a small network
 SECONDS_PER_DAY = 86_400
 CONFIDENCE = 0.95  # of the upper bound on a rate that was counted on few rows
 
@@ -49,12 +49,9 @@ def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 def per_class(truth: np.ndarray, predicted: np.ndarray, classes: tuple[str, ...]) -> dict[str, dict[str, float]]:
     """Class -> precision, recall, f1 (fractions of 1) and support (test rows), from codes (n,) each."""
     columns = metrics.precision_recall_fscore_support(truth, predicted, labels=range(len(classes)), zero_division=0)
-    names = ("precision", "recall", "f1", "support")
     return {
-        name: {
-            key: (int if key == "support" else float)(column[code]) for key, column in zip(names, columns, strict=True)
-        }
-        for code, name in enumerate(classes)
+        name: {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": int(support)}
+        for name, precision, recall, f1, support in zip(classes, *columns, strict=True)
     }
 
 
@@ -125,16 +122,16 @@ def operating_points(
 
 def alarms_sentence(points: pd.DataFrame, flows_per_second: float = FLOWS_PER_SECOND) -> str:
     """The rows of `operating_points` in words."""
-    said = [
+    rules = [
         f"{row.rule}: {row.found:,} of {row.attacks:,} attack flows found, {row.false_alarms:,} of {row.benign:,} "
         f"benign flows alarmed on, {row.per_day:,.0f} (at most {row.per_day_at_most:,.0f}) false alarms a day"
         for row in points.itertuples()
     ]
-    return f"At {flows_per_second:g} benign flows a second, " + "; ".join(said) + "."
+    return f"At {flows_per_second:g} benign flows a second, " + "; ".join(rules) + "."
 
 
 def rates_sentence(truth: np.ndarray, probabilities: np.ndarray, benign: int = 0, rates=RATES) -> str:
-    """Recall at each false-positive rate, and plainly which of the rates the benign rows are too few to show.
+    """Recall at each false-positive rate, and for which of the rates the benign rows are too few.
 
     Codes `truth` (n,) and `probabilities` (n, C); `benign` is a column; `rates` are fractions of 1.
     """

@@ -1,6 +1,6 @@
-"""The alert threshold: how sure the model must be that a flow is no benign one before anybody is woken.
+"""The alert threshold: from which 1 - P(benign) on a flow raises an alert.
 
-Chosen on validation rows for a false-positive rate. Test rows have no say in it; the rate on them is only reported.
+Chosen on validation rows for a false-positive rate, never on test rows; the rate on those is only reported.
 """
 
 import math
@@ -15,7 +15,7 @@ HAIR = 1e-6  # above a benign score: float32 arithmetic differs by less from pro
 
 @dataclass(frozen=True)
 class Threshold:
-    """An alert threshold, and what it rests on."""
+    """An alert threshold, and the rows it was chosen on."""
 
     value: float  # alert when 1 - P(benign) is at least this
     target: float  # the false-positive rate it was chosen for, a fraction of 1
@@ -33,7 +33,7 @@ class Threshold:
         return self.rows * self.target >= 1 - 1e-9
 
     def sentence(self) -> str:
-        """What the threshold rests on; plainly, when that is too little."""
+        """How many rows the threshold was chosen on, and whether they are enough for the target."""
         found = f"{self.alarms:,} of {self.rows:,} benign validation rows reach it ({self.rate:.2%})"
         if self.enough:
             return f"{found}; the target is {self.target:.2%}"
@@ -56,9 +56,9 @@ def check_rate(target: float) -> None:
 
 
 def choose(benign_scores: np.ndarray, target: float) -> Threshold:
-    """The smallest threshold that at most the share `target` of benign scores (n,) reaches, and a hair more.
+    """The smallest threshold that at most the share `target` of benign scores (n,) reaches, and `HAIR` more.
 
-    Equal scores stand or fall together. Raises InputError when there are no scores, when `target` is no rate, and
+    Equal scores alert together or not at all. Raises InputError when there are no scores, when `target` is no rate, and
     when too many benign flows have the highest score of all, so that no threshold gets as low as `target`.
     """
     check_rate(target)
