@@ -4,24 +4,9 @@ import shlex
 
 import pandas as pd
 import pytest
+from finished_runs import run
 
-from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.results import comparison, paper
-
-
-def run(dataset="nf-ton-iot", task="multiclass", protocol="paper", seed=42, accuracy=0.7, mark="simulated", **other):
-    """A result as a run of notebooks 02 and 03 leaves it; F1 is 0.1 below the accuracy."""
-    found = DATASETS[dataset]
-    transfer = protocol != "scratch"
-    return {
-        "run": f"{dataset}-{task}-{protocol}-s{seed}", "notebook": "03_transfer", "dataset": dataset,
-        "paper_slug": found.paper_slug, "version": found.version,
-        "task": task, "protocol": protocol, "split": "paper", "seed": seed, "mark": mark,
-        "source": found.source if transfer else "", "source_mark": mark if transfer else "",
-        "rows": {"train": 70, "validation": 10, "test": 20}, "epochs": 10,
-        "scores": {"accuracy": accuracy, "precision": accuracy, "recall": accuracy, "f1": accuracy - 0.1},
-        "seconds": {"total": 20.0, "per_epoch": 2.0}, "parameters": {"epochs": 50, "batch_size": 128, "seed": seed},
-    } | other  # fmt: skip
 
 
 def cell(results, table=5, dataset="nf-ton-iot", metric="accuracy", model="Proposed", **options):
@@ -88,30 +73,54 @@ def test_a_seed_that_ran_twice_counts_once_with_its_last_run():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_simulated_and_real_never_meet_and_real_is_preferred_aloud(order):
-    runs = [run(seed=1, accuracy=0.2), run(seed=2, accuracy=0.4), run(seed=3, accuracy=0.9, mark="")][::order]
-    row = cell(runs)
-    assert (row["ours"], row["mark"], row["n_seeds"]) == (0.9, "", 1)
-    assert row["note"] == "real input shown; left out: 2 runs with simulated input"
-    assert cell([one for one in runs if one["mark"]])["ours"] == pytest.approx(0.3)
+def test_simulated_and_real_rows_never_meet_in_one_number(order):
+    runs = [run(seed=1, accuracy=0.2, mark="simulated"), run(seed=2, accuracy=0.4, mark="simulated"),
+            run(seed=3, accuracy=0.9)][::order]  # fmt: skip
+    for show_simulated in (False, True):
+        row = cell(runs, show_simulated=show_simulated)
+        assert (row["ours"], row["mark"], row["n_seeds"]) == (0.9, "", 1)
+        assert "2 simulated runs" in row["note"]
+    simulated = [one for one in runs if one["mark"]]
+    assert cell(simulated, show_simulated=True)["ours"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "marks", [{"mark": "simulated"}, {"mark": "v2 simulated"}, {"source_mark": "simulated"}], ids=str
+)
+def test_a_simulated_number_stands_beside_a_published_one_only_when_asked_for(marks):
+    runs = [run(protocol=name) | marks for name in ("paper", "scratch", "leave_target_out")]
+    frame = comparison.beside(paper.proposed(5), runs)
+    assert frame[["ours", "difference", "scratch", "leave_target_out"]].isna().all(axis=None)
+    text = comparison.readable(frame).query("dataset == 'NF-ToN-IoT'")
+    columns = ["ours", "scratch", "leave target out", "difference (points)"]
+    assert [list(row) for row in text[columns].itertuples(index=False)] == [["–", "–", "–", ""]] * 4
+    assert all("1 simulated run" in note and "scratch: 1 simulated run" in note for note in text["note"])
+    shown = comparison.readable(comparison.beside(paper.proposed(5), runs, show_simulated=True))
+    (ours,) = shown.query("dataset == 'NF-ToN-IoT' and metric == 'accuracy'")["ours"]
+    assert ours.startswith("70.00% [") and "simulated]" in ours
 
 
 def test_marks_never_meet_in_one_number_whatever_they_are():
     marks = ("", "subset", "simulated")
     runs = [run(seed=seed, accuracy=seed / 10, mark=mark) for seed, mark in enumerate(marks, 1)]
-    runs += [run(seed=4, accuracy=0.4, mark="", source_mark="simulated"), run("nf-ton-iot-v2", seed=5, mark="v2")]
+    runs += [run(seed=4, accuracy=0.4, source_mark="simulated"), run("nf-ton-iot-v2", seed=5, mark="v2")]
     expected = ["", "subset", "v2", "source simulated", "simulated"]
     for mark in expected:
-        row = cell(runs)
+        row = cell(runs, show_simulated=True)
         assert (row["mark"], row["n_seeds"]) == (mark, 1)
         runs = [one for one in runs if comparison.full_mark(one) != mark]
     assert not runs and cell(runs)["note"] == "no run yet"
 
 
+def test_runs_on_real_rows_come_first_the_newest_before_the_older():
+    runs = [run(seed=1), run(seed=2, mark="simulated"), run(seed=3), run(seed=4, source_mark="simulated")]
+    assert [one["seed"] for one in comparison.real_first(runs)] == [3, 1, 4, 2]
+
+
 def test_each_column_of_ours_has_its_own_mark():
-    row = cell([run(mark="", source_mark="simulated"), run(protocol="scratch", mark="")])
+    row = cell([run(source_mark="simulated"), run(protocol="scratch")], show_simulated=True)
     assert (row["mark"], row["scratch_mark"], row["leave_target_out_mark"]) == ("source simulated", "", "")
-    assert comparison.is_simulated(run(mark="", source_mark="simulated"))
+    assert comparison.is_simulated(run(source_mark="simulated"))
 
 
 def test_a_version_2_result_stands_in_its_relatives_column_with_the_mark():
@@ -119,7 +128,7 @@ def test_a_version_2_result_stands_in_its_relatives_column_with_the_mark():
     assert (row["ours"], row["mark"]) == (0.98, "v2 subset")
     text = comparison.readable(comparison.beside(paper.table(5), [run("nf-bot-iot-v2", mark="v2 subset")]))
     assert "70.00% [v2 subset]" in set(text.query("dataset == 'NF-BoT-IoT'")["ours"])
-    assert set(text.query("dataset == 'NF-ToN-IoT'")["ours"]) == {"-"}
+    assert set(text.query("dataset == 'NF-ToN-IoT'")["ours"]) == {"–"}
 
 
 def test_a_version_2_and_a_version_1_run_of_two_seeds_are_not_averaged():
@@ -147,7 +156,7 @@ def test_the_users_own_runs_stand_in_no_column():
 
 
 def test_readable_signs_the_difference():
-    text = comparison.readable(comparison.beside(paper.table(5), [run(accuracy=0.75, mark="")]))
+    text = comparison.readable(comparison.beside(paper.table(5), [run(accuracy=0.75)]))
     row = text.query("model == 'Proposed' and dataset == 'NF-ToN-IoT' and metric == 'accuracy'").iloc[0]
     assert (row["published"], row["ours"], row["difference (points)"]) == ("70.54%", "75.00%", "+4.46")
 
@@ -175,12 +184,14 @@ def test_a_missing_cells_command_makes_the_run_that_fills_it():
         assert not ((left["table"] == row.table) & (left["dataset"] == row.dataset)).any()
 
 
-def test_nothing_is_missing_when_every_run_is_there_but_real_may_be():
+def test_nothing_is_missing_when_every_run_is_there_and_simulated_runs_count_when_shown():
     wanted = comparison.missing([])
-    runs = [run(row.dataset, row.task, row.protocol) for row in wanted.itertuples()]
-    assert comparison.missing(runs).empty
-    pd.testing.assert_frame_equal(comparison.missing(runs, real=True), wanted)
-    assert comparison.missing(runs, real=True)["file"].iloc[0] == "NF-ToN-IoT.csv"
+    real = [run(row.dataset, row.task, row.protocol) for row in wanted.itertuples()]
+    assert comparison.missing(real).empty
+    simulated = [one | {"mark": "simulated"} for one in real]
+    pd.testing.assert_frame_equal(comparison.missing(simulated), wanted)
+    assert comparison.missing(simulated, show_simulated=True).empty
+    assert wanted["file"].iloc[0] == "NF-ToN-IoT.csv"
 
 
 def test_leave_target_out_has_a_command_of_its_own():
@@ -201,7 +212,7 @@ def test_time_saved_by_hand():
 
 @pytest.mark.parametrize(
     "other",
-    [{"seed": 1}, {"task": "binary"}, {"split": "grouped"}, {"mark": ""}, {"dataset": "nf-bot-iot"},
+    [{"seed": 1}, {"task": "binary"}, {"split": "grouped"}, {"mark": "subset"}, {"dataset": "nf-bot-iot"},
      {"rows": {"train": 7, "validation": 1, "test": 2}}, {"parameters": {"epochs": 5, "batch_size": 128}}],
     ids=lambda other: next(iter(other)),
 )  # fmt: skip

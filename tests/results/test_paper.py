@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data.catalog import DATASETS, PAPER_SLUGS
 from tlids_helpers.results import paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,12 +88,12 @@ def test_every_cell_of_table_9_is_the_papers(printed):
     assert all(model.endswith(kinds[reference(model)]) for model in ours["model"] if model != "Proposed")
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_sizes_of_tables_1_and_3_are_the_papers_and_add_up(printed, number):
+@pytest.mark.parametrize("number, family", [(1, "netflow"), (3, "cicflow")])
+def test_the_catalogs_sizes_are_those_of_tables_1_and_3_and_add_up(printed, number, family):
     expected = {SLUGS[letters(row[0])]: [int(cell) for cell in row[1:5]] for row in printed[number][1:]}
-    frame = paper.sizes(number).set_index("dataset")
-    assert {slug: list(row) for slug, row in frame[["total", "train", "test", "classes"]].iterrows()} == expected
-    assert (frame["train"] + frame["test"] == frame["total"]).all()
+    found = [DATASETS[slug] for slug in PAPER_SLUGS if DATASETS[slug].family == family]
+    assert {one.slug: [one.total, one.paper_train, one.paper_test, len(one.classes)] for one in found} == expected
+    assert all(one.paper_train + one.paper_test == one.total for one in found)
 
 
 def test_models_have_the_authors_of_the_papers_reference_list(printed):
@@ -154,9 +155,14 @@ def test_the_paper_layout_keeps_order_and_cells():
     assert wide.shape == (8, 5)
 
 
-def test_table_2_is_refused_with_what_to_do():
-    with pytest.raises(ValueError, match=r"sizes\(1\) and sizes\(3\)"):
+def test_a_table_without_results_is_refused():
+    with pytest.raises(InputError, match="4 to 9.*found 2"):
         paper.table(2)
+
+
+def test_the_proposed_cells_are_those_of_the_papers_network():
+    frame = paper.proposed(4, 6)
+    assert len(frame) == 4 * (5 + 4) and set(frame["model"]) == {"Proposed"} and set(frame["table"]) == {4, 6}
 
 
 def test_the_testbed_counts_add_up_to_its_100_packets():

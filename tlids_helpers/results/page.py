@@ -99,7 +99,7 @@ def _runs_part(results: Sequence[dict]) -> str:
 
 
 def _run_table(results: Sequence[dict]) -> str:
-    return f'<div class="scroll">{show.overview(results).to_html(index=False, border=0)}</div>'
+    return f'<div class="scroll">{_cleaned(show.overview(results).to_html(index=False))}</div>'
 
 
 def _executed(folder: Path, notes: list[str]) -> list[Path]:
@@ -123,14 +123,23 @@ def _article(file: Path, folder: Path, notes: list[str]) -> str:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if not outputs:
         return ""
+    prose = ""
     for cell in notebook.cells:
-        if cell.cell_type == "code":  # what went to standard error is progress bars and warnings
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        if cell.cell_type == "markdown":
+            prose = " ".join(re.sub(r"[*`#]", "", cell.source).split())
+        elif cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if _is_shown(output)]
+            cell.metadata["alt"] = prose  # describes the cell's pictures to those who cannot see them
     told = html.escape(path)
     if any(output.output_type == "error" for output in outputs):
         told += ", which stopped before its end"
     warning = f'<p class="warning">{SIMULATED}</p>' if any(_MARK.search(str(output)) for output in outputs) else ""
     return f"<p>From {told}.</p>{warning}{_exporter().from_notebook_node(notebook)[0]}"
+
+
+def _is_shown(output: dict) -> bool:
+    """Not standard error: that is progress bars and warnings; of data, text, tables and pictures alone."""
+    return output.get("name") != "stderr" and bool({*_SHOWN_TYPES} & {*output.get("data", _SHOWN_TYPES)})
 
 
 def _exporter() -> HTMLExporter:
