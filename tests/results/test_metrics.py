@@ -5,8 +5,11 @@ import math
 import numpy as np
 import pytest
 from sklearn.metrics import (
-    average_precision_score, balanced_accuracy_score, classification_report, matthews_corrcoef,
-)  # fmt: skip
+    average_precision_score,
+    balanced_accuracy_score,
+    classification_report,
+    matthews_corrcoef,
+)
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.results import metrics, threshold
@@ -184,10 +187,8 @@ def test_operating_points_in_counts_and_false_alarms_a_day():
     assert points["per_day"].tolist() == [43_200, 0, 43_200]  # a quarter of 2 flows/s * 86,400 s
     # no alarm in 4 rows: a rate of 1 - 0.05 ** (1/4) would still show none one time in twenty
     assert points["per_day_at_most"][1] == pytest.approx((1 - 0.05**0.25) * 172_800)
-    assert "at 2 benign flows a second" in metrics.alarms_sentence(points, 2).lower()
-    assert "argmax: 3 of 4 attack flows found, 1 of 4 benign flows alarmed on, 43,200 (" in metrics.alarms_sentence(
-        points, 2
-    )
+    sentence = metrics.alarms_sentence(points, 2)
+    assert "3 of 4" in sentence and "43,200" in sentence
 
 
 @pytest.mark.parametrize("hits, rows", [(0, 100), (1, 4), (7, 5000)])
@@ -198,14 +199,11 @@ def test_the_upper_bound_is_the_rate_at_which_so_few_come_one_time_in_twenty(hit
     assert metrics.rate_at_most(4, 4) == 1 and math.isnan(metrics.rate_at_most(0, 0))
 
 
-def test_too_few_benign_rows_for_a_rate_are_said():
-    said = metrics.rates_sentence(TRUTH, PROBABILITIES, rates=(0.01, 0.25))
-    assert (
-        "On 4 benign test rows, 1 of 4 attack flows are found at 1.0% false positives (too few rows: it takes 100"
-        in said
-    )
-    assert said.endswith("4 of 4 attack flows are found at 25.0% false positives.")
-    assert "0 of 2 test rows are benign" in metrics.rates_sentence(np.array([1, 2]), PROBABILITIES[:2])
+def test_too_few_benign_rows_for_a_rate_are_in_the_sentence():
+    too_few, enough = metrics.rates_sentence(TRUTH, PROBABILITIES, rates=(0.01, 0.25)).split("; ")
+    assert "1 of 4" in too_few and "100" in too_few  # benign rows that the rate takes
+    assert "4 of 4" in enough and "too few" not in enough
+    assert "0 of 2" in metrics.rates_sentence(np.array([1, 2]), PROBABILITIES[:2])
 
 
 def test_a_class_that_is_predicted_without_a_test_row_has_its_place_in_the_confusion_matrix():

@@ -1,10 +1,7 @@
 """The page of all runs: it loads nothing, says what is simulated, and shows the numbers that the runs left."""
 
 import base64
-import contextlib
-import http.server
 import shutil
-import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import nbformat
 import pytest
 from browser.lab import chromium, missing
 from finished_runs import leave, run
+from http_files import serving, whole
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tlids_helpers.common.errors import InputError
@@ -258,32 +256,13 @@ def test_a_page_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["folder"]
 
 
-@contextlib.contextmanager
-def listening():
-    """A local web server; yields its address and the paths that were asked for."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
-            asked.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-
-
 def test_a_browser_asks_for_nothing_reports_no_error_and_shows_the_marks_in_the_dark_and_on_a_phone(tmp_path):
-    if why := missing():
-        pytest.skip(why)
+    if reason := missing():
+        pytest.skip(reason)
     folder, file = tmp_path / "runs", tmp_path / "page.html"
     leave(folder, run(), run(seed=1, mark="simulated"))
-    with listening() as (address, asked), chromium(tmp_path / "profile") as driver:
-        leave_notebook(folder / "06.ipynb", *evil(address))
+    with serving(whole(b"")) as server, chromium(tmp_path / "profile") as driver:
+        leave_notebook(folder / "06.ipynb", *evil(server.url))
         shutil.copy(find_notebook("04"), folder)
         page.write(page.build(folder), file)
         emulate = driver.execute_cdp_cmd
@@ -306,4 +285,4 @@ def test_a_browser_asks_for_nothing_reports_no_error_and_shows_the_marks_in_the_
         assert driver.title == page.TITLE
         errors = [one["message"] for one in driver.get_log("browser") if one["level"] == "SEVERE"]
         assert [one for one in errors if not one.startswith("data:image/png;base64,x")] == []  # a picture that is none
-    assert asked == []
+    assert server.seen == []

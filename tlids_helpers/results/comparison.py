@@ -98,7 +98,7 @@ def _seeds(shown: Sequence[dict], values: Sequence[float]) -> str:
 
 
 def _left_out(runs: Sequence[dict], shown: Sequence[dict]) -> str:
-    """What to say of a cell's runs that are not in its number; empty where all of them are."""
+    """One note on a cell's runs that are not in its number; empty where all of them are."""
     others = [run for run in runs if not any(run is one for one in shown)]
     simulated = 0 if shown and is_simulated(shown[0]) else sum(map(is_simulated, others))
     same_rows = len(others) - simulated
@@ -216,9 +216,9 @@ def time_saved(results: Sequence[dict]) -> pd.DataFrame:
 
     Columns: those, protocol; epochs, seconds per epoch and seconds in all of both; ratio (scratch / transfer: above 1
     transfer is faster) and saved (seconds). `source_seconds` is the source's own training, which neither side
-    counts: NaN where no result tells it. Sections 1 and 6 claim the saving without a number.
+    counts: NaN where its result is not there. Sections 1 and 6 claim the saving without a number.
     """
-    transfers = [run for run in results if run["protocol"] != "scratch"]
+    transfers = sorted((run for run in results if run["protocol"] != "scratch"), key=is_simulated)  # real rows first
     rows = [_time_row(run, scratch, results) for run in transfers if (scratch := _scratch_of(run, results))]
     columns = ["dataset", "task", "split", "seed", "mark", "protocol", "scratch_epochs", "transfer_epochs",
                "scratch_seconds_per_epoch", "transfer_seconds_per_epoch", "scratch_seconds", "transfer_seconds",

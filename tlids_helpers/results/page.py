@@ -26,7 +26,7 @@ from tlids_helpers.results.comparison import is_simulated, real_first
 TITLE = "TL-IDS: runs and executed notebooks"
 STYLE = Path(__file__).with_name("page.css")
 GRID_NOTEBOOKS = "notebooks"  # a notebook for each run of a grid: their results are rows of the table already
-SIMULATED = "Simulated rows: they show that everything runs; their numbers tell nothing about the real datasets."
+SIMULATED = "Simulated rows: they show that everything runs; their numbers say nothing about the real datasets."
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
 _HEAD = f"""<!doctype html>
 <html lang="en">
@@ -130,11 +130,11 @@ def _article(file: Path, folder: Path, notes: list[str]) -> str:
         elif cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _is_shown(output)]
             cell.metadata["alt"] = prose  # describes the cell's pictures to those who cannot see them
-    told = html.escape(path)
+    source = html.escape(path)
     if any(output.output_type == "error" for output in outputs):
-        told += ", which stopped before its end"
+        source += ", which stopped before its end"
     warning = f'<p class="warning">{SIMULATED}</p>' if any(_MARK.search(str(output)) for output in outputs) else ""
-    return f"<p>From {told}.</p>{warning}{_exporter().from_notebook_node(notebook)[0]}"
+    return f"<p>From {source}.</p>{warning}{_exporter().from_notebook_node(notebook)[0]}"
 
 
 def _is_shown(output: dict) -> bool:
