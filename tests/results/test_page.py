@@ -90,6 +90,11 @@ class Page(HTMLParser):
     def text(self, section: str) -> str:
         return " ".join(self.texts[section].split())
 
+    def about(self, path: str) -> str:
+        """The text of a notebook's section."""
+        (text,) = [self.text(section) for section in self.texts if self.text(section).startswith(f"From {path}")]
+        return text
+
     def of(self, tag: str) -> list[dict]:
         return [attributes for name, attributes in self.tags if name == tag]
 
@@ -139,7 +144,8 @@ def test_the_contents_lead_to_the_runs_and_to_every_notebook(full):
     sections = [f"#{attributes['id']}" for attributes in found.of("section")]
     assert [one["href"] for one in found.of("a") if one["href"].startswith("#part")] == sections
     assert len(sections) == 3
-    assert "Runs" in found.text("") and "The paper's tables beside ours" in found.text("")
+    assert "Runs" in found.text("") and "demo/04_results_comparison.ipynb" in found.text("")
+    assert "The paper's tables beside ours" in found.about("demo/04_results_comparison.ipynb")
 
 
 def test_the_page_is_for_phones_and_for_paper_and_for_the_dark(full):
@@ -176,15 +182,15 @@ def test_without_simulated_rows_nothing_is_called_so(tmp_path):
 
 def test_a_notebook_that_shows_simulated_rows_says_so_and_no_other_does(tmp_path):
     frame = "<table><thead><tr><th>{}</th><th>rows</th></tr></thead></table>"
-    leave_notebook(tmp_path / "a.ipynb", shown(text_html=frame.format("simulated")))
+    leave_notebook(tmp_path / "a.ipynb", shown(text_html=frame.format("simulated")))  # shown last
     leave_notebook(tmp_path / "b.ipynb", printed("2 simulated runs not shown"), new_markdown_cell("`simulated` means"))
     found = build(tmp_path)
-    assert page.SIMULATED in found.text("part1") and page.SIMULATED not in found.text("part2")
+    assert page.SIMULATED in found.about("a.ipynb") and page.SIMULATED not in found.about("b.ipynb")
 
 
 def test_a_notebook_is_shown_without_its_code(full):
     _, found = full
-    assert "demo/06_testbed.ipynb" in found.text("part2") and "Section 5.4" in found.text("part2")
+    assert "Section 5.4" in found.about("demo/06_testbed.ipynb")
     assert found.of("img") and "import pandas" not in found.html
 
 

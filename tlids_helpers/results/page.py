@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -48,6 +49,14 @@ _MARK = re.compile(r"simulated(?! runs? not shown)")
 _SHOWN_TYPES = ["text/html", "image/png", "text/plain"]
 
 
+class _Article(NamedTuple):
+    """An executed notebook on the page."""
+
+    path: str  # as seen from the runs folder
+    simulated: bool  # whether it shows simulated rows
+    html: str  # without its code
+
+
 def build(runs_dir: str | Path) -> str:
     """The page of everything under `runs_dir` as HTML. Raises InputError where there is no run and no notebook."""
     folder = files.resolve(runs_dir)
@@ -55,15 +64,15 @@ def build(runs_dir: str | Path) -> str:
         warnings.simplefilter("always")
         results = real_first(runs.collect(folder))
     notes = [str(warning.message) for warning in caught]
-    articles = [_article(file, folder, notes) for file in _executed(folder, notes)]
-    articles = [article for article in articles if article]
+    found = [_article(file, folder, notes) for file in _executed(folder, notes)]
+    articles = sorted((one for one in found if one), key=lambda article: article.simulated)  # real rows first
     if not results and not articles:
         raise InputError(
             f"expected runs or executed notebooks under {files.shown(folder)}, found none", "make some with `make demo`"
         )
-    parts = [_runs_part(results), *articles]
-    contents = "".join(f'<li><a href="#part{n}">{_title(part)}</a></li>' for n, part in enumerate(parts))
-    sections = "".join(f'<section id="part{n}">{part}</section>\n' for n, part in enumerate(parts))
+    parts = {"Runs": _runs_part(results)} | {article.path: article.html for article in articles}
+    contents = "".join(f'<li><a href="#part{n}">{html.escape(name)}</a></li>' for n, name in enumerate(parts))
+    sections = "".join(f'<section id="part{n}">{part}</section>\n' for n, part in enumerate(parts.values()))
     summary = f"Made on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC from {folder.name}/. {' '.join(notes)}"
     return (
         f"{_HEAD}<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n<header><h1>{TITLE}</h1>"
@@ -112,17 +121,17 @@ def _executed(folder: Path, notes: list[str]) -> list[Path]:
     return [folder / path for path in found if path not in of_grid]
 
 
-def _article(file: Path, folder: Path, notes: list[str]) -> str:
-    """An executed notebook as HTML without its code; empty for one without outputs, or that cannot be read."""
+def _article(file: Path, folder: Path, notes: list[str]) -> _Article | None:
+    """An executed notebook; None for one without outputs, or that cannot be read."""
     path = file.relative_to(folder).as_posix()
     try:
         notebook = nbformat.read(file, as_version=4)
     except Exception:  # nbformat raises whatever its reader of the moment raises
         notes.append(f"{path} is left out: it is not a notebook.")
-        return ""
+        return None
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     if not outputs:
-        return ""
+        return None
     prose = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -133,8 +142,9 @@ def _article(file: Path, folder: Path, notes: list[str]) -> str:
     source = html.escape(path)
     if any(output.output_type == "error" for output in outputs):
         source += ", which stopped before its end"
-    warning = f'<p class="warning">{SIMULATED}</p>' if any(_MARK.search(str(output)) for output in outputs) else ""
-    return f"<p>From {source}.</p>{warning}{_exporter().from_notebook_node(notebook)[0]}"
+    simulated = any(_MARK.search(str(output)) for output in outputs)
+    warning = f'<p class="warning">{SIMULATED}</p>' if simulated else ""
+    return _Article(path, simulated, f"<p>From {source}.</p>{warning}{_exporter().from_notebook_node(notebook)[0]}")
 
 
 def _is_shown(output: dict) -> bool:
@@ -155,8 +165,3 @@ def _exporter() -> HTMLExporter:
 def _cleaned(text: str) -> str:
     """HTML with nothing in it that acts, loads or styles: text, lists, links and tables alone."""
     return _SANITIZER.sanitize_html_tags(_UNSEEN.sub("", str(text)))
-
-
-def _title(part: str) -> str:
-    heading = re.search(r"<h[12][^>]*>(.*?)</h[12]>", part, re.DOTALL)
-    return re.sub(r"<[^>]*>", "", heading[1]) if heading else "A notebook"

@@ -59,7 +59,7 @@ def title(slug: str) -> str:
 
 
 def testbed() -> pd.DataFrame:
-    """Section 5.4: verdicts on 100 packets at the Raspberry Pi under a Zenmap scan; the truth of each is not published."""
+    """Section 5.4: verdicts on 100 packets at the Raspberry Pi under a Zenmap scan; their truth is not published."""
     return pd.DataFrame({"verdict": ["anomaly", "benign"], "packets": [19, 81], "published": [0.19, 0.81]})
 
 
