@@ -129,7 +129,7 @@ def _describe(start: bytes) -> tuple[str, str]:
     if start.startswith((b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
         return "compressed data", "unpack it first, for example `zstdcat FILE | tlids-meter -`"
     if start.lstrip()[:1] in (b"<", b"{", b"["):
-        return f"text that begins with {start.lstrip()[:15]!r}", "check the download"
+        return f"text that begins with {start.lstrip()[:15].decode(errors='replace')!r}", "check the download"
     return f"data that begins with the bytes {start[:4].hex(' ')}", "check that it is the right file"
 
 

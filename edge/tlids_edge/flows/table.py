@@ -15,7 +15,7 @@ from typing import BinaryIO
 from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import BENIGN, LabelRule, label_flow, read_labels
-from tlids_edge.flows.meter import CICFLOW_FEATURES, DEFAULT_DIALECT, Flow, Meter
+from tlids_edge.flows.meter import CICFLOW_FEATURES, DEFAULT_DIALECT, DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
 from tlids_edge.status import MeterLine
 
@@ -69,6 +69,11 @@ class Options:
     endings: str = "tlids"
     with_l7: bool = True  # ask nDPI for L7_PROTO, which is 0 otherwise
     quiet: bool = False  # no progress line
+
+    def __post_init__(self) -> None:
+        """Refuse a dialect that no build of CICFlowMeter speaks; the meter checks the rest."""
+        if self.dialect not in DIALECTS:
+            raise ValueError(f"expected a dialect among {', '.join(DIALECTS)}, found {self.dialect!r}")
 
 
 @dataclass
