@@ -19,7 +19,7 @@ from edge_process import (
     start_edge,
     stop,
     wait_for,
-    wait_until_full,
+    wait_until_filled,
     wait_until_told,
     wait_until_watching,
 )
@@ -77,7 +77,7 @@ def test_a_slow_reader_of_a_replay_gets_every_line(model, tmp_path):
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(400)))
     edge = start_edge(model, str(tmp_path / "c.pcap"))
     wait_until_watching(edge)
-    wait_until_full(edge.stdout)
+    wait_until_filled(edge.stdout)
     text, said = edge.communicate(timeout=LIMIT_S)
     assert len(events(text)) == 400 and edge.returncode == 0
     assert b"unwritten 0" in said
@@ -87,7 +87,7 @@ def test_sigterm_ends_a_replay_whose_reader_has_stopped_reading(model, tmp_path)
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(400)))
     edge = start_edge(model, str(tmp_path / "c.pcap"))
     wait_until_watching(edge)
-    wait_until_full(edge.stdout)
+    wait_until_filled(edge.stdout)
     edge.send_signal(signal.SIGTERM)
     assert edge.wait(LIMIT_S) == 0
     edge.communicate()
