@@ -101,20 +101,18 @@ def draw(label: str, rows: int, rng: np.random.Generator) -> pd.DataFrame:
 def _draw(kind: Traffic, rows: int, rng: np.random.Generator) -> pd.DataFrame:
     flow = {"protocol": kind.protocol, "flags": kind.flags}
     for way, packets, payload in zip(("fwd", "bwd"), kind.packets, kind.payload, strict=True):
-        count = np.rint(packets * _factors(kind.spread, rows, rng)).astype(int)
-        flow[f"{way}_packets"] = np.maximum(count, min(1, packets)).astype(int)
-        flow[f"{way}_bytes"] = np.rint(flow[f"{way}_packets"] * payload * _factors(kind.spread / 2, rows, rng)).astype(
-            int
-        )
-    tcp = kind.protocol == 6
+        count = _around(packets, kind.spread, rows, rng).clip(min=min(1, packets))
+        flow[f"{way}_packets"] = count
+        flow[f"{way}_bytes"] = _around(count * payload, kind.spread / 2, rows, rng)
     return pd.DataFrame(flow | {
         "dst_port": rng.choice(kind.ports, rows), "src_port": rng.integers(1024, 65536, rows),
-        "l7": rng.choice(kind.l7, rows), "window": rng.choice(WINDOWS, rows) if tcp else -1,
-        "microseconds": np.rint(1000 * kind.duration * _factors(1.0, rows, rng)).astype(int) + 1,
+        "l7": rng.choice(kind.l7, rows), "window": rng.choice(WINDOWS, rows) if kind.protocol == 6 else -1,
+        "microseconds": 1 + _around(1000 * kind.duration, 1.0, rows, rng),
         "source": rng.choice(HOSTS, rows), "destination": rng.choice(HOSTS, rows),
         "chance": rng.integers(0, 1 << 16, rows),
     }, index=range(rows))  # fmt: skip
 
 
-def _factors(spread: float, rows: int, rng: np.random.Generator) -> np.ndarray:
-    return np.exp(spread * rng.standard_normal(rows))
+def _around(median: float | np.ndarray, spread: float, rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers (rows,), log-normal around `median`."""
+    return np.rint(median * np.exp(spread * rng.standard_normal(rows))).astype(int)
