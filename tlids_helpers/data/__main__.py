@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parse(arguments)
     try:
-        options.data_dir = _data_dir(options.data_dir)
+        options.data_dir = _data_dir(options)
         chosen = [find(slug) for slug in options.slugs] or list(DATASETS.values())
         return options.run(options, chosen)
     except InputError as error:
@@ -99,9 +99,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="list | get | check")
     of_list = commands.add_parser("list", help="name the datasets, and say which are here", **plain)
     of_get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **plain)
-    of_check = commands.add_parser(
-        "check", help="is what is on disk what it claims to be?", description=CHECK, **plain
-    )
+    of_check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **plain)
     of_list.set_defaults(run=_list, slugs=[])
     of_get.set_defaults(run=_get)
     of_check.set_defaults(run=_check)
@@ -109,7 +107,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     of_get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
     of_get.add_argument("--replace", action="store_true", help="a file that is there gives way once the new is right")
     of_check.add_argument("slugs", nargs="*", metavar="SLUG", help="which (default: all)")
-    of_check.add_argument("--full", action="store_true", help="read each file to its end and count its classes (minutes)")
+    of_check.add_argument("--full", action="store_true", help="read each file to its end, count its classes (minutes)")
     for command in (of_get, of_check):
         command.add_argument("--allow-subset", action="store_true", help="the file is meant to hold a part of its rows")
     for command in (of_list, of_get, of_check):
@@ -117,10 +115,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _data_dir(name: str) -> Path:
-    """The data folder; one that somebody named must be there."""
-    data_dir = files.resolve(name)
-    if name != "data" and not data_dir.is_dir():
+def _data_dir(options: argparse.Namespace) -> Path:
+    """The data folder; one that somebody named must be there, or is made by `get`."""
+    data_dir = files.resolve(options.data_dir)
+    if options.data_dir != "data" and options.run is not _get and not data_dir.is_dir():
         raise InputError(f"expected a folder at {data_dir}, found none: correct --data-dir")
     return data_dir
 
@@ -185,7 +183,7 @@ def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
 
 
 def _looked_at(entry: Dataset, options: argparse.Namespace) -> check.Finding:
-    """What is where a dataset's file belongs; a fault is in the result, not raised. What is shipped is always counted."""
+    """What is where a dataset's file belongs; a fault is in the result, not raised. Shipped rows are always counted."""
     path = _located(entry, options)
     if path is None and check.from_parts(entry, options.data_dir / "raw"):
         return check.Finding(entry.slug, check.PARTS)

@@ -34,9 +34,7 @@ MAGIC = {b"\x1f\x8b": ".csv.gz", b"PK\x03\x04": ".zip", b"PAR1": ".parquet"}
 """First bytes of a file -> its ending; anything else is CSV."""
 
 
-def obtain(
-    entry: Dataset, folder: Path, url: str, allow_subset: bool = False, replace: bool = False
-) -> check.Finding:
+def obtain(entry: Dataset, folder: Path, url: str, allow_subset: bool = False, replace: bool = False) -> check.Finding:
     """Fetch `entry`'s file from `url` into `folder`; it gets its name when it is what it claims to be.
 
     It keeps the form it comes in (.csv, .csv.gz, .zip, .parquet). A file that is there already is kept, unless
