@@ -221,7 +221,7 @@ def test_a_refusal_keeps_what_has_come(folder, tries):
 def test_a_server_that_refuses_is_one_sentence(code, words, folder):
     with serving(refusing(code)) as server, pytest.raises(InputError, match=f"the server answered {words}.*: ") as told:
         download.fetch(server.url, folder)
-    assert "\n" not in str(told.value) and not (folder / "part").exists()
+    assert "\n" not in str(told.value) and (folder / "part").stat().st_size == 0
 
 
 def test_a_refused_connection_is_one_sentence(folder):
@@ -244,7 +244,7 @@ def test_a_server_that_falls_silent_is_given_up_and_what_came_is_kept(sends, fol
     monkeypatch.setattr(requests, "get", impatient)
     tries(1)
     with serving(stuck(CONTENT, sends, ended, ETag='"one"')) as server:
-        with pytest.raises(InputError, match="the connection broke after"):
+        with pytest.raises(InputError, match="connection broke after" if sends else "found none .*timed out"):
             download.fetch(server.url, folder)
         ended.set()
     assert (folder / "part").stat().st_size <= sends

@@ -29,14 +29,12 @@ exit status:
   3    get: there is no direct link, so the publisher's page, the file name and the folder were printed
   130  interrupted; a download goes on from there when it is started again"""
 GET = """\
-Fetch a dataset into data/raw. The publishers offer pages, mostly with a form or a share link behind them, and no
-direct links that last; where the catalog has none, and you give none with --url, the page, the terms, the file name
-and the folder are printed. A download goes on where it broke off, is checked (header, version, SHA-256 where it is
-known, else row and class counts), and only then gets its name. A file that is already there is never overwritten,
-unless you say --replace."""
+Fetch a dataset into data/raw, or say how to: most publishers have a form and no direct link that lasts. A download goes
+on where it broke off, is checked, and only then gets its name. A file that is there already is kept, unless you say
+--replace."""
 CHECK = """\
-Look at every dataset's file, or at those named: is it there, has it the columns of its version, and is it, byte for
-byte, the known one? Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
+Look at every dataset's file, or at those named: is it there, has it the columns of its version, is it the known one?
+Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
 SUBSET = "download it again, or add --allow-subset if a part of it is meant"
 """What to do, where an InputError's own remedy names a parameter of the notebooks."""
 
@@ -101,7 +99,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     of_get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **plain)
     of_check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **plain)
     of_list.set_defaults(run=_list, slugs=[])
-    of_get.set_defaults(run=_get)
+    of_get.set_defaults(run=_get, full=None)  # as much reading as an answer takes
     of_check.set_defaults(run=_check)
     of_get.add_argument("slugs", nargs="+", metavar="SLUG", help="such as nf-bot-iot; `list` names them")
     of_get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
@@ -147,12 +145,9 @@ def _get(options: argparse.Namespace, chosen: list[Dataset]) -> int:
 
 
 def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
-    here, url = _located(entry, options), options.url or entry.url
-    if here and (entry.folder or not options.replace):
-        print(f"{entry.title} is already there: {files.shown(here)}: {_verdict(_settled(here, entry, options))}")
-        return 0
-    if entry.folder:
-        raise InputError(_looked_at(entry, options).fault)
+    if entry.folder or (_located(entry, options) and not options.replace):
+        return _kept(entry, options)
+    url = options.url or entry.url
     if not url:
         print(instructions(entry, options.data_dir))
         return BY_HAND
@@ -162,12 +157,14 @@ def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
     return 0
 
 
-def _settled(here: Path, entry: Dataset, options: argparse.Namespace) -> check.Finding:
-    try:
-        return download.settled(here, entry, options.allow_subset)
-    except InputError as error:
-        left = "(it was left as it is; `get --replace` lets a new one take its place)"
-        raise InputError(f"{_sentence(error)} {left}") from None
+def _kept(entry: Dataset, options: argparse.Namespace) -> int:
+    """Say of a file that is there what it is. Raises InputError where it is not what it claims to be."""
+    finding = _looked_at(entry, options)
+    if finding.verdict == check.WRONG:
+        left = " (it was left as it is; `get --replace` lets a new one take its place)" if finding.path else ""
+        raise InputError(finding.fault + left)
+    print(f"{entry.title} is already there: {files.shown(finding.path)}: {_verdict(finding)}")
+    return 0
 
 
 def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
@@ -190,9 +187,10 @@ def _looked_at(entry: Dataset, options: argparse.Namespace) -> check.Finding:
     if path is None and entry.folder:
         fault = f"expected the shipped {entry.slug}.parquet, found none: restore it with git"
         return check.Finding(entry.slug, check.WRONG, fault=fault)
-    full = bool(entry.folder) or getattr(options, "full", False)
     try:
-        return check.check(path, entry, full, options.allow_subset)
+        if options.full is None:
+            return download.settled(path, entry, options.allow_subset)
+        return check.check(path, entry, options.full or bool(entry.folder), options.allow_subset)
     except InputError as error:
         size = path.stat().st_size if path.is_file() else None
         return check.Finding(entry.slug, check.WRONG, path, size, fault=_sentence(error))

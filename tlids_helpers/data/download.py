@@ -7,13 +7,13 @@ whole, its partial file and what its server called it are in data/raw/.partial.
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 from tqdm import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
@@ -73,92 +74,64 @@ def fetch(url: str, folder: Path, title: str = "") -> Path:
     """
     if not _is_web(url):
         raise InputError(f"expected an address that begins with http:// or https://, found {url!r}: correct it")
+    part = folder / "part"
     with progress.counter(title, "B") as bar:
-        part = _Part(folder / "part", url, bar)
         for left in reversed(range(TRIES)):
             try:
-                part.ask()
+                _request(url, part, bar)
                 break
             except requests.RequestException as error:
-                if error.response is not None or not part.begun or not left:
-                    raise _fault(part, error) from None
+                if error.response is not None or not _size(part) or not left:
+                    raise _fault(url, part, error) from None
                 time.sleep(WAIT_S)
-    return part.path.replace(folder / "whole")
+    return part.replace(folder / "whole")
 
 
-@dataclass
-class _Part:
-    """A partial file, as pooch writes to it; requests calls `begin` with each answer, before its content is read."""
+def _request(url: str, part: Path, bar: tqdm) -> None:
+    """One request: for the rest of the file if a part of the same file is there, else for all of it."""
+    known = _remembered(part, url)
+    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that they can be counted and gone on with
+    if known:
+        headers |= {"Range": f"bytes={_size(part)}-", "If-Range": known["validator"]}
+    try:
+        with part.open("ab") as file:
+            begin = functools.partial(_begin, known=known or {"url": url}, file=file, bar=bar)
+            download = pooch.HTTPDownloader(
+                chunk_size=CHUNK_BYTES, headers=headers, timeout=TIMEOUT_S, hooks={"response": begin}
+            )
+            download(url, CallbackIOWrapper(bar.update, file, "write"), None)
+    except requests.HTTPError as error:
+        if not known or error.response.status_code not in (206, 416):
+            raise
+        part.unlink()  # the answer was about another file than the part is of: once more, for all of it
+        _request(url, part, bar)
 
-    path: Path
-    url: str
-    bar: tqdm
-    begun: bool = False  # a server has begun to send the file
-    known: dict = field(default_factory=dict)  # of the file that the part is of; empty: start over
-    file: BinaryIO | None = None
 
-    def ask(self) -> None:
-        """One request: for the rest of the file if a part of the same file is there, else for all of it."""
-        self.known = self.remembered()
-        headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that they can be counted and gone on with
-        if self.known:
-            headers |= {"Range": f"bytes={self.path.stat().st_size}-", "If-Range": self.known["validator"]}
-        request = {"headers": headers, "timeout": TIMEOUT_S, "hooks": {"response": self.begin}}
-        try:
-            pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, **request)(self.url, self, None)
-        except requests.HTTPError as error:
-            if not self.known or error.response.status_code not in (206, 416):
-                raise
-            self.path.unlink()  # the answer was about another file than the part is of: once more, for all of it
-            self.ask()
-        finally:
-            if self.file:
-                self.file.close()
-
-    def begin(self, response: requests.Response, **_) -> None:
-        """Open the part for what the answer brings: the rest of the file, or all of it."""
-        if response.is_redirect or response.status_code not in (200, 206):
-            return  # the first is followed; pooch raises the others
-        have = self.path.stat().st_size if self.known else 0
-        if response.status_code == 206 and not _goes_on(response, have, self.known):
-            response.close()
-            raise requests.HTTPError(response=response)
-        have = have if response.status_code == 206 else 0
-        length = response.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdecimal() else None
-        if not have:
-            self.path.unlink(missing_ok=True)  # before the note, so that an old part never has a new note
-            note = {"url": self.url, "validator": _validator(response), "total": total}
-            self.path.with_suffix(".json").write_text(json.dumps(note))
-        response.raw.headers.pop("Content-Encoding", None)  # a .csv.gz stays one
-        self.file, self.begun = self.path.open("ab"), True
-        self.bar.total, self.bar.n, self.bar.initial = total, have, have
-        self.bar.refresh()
-
-    def write(self, chunk: bytes) -> None:
-        """Take a piece of the file."""
-        self.file.write(chunk)
-        self.bar.update(len(chunk))
-
-    def flush(self) -> None:
-        """Put what was taken on the disk."""
-        self.file.flush()
-
-    def remembered(self) -> dict:
-        """What is known of the file that the part is of; nothing if it cannot be gone on with."""
-        try:
-            known = json.loads(self.path.with_suffix(".json").read_text())
-            return known if self.path.stat().st_size and known["url"] == self.url and known["validator"] else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+def _begin(response: requests.Response, known: dict, file: BinaryIO, bar: tqdm, **_) -> None:
+    """What requests calls with each answer before its content is read: get the part and the bar ready for it."""
+    if response.is_redirect or response.status_code not in (200, 206):
+        return  # the first is followed; pooch raises the others
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if length.isdecimal() else None
+    if response.status_code == 200:
+        file.truncate(0)  # before the note, so that an old part never has a new note
+        note = {"url": known["url"], "validator": _validator(response), "size": size}
+        Path(file.name).with_suffix(".json").write_text(json.dumps(note))
+    elif not _goes_on(response, _size(Path(file.name)), known):
+        response.close()
+        raise requests.HTTPError(response=response)
+    response.raw.headers.pop("Content-Encoding", None)  # a .csv.gz stays one
+    have = _size(Path(file.name))
+    bar.total, bar.n, bar.initial = None if size is None else have + size, have, have
+    bar.refresh()
 
 
 def _goes_on(response: requests.Response, have: int, known: dict) -> bool:
     """Whether a partial answer is the rest, from byte `have` on, of the file that is `known`."""
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    if not known or not span or int(span[1]) != have:
+    if not span or int(span[1]) != have or not known.get("validator"):
         return False
-    same_size = span[2] == "*" or known.get("total") in (None, int(span[2]))
+    same_size = span[2] == "*" or known["size"] in (None, int(span[2]))
     return same_size and _validator(response) in ("", known["validator"])
 
 
@@ -166,6 +139,19 @@ def _validator(response: requests.Response) -> str:
     """What the server calls this very version of the file, or "". A weak ETag does not stand for bytes."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _remembered(part: Path, url: str) -> dict:
+    """What is known of the file that a part is of; nothing if it cannot be gone on with."""
+    try:
+        known = json.loads(part.with_suffix(".json").read_text())
+        return known if _size(part) and known["url"] == url and known["validator"] and "size" in known else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _is_web(url: str) -> bool:
@@ -191,7 +177,7 @@ def _alone(folder: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                if not (folder / "part").exists():
+                if not _size(folder / "part"):
                     shutil.rmtree(folder, ignore_errors=True)
                     with contextlib.suppress(OSError):  # another dataset's part is there
                         folder.parent.rmdir()
@@ -204,19 +190,17 @@ def _alone(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def _fault(part: _Part, error: requests.RequestException) -> InputError:
+def _fault(url: str, part: Path, error: requests.RequestException) -> InputError:
     """Why a server gave no file, or only a part of it."""
-    host, response = urlsplit(part.url).hostname, error.response
+    host, response, come = urlsplit(url).hostname, error.response, _size(part)
     if response is not None:
-        answer = f"{response.status_code} {response.reason or ''}".strip()
+        found = f"found that the server answered {response.status_code} {response.reason or ''}".strip()
         remedy = "try again later" if response.status_code >= 500 else "check the link on the publisher's page"
-        return InputError(f"expected a file at {part.url}, found that the server answered {answer}: {remedy}")
-    if part.begun:
-        goes_on = "it goes on from there" if part.remembered() else "this server's files can only be fetched whole"
-        return InputError(
-            f"expected a whole file from {host}, found that the connection broke after {part.path.stat().st_size:,} "
-            f"bytes: run the same command again ({goes_on})"
-        )
+        return InputError(f"expected a file at {url}, {found}: {remedy}")
+    if come:
+        goes_on = "it goes on from there" if _remembered(part, url) else "this server's files can only be fetched whole"
+        found = f"found that the connection broke after {come:,} bytes"
+        return InputError(f"expected a whole file from {host}, {found}: run the same command again ({goes_on})")
     cause = error
     while cause.__context__:
         cause = cause.__context__

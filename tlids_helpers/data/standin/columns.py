@@ -91,7 +91,7 @@ def _in_order(dataset: Dataset, known: dict, flows: pd.DataFrame) -> pd.DataFram
     """The dataset's columns: those known, under its spelling, and filler for the others."""
     by_name = {name.replace("_", " "): values for name, values in known.items()}
     columns = {
-        name: by_name.get(name.replace("_", " "), flows["chance"] * (2 * place + 1) % 1000)
-        for place, name in enumerate(dataset.columns)
+        name: by_name.get(name.replace("_", " "), flows["chance"] * (2 * number + 1) % 1000)
+        for number, name in enumerate(dataset.columns)
     }
     return pd.DataFrame(columns)
