@@ -104,8 +104,8 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
     file.family = _family(file, dataset)
     if dataset is not None:
         _check_version(file, dataset)
-    label = _label_column(file, dataset)
-    file.found = {name: find_column(name, file.columns) or _missing(name, file) for name in file.features}
+    label = _column((dataset.label,) if dataset else LABEL_NAMES, file)
+    file.found = {name: _column((name,), file) for name in file.features}
     kept = {name: find_column(name, file.columns) for name in KEPT_COLUMNS}
     file.found |= {"Attack": label} | {name: spelled for name, spelled in kept.items() if spelled}
     if file.family == "cicflow":
@@ -158,12 +158,11 @@ def _check_version(file: FlowFile, dataset: Dataset) -> None:
         )
 
 
-def _label_column(file: FlowFile, dataset: Dataset | None) -> str:
-    names = (dataset.label,) if dataset else LABEL_NAMES
-    return next((c for name in names if (c := find_column(name, file.columns))), None) or _missing(names[0], file)
-
-
-def _missing(name: str, file: FlowFile) -> str:
+def _column(names: tuple[str, ...], file: FlowFile) -> str:
+    """The file's spelling of the first of `names` that it has. Raises InputError where it has none."""
+    if spelled := next(filter(None, (find_column(name, file.columns) for name in names)), None):
+        return spelled
+    name = names[0]
     near = difflib.get_close_matches(normal(name), [normal(c) for c in file.columns], 1, cutoff=0.5)
     spelled = next((c.strip() for c in file.columns if near and normal(c) == near[0]), None)
     hint = f"the nearest is {spelled!r}" if spelled else f"its {len(file.columns)} columns hold nothing like it"
