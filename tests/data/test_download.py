@@ -1,5 +1,6 @@
 """Downloads from a server on the loopback: slow, broken, changed, wrong. Nothing is half-written, nothing lost."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -30,6 +31,40 @@ def no_proxy(monkeypatch):
 
 
 @pytest.fixture
+def tries(monkeypatch):
+    """Set how often a connection that breaks is taken up again, and wait no time before."""
+
+    def set_to(number: int) -> None:
+        monkeypatch.setattr(download, "TRIES", number)
+        monkeypatch.setattr(download, "WAIT_S", 0)
+
+    return set_to
+
+
+class Bar:
+    """What a progress bar is told: (bytes so far, bytes in all), and what is done at each step."""
+
+    def __init__(self, step=lambda: None):
+        self.total, self.n, self.initial, self.told, self.step = None, 0, 0, [], step
+
+    def refresh(self):
+        self.told.append((self.n, self.total))
+        self.step()
+
+    def update(self, count):
+        self.n += count
+        self.refresh()
+
+
+@pytest.fixture
+def bar(monkeypatch):
+    """The bar of the next download, in place of one on the screen."""
+    made = Bar()
+    monkeypatch.setattr(download.progress, "counter", lambda *_: contextlib.nullcontext(made))
+    return made
+
+
+@pytest.fixture
 def folder(tmp_path):
     (tmp_path / "nf-bot-iot").mkdir()
     return tmp_path / "nf-bot-iot"
@@ -52,20 +87,27 @@ def entry(frame):
     return dataclasses.replace(DATASETS["nf-bot-iot"], total=len(frame), classes=classes, sha256="", size=None)
 
 
-def broken_once(folder, *after):
+@pytest.fixture
+def broken_once(folder, tries):
     """A download that breaks, with nobody to try again; then the same with `after`. Its bytes and the requests."""
-    with serving(broken(CONTENT, CUT, ETag='"one"'), *after) as server:
-        with pytest.raises(InputError, match="connection broke after"):
-            download.fetch(server.url, folder, tries=1)
-        had = (folder / "part").stat().st_size
-        assert CUT - download.CHUNK_BYTES < had <= CUT
-        found = download.fetch(server.url, folder, tries=1).read_bytes()
-    return found, had, server.seen
+
+    def download_twice(*after):
+        tries(1)
+        with serving(broken(CONTENT, CUT, ETag='"one"'), *after) as server:
+            with pytest.raises(InputError, match="connection broke after"):
+                download.fetch(server.url, folder)
+            had = (folder / "part").stat().st_size
+            assert CUT - download.CHUNK_BYTES < had <= CUT
+            found = download.fetch(server.url, folder).read_bytes()
+        return found, had, server.seen
+
+    return download_twice
 
 
-def test_progress_advances_while_a_slow_server_is_still_sending(folder):
+def test_the_bar_advances_while_a_slow_server_is_still_sending(folder, bar):
     """Each piece is sent only when the client has told of the one before."""
-    told, arrived = [], threading.Semaphore(0)
+    arrived = threading.Semaphore(0)
+    bar.step = arrived.release
 
     def slow(handler):
         head(handler, 200, len(CONTENT))
@@ -74,61 +116,66 @@ def test_progress_advances_while_a_slow_server_is_still_sending(folder):
             handler.wfile.write(CONTENT[start : start + download.CHUNK_BYTES])
             handler.wfile.flush()
 
-    def progress(done, total):
-        told.append((done, total))
-        arrived.release()
-
     with serving(slow) as server:
-        assert download.fetch(server.url, folder, progress).read_bytes() == CONTENT
+        assert download.fetch(server.url, folder).read_bytes() == CONTENT
     pieces = [min(n * download.CHUNK_BYTES, len(CONTENT)) for n in range(6)]
-    assert told == [(done, len(CONTENT)) for done in pieces]
+    assert bar.told == [(done, len(CONTENT)) for done in pieces]
 
 
-def test_a_broken_download_goes_on_with_the_bytes_that_are_missing(folder):
-    found, had, seen = broken_once(folder, ranged(CONTENT, '"one"'))
+def test_a_broken_download_goes_on_with_the_bytes_that_are_missing(broken_once):
+    found, had, seen = broken_once(ranged(CONTENT, '"one"'))
     assert found == CONTENT
     assert "Range" not in seen[0] and seen[1]["Range"] == f"bytes={had}-" and seen[1]["If-Range"] == '"one"'
 
 
-def test_a_connection_that_breaks_is_taken_up_again_by_itself(folder):
-    told = []
+def test_a_connection_that_breaks_is_taken_up_again_by_itself(folder, bar, tries):
+    tries(2)
     with serving(broken(CONTENT, CUT, ETag='"one"'), ranged(CONTENT, '"one"')) as server:
-        found = download.fetch(server.url, folder, lambda *at: told.append(at), tries=2, wait_s=0)
-        assert found.read_bytes() == CONTENT
+        assert download.fetch(server.url, folder).read_bytes() == CONTENT
     assert len(server.seen) == 2
-    done = [at for at, _ in told]
-    assert done == sorted(done) and told[-1] == (len(CONTENT), len(CONTENT))
+    done = [at for at, _ in bar.told]
+    assert done == sorted(done) and bar.told[-1] == (len(CONTENT), len(CONTENT))
 
 
-def test_without_an_etag_the_last_modified_time_vouches_for_the_rest(folder):
+def test_the_bar_goes_back_when_a_download_starts_over(folder, bar, tries):
+    tries(2)
+    with serving(broken(CONTENT, CUT, ETag='"one"'), whole(CONTENT)) as server:
+        assert download.fetch(server.url, folder).read_bytes() == CONTENT
+    assert [at for at, _ in bar.told].count(0) == 2 and bar.n == len(CONTENT)
+
+
+def test_without_an_etag_the_last_modified_time_stands_for_the_file(folder, tries):
+    tries(2)
     stamp = "Wed, 21 Oct 2015 07:28:00 GMT"
     with serving(broken(CONTENT, CUT, ETag='W/"weak"', Last_Modified=stamp), whole(CONTENT)) as server:
-        assert download.fetch(server.url, folder, tries=2, wait_s=0).read_bytes() == CONTENT
+        assert download.fetch(server.url, folder).read_bytes() == CONTENT
     assert server.seen[1]["If-Range"] == stamp
 
 
-def test_without_anything_that_vouches_the_download_starts_over(folder):
+def test_without_either_the_download_starts_over(folder, tries):
+    tries(1)
     with serving(broken(CONTENT, CUT, ETag='W/"weak"'), whole(CONTENT)) as server:
-        with pytest.raises(InputError, match="this server's files can only be fetched whole"):
-            download.fetch(server.url, folder, tries=1)
+        with pytest.raises(InputError, match="fetched whole"):
+            download.fetch(server.url, folder)
         assert download.fetch(server.url, folder).read_bytes() == CONTENT
     assert "Range" not in server.seen[1]
 
 
-def test_a_server_that_ignores_ranges_sends_it_whole_and_nothing_is_appended(folder):
-    found, _, seen = broken_once(folder, whole(CONTENT, ETag='"one"'))
+def test_a_server_that_ignores_ranges_sends_it_whole_and_nothing_is_appended(broken_once):
+    found, _, seen = broken_once(whole(CONTENT, ETag='"one"'))
     assert found == CONTENT and len(seen) == 2
 
 
-def test_a_file_that_changed_meanwhile_is_fetched_anew(folder):
-    found, _, seen = broken_once(folder, ranged(OTHER, '"two"'))
+def test_a_file_that_changed_meanwhile_is_fetched_whole(broken_once):
+    found, _, seen = broken_once(ranged(OTHER, '"two"'))
     assert found == OTHER and len(seen) == 2
 
 
-def test_a_part_of_another_address_is_not_gone_on_with(folder):
+def test_a_part_of_another_address_is_not_gone_on_with(folder, tries):
+    tries(1)
     with serving(broken(CONTENT, CUT, ETag='"one"'), ranged(OTHER, '"one"')) as server:
         with pytest.raises(InputError):
-            download.fetch(server.url, folder, tries=1)
+            download.fetch(server.url, folder)
         assert download.fetch(f"{server.url}2", folder).read_bytes() == OTHER
     assert "Range" not in server.seen[1]
 
@@ -153,16 +200,17 @@ def span(start: int, total: int, content: bytes, etag: str):
     ],
     ids=["another ETag", "another start", "another size", "range not satisfiable"],
 )
-def test_an_answer_that_is_not_the_rest_of_this_file_makes_the_download_start_over(answer, folder):
-    found, _, seen = broken_once(folder, answer, whole(CONTENT, ETag='"three"'))
+def test_an_answer_that_is_not_the_rest_of_this_file_makes_the_download_start_over(answer, broken_once):
+    found, _, seen = broken_once(answer, whole(CONTENT, ETag='"three"'))
     assert found == CONTENT
     assert "Range" in seen[1] and "Range" not in seen[2]
 
 
-def test_a_refusal_keeps_what_has_come(folder):
+def test_a_refusal_keeps_what_has_come(folder, tries):
+    tries(2)
     with serving(broken(CONTENT, CUT, ETag='"one"'), refusing(503), ranged(CONTENT, '"one"')) as server:
         with pytest.raises(InputError, match="503 Service Unavailable: try again later"):
-            download.fetch(server.url, folder, tries=2, wait_s=0)
+            download.fetch(server.url, folder)
         assert download.fetch(server.url, folder).read_bytes() == CONTENT
     assert server.seen[2]["Range"]
 
@@ -173,7 +221,7 @@ def test_a_refusal_keeps_what_has_come(folder):
 def test_a_server_that_refuses_is_one_sentence(code, words, folder):
     with serving(refusing(code)) as server, pytest.raises(InputError, match=f"the server answered {words}.*: ") as told:
         download.fetch(server.url, folder)
-    assert "\n" not in str(told.value) and not (folder / "part").exists()
+    assert "\n" not in str(told.value) and (folder / "part").stat().st_size == 0
 
 
 def test_a_refused_connection_is_one_sentence(folder):
@@ -184,13 +232,20 @@ def test_a_refused_connection_is_one_sentence(folder):
 
 
 @pytest.mark.parametrize("sends", [0, CUT])
-def test_a_server_that_falls_silent_is_given_up_and_what_came_is_kept(sends, folder, monkeypatch):
+def test_a_server_that_falls_silent_is_given_up_and_what_came_is_kept(sends, folder, tries, monkeypatch):
     """The client's patience is cut short once the answer has begun: a busy machine may take its time before that."""
-    answers, get, ended = [], requests.get, threading.Event()
-    monkeypatch.setattr(requests, "get", lambda *a, **k: answers.append(get(*a, **k)) or answers[-1])
+    get, ended = requests.get, threading.Event()
+
+    def impatient(*arguments, **options):
+        response = get(*arguments, **options)
+        response.raw._fp.fp.raw._sock.settimeout(0.1)
+        return response
+
+    monkeypatch.setattr(requests, "get", impatient)
+    tries(1)
     with serving(stuck(CONTENT, sends, ended, ETag='"one"')) as server:
-        with pytest.raises(InputError, match="the connection broke after"):
-            download.fetch(server.url, folder, lambda *_: answers[-1].raw._fp.fp.raw._sock.settimeout(0.1), tries=1)
+        with pytest.raises(InputError, match="connection broke after" if sends else "found none .*timed out"):
+            download.fetch(server.url, folder)
         ended.set()
     assert (folder / "part").stat().st_size <= sends
 
@@ -248,7 +303,7 @@ def test_a_gzip_file_that_the_server_calls_an_encoding_stays_gzip(frame, entry, 
     assert server.seen[0]["Accept-Encoding"] == "identity"
 
 
-def test_a_known_sha256_vouches_for_the_rows(frame, entry, raw):
+def test_where_the_sha256_is_known_no_rows_are_counted(frame, entry, raw):
     """Zipped too: what is known is the CSV's."""
     size, sha256 = len(packed(frame, ".csv")), hashlib.sha256(packed(frame, ".csv")).hexdigest()
     entry = dataclasses.replace(entry, sha256=sha256, size=size)
@@ -257,12 +312,13 @@ def test_a_known_sha256_vouches_for_the_rows(frame, entry, raw):
     assert (finding.verdict, finding.sha256, finding.rows) == (check.WHOLE, "known", None)
 
 
-def test_nothing_bears_the_files_name_before_it_has_been_checked(frame, entry, raw, monkeypatch):
+def test_no_file_has_its_name_before_it_has_been_checked(frame, entry, raw, bar, monkeypatch):
     seen = []
-    checked = check.settle
-    monkeypatch.setattr(check, "settle", lambda *a: seen.append(flows.locate_file(entry, raw)) or checked(*a))
+    checked = check.check
+    monkeypatch.setattr(check, "check", lambda *a: seen.append(flows.locate_file(entry, raw)) or checked(*a))
+    bar.step = lambda: seen.append(flows.locate_file(entry, raw))
     with serving(whole(packed(frame, ".csv"))) as server:
-        download.obtain(entry, raw, server.url, progress=lambda done, total: seen.append(flows.locate_file(entry, raw)))
+        download.obtain(entry, raw, server.url)
     assert len(seen) > 2 and set(seen) == {None}
     assert flows.locate_file(entry, raw)
 
@@ -270,12 +326,12 @@ def test_nothing_bears_the_files_name_before_it_has_been_checked(frame, entry, r
 def wrong(frame: pd.DataFrame, netflow) -> dict[str, tuple[bytes, str]]:
     text = packed(frame, ".csv")
     return {
-        "a web page": (b"<!DOCTYPE html><html><body>Please log in</body></html>", "a web page saved under that name"),
-        "nothing": (b"", "the file is empty"),
-        "version 2": (packed(netflow({"Benign": 75}, version=2), ".csv"), "has the columns of version 2"),
+        "a web page": (b"<!DOCTYPE html><html><body>Please log in</body></html>", "found a web page"),
+        "nothing": (b"", "empty"),
+        "version 2": (packed(netflow({"Benign": 75}, version=2), ".csv"), "expected version 1.*found.*version 2"),
         "truncated CSV": (text[: len(text) // 2], "expected the 75 rows of NF-BoT-IoT, found"),
-        "truncated gzip": (packed(frame, ".csv.gz")[:-200], "cannot be read to its end"),
-        "truncated zip": (packed(frame, ".zip")[:-200], "is none or is truncated"),
+        "truncated gzip": (packed(frame, ".csv.gz")[:-200], "expected NF-BoT-IoT.csv.gz whole, found"),
+        "truncated zip": (packed(frame, ".zip")[:-200], "expected a zip archive, found"),
         "other classes": (text.replace(b"Theft", b"DDoS"), "classes of other sizes"),
         "a header": (text.splitlines(keepends=True)[0], "only a header"),
     }
@@ -313,12 +369,14 @@ def test_a_subset_is_taken_when_it_is_said_to_be_one(frame, entry, raw):
     assert (finding.verdict, finding.rows) == (check.SUBSET, 20)
 
 
-def test_a_refusal_leaves_nothing_and_a_broken_download_its_part(frame, entry, raw):
+def test_a_refusal_leaves_nothing_and_a_broken_download_its_part(frame, entry, raw, tries, monkeypatch):
+    tries(1)
+    monkeypatch.setattr(download, "CHUNK_BYTES", 256)  # so that whole pieces have come before it breaks
     content = packed(frame, ".csv")
     with serving(refusing(404), broken(content, 900, ETag='"one"'), ranged(content, '"one"')) as server:
         for left in ([], [".partial"]):
             with pytest.raises(InputError):
-                download.obtain(entry, raw, server.url, tries=1)
+                download.obtain(entry, raw, server.url)
             assert [path.name for path in raw.iterdir()] == left
         download.obtain(entry, raw, server.url)
     assert server.seen[2]["Range"] and [path.name for path in raw.iterdir()] == ["NF-BoT-IoT.csv"]
@@ -327,7 +385,10 @@ def test_a_refusal_leaves_nothing_and_a_broken_download_its_part(frame, entry, r
 def test_a_file_that_is_there_is_not_asked_for_again(frame, entry, raw, put):
     mine = put(frame.head(3), "NF-BoT-IoT.csv")
     before = mine.read_bytes()
-    with serving(whole(packed(frame, ".csv"))) as server, pytest.raises(InputError, match="add --replace if it may go"):
+    with (
+        serving(whole(packed(frame, ".csv"))) as server,
+        pytest.raises(InputError, match="expected no file of NF-BoT-IoT.*found NF-BoT-IoT.csv"),
+    ):
         download.obtain(entry, raw, server.url)
     assert server.seen == [] and mine.read_bytes() == before
 
@@ -359,11 +420,13 @@ def test_a_place_that_cannot_be_written_to_is_one_sentence(frame, entry, tmp_pat
         download.obtain(entry, tmp_path / "file" / "raw", server.url)
 
 
-def test_a_full_disk_is_one_sentence_and_what_came_is_kept(entry, raw, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_is_one_sentence_and_what_came_is_kept(entry, raw, bar):
+    def full():
+        if bar.n:
+            raise OSError(28, "No space left on device")
 
+    bar.step = full
     with serving(whole(CONTENT)) as server:
-        with pytest.raises(InputError, match="No space left on device: free some space"):
-            download.obtain(entry, raw, server.url, progress=lambda done, total: done and full())
+        with pytest.raises(InputError, match="expected to write to .*raw.*No space left on device"):
+            download.obtain(entry, raw, server.url)
     assert (raw / ".partial" / entry.slug / "part").exists() and flows.locate_file(entry, raw) is None

@@ -106,7 +106,9 @@ def test_the_sample_is_refused_under_the_version_1_name(shared, data_dir):
 def test_the_sample_cut_short_is_refused(shared, put, data_dir):
     whole = (shared / "data" / "netflow" / SAMPLES["nf-bot-iot-v2"]).read_bytes()
     put(whole[:-100_000], "NF-BoT-IoT-v2.csv.gz")
-    with pytest.raises(InputError, match="expected NF-BoT-IoT-v2.csv.gz whole, but it cannot be read to its end"):
+    with pytest.raises(
+        InputError, match="expected NF-BoT-IoT-v2.csv.gz whole, found that it cannot be read to its end"
+    ):
         prepare.prepare("nf-bot-iot-v2", data_dir, allow_subset=True)
 
 

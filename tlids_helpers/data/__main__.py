@@ -5,13 +5,9 @@ import difflib
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
-from tlids_helpers.common import files, progress
+from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import check as verify
-from tlids_helpers.data import download
-from tlids_helpers.data import raw as flows
+from tlids_helpers.data import check, download, raw
 from tlids_helpers.data.catalog import DATASETS, Dataset
 
 BY_HAND = 3
@@ -33,24 +29,25 @@ exit status:
   3    get: there is no direct link, so the publisher's page, the file name and the folder were printed
   130  interrupted; a download goes on from there when it is started again"""
 GET = """\
-Fetch a dataset into data/raw. The publishers offer pages, mostly with a form or a share link behind them, and no
-direct links that last; where the catalog has none, and you give none with --url, the page, the terms, the file name
-and the folder are printed. A download goes on where it broke off, is checked (header, version, SHA-256 where it is
-known, else row and class counts), and only then gets its name. A file that is already there is never overwritten,
-unless you say --replace."""
+Fetch a dataset into data/raw, or say how to: most publishers have a form and no direct link that lasts. A download goes
+on where it broke off, is checked, and only then gets its name. A file that is there already is kept, unless you say
+--replace."""
 CHECK = """\
-Look at every dataset's file, or at those named: is it there, has it the columns of its version, and is it, byte for
-byte, the known one? Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
+Look at every dataset's file, or at those named: is it there, has it the columns of its version, is it the known one?
+Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
+SUBSET = "download it again, or add --allow-subset if a part of it is meant"
+"""What to do, where an InputError's own remedy names a parameter of the notebooks."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parse(arguments)
     try:
-        chosen = [find(slug) for slug in options.slugs]
-        return options.run(options, chosen or list(DATASETS.values()))
+        options.data_dir = _data_dir(options)
+        chosen = [find(slug) for slug in options.slugs] or list(DATASETS.values())
+        return options.run(options, chosen)
     except InputError as error:
-        _complain(error)
+        print(_sentence(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -95,133 +92,132 @@ def table(rows: list[tuple], header: tuple) -> str:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser("python -m tlids_helpers.data", description=DESCRIPTION, epilog=EPILOG, **raw)
+    plain = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser("python -m tlids_helpers.data", description=DESCRIPTION, epilog=EPILOG, **plain)
     commands = parser.add_subparsers(required=True, metavar="list | get | check")
-    listing = commands.add_parser("list", help="name the datasets, and say which are here", **raw)
-    get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **raw)
-    check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **raw)
-    listing.set_defaults(run=_list, slugs=[])
-    get.set_defaults(run=_get)
-    check.set_defaults(run=_check)
-    get.add_argument("slugs", nargs="+", metavar="SLUG", help="such as nf-bot-iot; `list` names them")
-    get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
-    get.add_argument("--replace", action="store_true", help="a file that is there gives way once the new one is right")
-    check.add_argument("slugs", nargs="*", metavar="SLUG", help="which (default: all)")
-    check.add_argument("--full", action="store_true", help="read each file to its end and count its classes (minutes)")
-    for command in (get, check):
+    of_list = commands.add_parser("list", help="name the datasets, and say which are here", **plain)
+    of_get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **plain)
+    of_check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **plain)
+    of_list.set_defaults(run=_list, slugs=[])
+    of_get.set_defaults(run=_get, full=None)  # as much reading as an answer takes
+    of_check.set_defaults(run=_check)
+    of_get.add_argument("slugs", nargs="+", metavar="SLUG", help="such as nf-bot-iot; `list` names them")
+    of_get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
+    of_get.add_argument("--replace", action="store_true", help="a file that is there gives way once the new is right")
+    of_check.add_argument("slugs", nargs="*", metavar="SLUG", help="which (default: all)")
+    of_check.add_argument("--full", action="store_true", help="read each file to its end, count its classes (minutes)")
+    for command in (of_get, of_check):
         command.add_argument("--allow-subset", action="store_true", help="the file is meant to hold a part of its rows")
-    for command in (listing, get, check):
+    for command in (of_list, of_get, of_check):
         command.add_argument("--data-dir", default="data", metavar="DIR", help="the folder with raw/ in it (data)")
     return parser.parse_args(arguments)
 
 
 def _data_dir(options: argparse.Namespace) -> Path:
-    """The data folder; one that somebody named must be there."""
+    """The data folder; one that somebody named must be there, or is made by `get`."""
     data_dir = files.resolve(options.data_dir)
-    if options.data_dir != "data" and not data_dir.is_dir():
+    if options.data_dir != "data" and options.run is not _get and not data_dir.is_dir():
         raise InputError(f"expected a folder at {data_dir}, found none: correct --data-dir")
     return data_dir
 
 
 def _list(options: argparse.Namespace, chosen: list[Dataset]) -> int:
-    data_dir = _data_dir(options)
     rows = []
     for entry in chosen:
-        path = flows.locate_file(entry, verify.place_of(entry, data_dir))
+        path = _located(entry, options)
         rows.append((entry.slug, entry.total, len(entry.classes), path.name if path else "-", entry.page))
     print(table(rows, ("dataset", "rows", "classes", "here", "from")))
     return 0
 
 
 def _get(options: argparse.Namespace, chosen: list[Dataset]) -> int:
+    """One dataset that cannot be had does not keep the next from being fetched."""
     if options.url and len(chosen) > 1:
         raise InputError(f"expected one dataset with --url, found {len(chosen)}: name the one that the link leads to")
-    statuses = [_get_or_complain(entry, options) for entry in chosen]
+    statuses = []
+    for entry in chosen:
+        try:
+            statuses.append(_get_one(entry, options))
+        except InputError as error:
+            print(_sentence(error), file=sys.stderr)
+            statuses.append(1)
     return 1 if 1 in statuses else max(statuses)
 
 
-def _get_or_complain(entry: Dataset, options: argparse.Namespace) -> int:
-    """One dataset that cannot be had does not keep the next from being fetched."""
-    try:
-        return _get_one(entry, options)
-    except InputError as error:
-        _complain(error)
-        return 1
-
-
 def _get_one(entry: Dataset, options: argparse.Namespace) -> int:
-    data_dir = files.resolve(options.data_dir)
-    here = flows.locate_file(entry, verify.place_of(entry, data_dir))
-    if here and (entry.folder or not options.replace):
-        print(f"{entry.title} is already there: {files.shown(here)}: {_said(_settled(here, entry, options))}")
-        return 0
-    if entry.folder:
-        raise InputError(verify.examine(entry, data_dir).fault)
+    if entry.folder or (_located(entry, options) and not options.replace):
+        return _kept(entry, options)
     url = options.url or entry.url
     if not url:
-        print(instructions(entry, data_dir))
+        print(instructions(entry, options.data_dir))
         return BY_HAND
     print(f"{entry.title}: {entry.terms}", flush=True)
-    with progress.counter(entry.file, "B") as bar:
-        finding = download.obtain(
-            entry, data_dir / "raw", url, options.allow_subset, options.replace, lambda *at: _move(bar, *at)
-        )
-    print(f"{files.shown(finding.path)}: {finding.size:,} bytes, {_said(finding)}")
+    finding = download.obtain(entry, options.data_dir / "raw", url, options.allow_subset, options.replace)
+    print(f"{files.shown(finding.path)}: {finding.size:,} bytes, {_verdict(finding)}")
     return 0
 
 
-def _settled(here: Path, entry: Dataset, options: argparse.Namespace) -> verify.Finding:
-    try:
-        with progress.counter(f"counting {entry.slug}", "rows") as bar:
-            return verify.settle(here, entry, options.allow_subset, bar.update)
-    except InputError as error:
-        raise InputError(f"{error} (it was left as it is; `get --replace` lets a new one take its place)") from None
+def _kept(entry: Dataset, options: argparse.Namespace) -> int:
+    """Say of a file that is there what it is. Raises InputError where it is not what it claims to be."""
+    finding = _looked_at(entry, options)
+    if finding.verdict == check.WRONG:
+        left = " (it was left as it is; `get --replace` lets a new one take its place)" if finding.path else ""
+        raise InputError(finding.fault + left)
+    print(f"{entry.title} is already there: {files.shown(finding.path)}: {_verdict(finding)}")
+    return 0
 
 
 def _check(options: argparse.Namespace, chosen: list[Dataset]) -> int:
-    data_dir = _data_dir(options)
-    found = []
-    for entry in chosen:
-        with progress.counter(f"counting {entry.slug}", "rows") as bar:
-            found.append(verify.examine(entry, data_dir, options.full, options.allow_subset, bar.update))
+    found = [_looked_at(entry, options) for entry in chosen]
     print(table([_row(finding) for finding in found], ("dataset", "file", "bytes", "columns", "SHA-256", "rows", "is")))
-    strange = {} if options.slugs else verify.unclaimed(data_dir / "raw")
-    for name, near in strange.items():
-        print(f"{name} in {data_dir / 'raw'} has no published name{f': did you mean {near}?' if near else ''}")
-    wrong = [finding for finding in found if finding.verdict == verify.WRONG]
+    folder = options.data_dir / "raw"
+    for name, near in ({} if options.slugs else check.unclaimed(folder)).items():
+        print(f"{name} in {folder} has no published name{f': did you mean {near}?' if near else ''}")
+    wrong = [finding for finding in found if finding.verdict == check.WRONG]
     for finding in wrong:
-        _complain(f"{finding.slug}: {finding.fault}")
+        print(f"{finding.slug}: {finding.fault}", file=sys.stderr)
     return 1 if wrong else 0
 
 
-def _complain(sentence: InputError | str) -> None:
-    """Say on standard error what is wrong; what is a parameter in a notebook is an option here."""
-    print(str(sentence).replace("set allow_subset=True", "add --allow-subset"), file=sys.stderr)
+def _looked_at(entry: Dataset, options: argparse.Namespace) -> check.Finding:
+    """What is where a dataset's file belongs; a fault is in the result, not raised. Shipped rows are always counted."""
+    path = _located(entry, options)
+    if path is None and check.from_parts(entry, options.data_dir / "raw"):
+        return check.Finding(entry.slug, check.PARTS)
+    if path is None and entry.folder:
+        fault = f"expected the shipped {entry.slug}.parquet, found none: restore it with git"
+        return check.Finding(entry.slug, check.WRONG, fault=fault)
+    try:
+        if options.full is None:
+            return download.settled(path, entry, options.allow_subset)
+        return check.check(path, entry, options.full or bool(entry.folder), options.allow_subset)
+    except InputError as error:
+        size = path.stat().st_size if path.is_file() else None
+        return check.Finding(entry.slug, check.WRONG, path, size, fault=_sentence(error))
 
 
-def _row(finding: verify.Finding) -> tuple:
+def _located(entry: Dataset, options: argparse.Namespace) -> Path | None:
+    return raw.locate_file(entry, raw.folder_of(entry, options.data_dir))
+
+
+def _sentence(error: InputError) -> str:
+    """What is wrong; a remedy that is a parameter in a notebook is an option here."""
+    return f"{error.fault}: {SUBSET}" if error.remedy else str(error)
+
+
+def _row(finding: check.Finding) -> tuple:
     version = _version(DATASETS[finding.slug])
     columns = f"{finding.columns}{version}" if finding.columns else None
     name = finding.path.name if finding.path else None
     return (finding.slug, name, finding.size, columns, finding.sha256 or None, finding.rows, finding.verdict)
 
 
-def _said(finding: verify.Finding) -> str:
+def _verdict(finding: check.Finding) -> str:
     return "the known SHA-256" if finding.rows is None else f"{finding.rows:,} rows, {finding.verdict}"
 
 
 def _version(entry: Dataset) -> str:
     return f", version {entry.version}" if entry.family == "netflow" else ""
-
-
-def _move(bar: tqdm, done: int, total: int | None) -> None:
-    """Set a bar to where a download is, which may also be back at its start."""
-    if done < bar.n or bar.total != total:
-        bar.total = total
-        bar.n = bar.initial = done
-        bar.refresh()
-    bar.update(done - bar.n)
 
 
 if __name__ == "__main__":
