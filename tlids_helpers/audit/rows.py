@@ -12,7 +12,7 @@ import pandas as pd
 from tlids_helpers.audit.check import Check, checked, found
 from tlids_helpers.common import files
 from tlids_helpers.common.style import marked
-from tlids_helpers.data import prepare, raw, split
+from tlids_helpers.data import parquet, prepare, raw, split
 from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.prepare import ROLES, Prepared
 
@@ -54,8 +54,7 @@ def file_columns(dataset: str, data_dir: str | Path = "data") -> list[str]:
     entry = DATASETS.get(dataset)
     if entry is None:
         return raw.inspect(files.resolve(dataset)).columns
-    shipped = files.REPOSITORY / "data" / entry.folder
-    path = raw.locate_file(entry, shipped if entry.folder else files.resolve(data_dir) / "raw")
+    path = raw.locate_file(entry, raw.folder_of(entry, files.resolve(data_dir)))
     return raw.inspect(path, entry).columns if path else []
 
 
@@ -183,7 +182,7 @@ def _may_match(features: np.ndarray, known: Prepared) -> tuple[np.ndarray, np.nd
     """The training rows of `known` whose hash is that of a row of `features`, and their class names."""
     asked = np.unique(split.hash_rows(features, 0))
     kept = [pd.DataFrame(columns=[*known.features, "Attack"])]
-    for batch in raw.stream_parquet(known.folder / "train.parquet", columns=[*known.features, "Attack"]):
+    for batch in parquet.stream_parquet(known.folder / "train.parquet", columns=[*known.features, "Attack"]):
         frame = batch.to_pandas().fillna(dict.fromkeys(known.features, 0))
         hashes = split.hash_rows(frame[list(known.features)].to_numpy(np.float32), 0)
         nearest = np.minimum(np.searchsorted(asked, hashes), len(asked) - 1)
