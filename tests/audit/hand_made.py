@@ -20,12 +20,12 @@ def hand_made(folder: Path, classes: tuple[str, ...], **fields) -> Prepared:
         rows = fields.pop(role, [])
         values = np.array([np.broadcast_to(np.float32(x), 9) for x, _ in rows], dtype=np.float32).reshape(-1, 9)
         labels = [name for _, name in rows]
-        columns = {name: pa.array(values[:, place]) for place, name in enumerate(NETFLOW_FEATURES)}
+        columns = {name: pa.array(values[:, column]) for column, name in enumerate(NETFLOW_FEATURES)}
         pq.write_table(pa.table({**columns, "Attack": pa.array(labels, pa.string())}), folder / f"{role}.parquet")
         counts[role] = {name: labels.count(name) for name in classes}
     known = {
         "name": "own", "title": "Own", "family": "netflow", "features": NETFLOW_FEATURES, "version": 0,
         "paper_slug": "", "classes": classes, "benign": classes[0], "mark": "own", "split": "paper", "seed": 42,
-        "rows": None, "folder": folder, "counts": counts, "parts": {},
+        "rows": None, "folder": folder, "counts": counts, "content": "", "parts": {},
     }  # fmt: skip
     return Prepared(**{**known, **fields})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from hand_made import hand_made
 from sklearn.tree import DecisionTreeClassifier
 from small_flows import fitted, raw_flows, rows, train_rows
 
@@ -32,9 +33,7 @@ def test_shuffling_the_one_feature_that_is_read_leaves_chance_and_any_other_cost
     truth = np.arange(4000) % 2
     features = rng.normal(size=(4000, 9))
     features[:, 3] = 2.0 * truth - 1
-    told = []
-    frame = explain.permutation(reads_only(3), features, truth, NAMES, progress=told.append).set_index("feature")
-    assert told == [4000] * (1 + 9 * explain.REPEATS)  # a bar counts the rows that are asked for
+    frame = explain.permutation(reads_only(3), features, truth, NAMES).set_index("feature")
     assert frame.index[0] == NAMES[3]
     assert frame.loc[NAMES[3], "importance"] == pytest.approx(0.5, abs=0.03)  # macro-F1 from 1 to a coin's
     assert (frame.drop(NAMES[3]) == 0).all(axis=None)
@@ -90,9 +89,9 @@ def test_a_feature_without_weights_gets_exactly_nothing():
     assert (table.drop(NAMES[3])["attribution"] != 0).all()
 
 
-@pytest.mark.parametrize("place", [0, 2, 5, 100, 250])
-def test_the_cnns_attributions_add_up_to_the_difference_and_an_equal_feature_gets_exactly_nothing(learned, place):
-    network, flow = learned, raw_flows()[place].copy()
+@pytest.mark.parametrize("index", [0, 2, 5, 100, 250])
+def test_the_cnns_attributions_add_up_to_the_difference_and_an_equal_feature_gets_exactly_nothing(learned, index):
+    network, flow = learned, raw_flows()[index].copy()
     baseline = explain.median_benign(*train_rows())
     flow[[1, 8]] = baseline[[1, 8]]
     column = int(network(flow[None]).numpy().argmax())
@@ -111,7 +110,7 @@ def test_the_baseline_explains_itself_with_nothing():
     assert not found.table["attribution"].any() and found.gap == 0 and found.output == found.baseline_output
 
 
-def test_a_path_that_was_cut_too_coarsely_is_told(monkeypatch):
+def test_a_path_that_was_cut_too_coarsely_is_reported(monkeypatch):
     monkeypatch.setattr(explain, "STEPS", 1)
     monkeypatch.setattr(explain, "MOST_STEPS", 1)
     found = explain.integrated_gradients(line(5 * WEIGHTS), FLOW, BASELINE, 1, NAMES)
@@ -134,3 +133,16 @@ def test_what_does_not_fit_is_one_sentence():
         explain.integrated_gradients(fitted().model, FLOW[:8], BASELINE, 0, NAMES)
     with pytest.raises(InputError, match="9 features"):
         explain.permutation(reads_only(0), np.zeros((5, 8)), np.zeros(5), NAMES)
+
+
+def test_the_flow_to_explain_is_the_first_of_the_rarest_attack_or_of_the_class_asked_for(tmp_path):
+    prepared = hand_made(tmp_path, ("Benign", "flood", "scan"))
+    truth = np.array([0, 2, 2, 1, 1, 2])
+    assert explain.flow_to_explain(prepared, truth, "", "multiclass") == (3, 1)
+    assert explain.flow_to_explain(prepared, truth, "scan", "multiclass") == (1, 2)
+    with pytest.raises(InputError, match="among Benign, flood, scan, found 'worm'"):
+        explain.flow_to_explain(prepared, truth, "worm", "multiclass")
+    with pytest.raises(InputError, match="row of 'scan', found none"):
+        explain.flow_to_explain(prepared, np.array([0, 1]), "scan", "multiclass")
+    with pytest.raises(InputError, match="attacks in the test split of Own, found none"):
+        explain.flow_to_explain(prepared, np.array([0, 0]), "", "multiclass")

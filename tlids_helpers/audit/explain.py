@@ -1,6 +1,6 @@
 """Which features a model uses: permutation importance over the test split, integrated gradients for one flow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,10 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import f1_score
 
 from tlids_helpers.audit.baselines import Predict
+from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.network.backend import keras, require_tensorflow
 
 REPEATS = 5
@@ -24,35 +27,50 @@ def permutation(
     names: Sequence[str],
     repeats: int = REPEATS,
     seed: int = 42,
-    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """Macro-F1 lost when a feature's values are shuffled among the rows: feature, importance, deviation.
 
     `features` (n, F) and codes `truth` (n,) of the test split; `predict` gives probabilities (any model's). Mean and
-    deviation over `repeats`, largest first, by scikit-learn (Breiman 2001). Of two features that say the same each may
-    seem idle: the model reads the other. `progress` is called with the rows of each prediction. Raises InputError
-    without rows, and for other than a name for each feature.
+    deviation over `repeats`, largest first, by scikit-learn (Breiman 2001). Of two features that tell the same each may
+    seem unused: the model reads the other. Raises InputError without rows, and for other than a name for each feature.
     """
     if not len(truth) or len(names) != features.shape[1]:
         raise InputError(f"expected rows with {len(names)} features, found {features.shape}: give the test split")
+    with progress.steps("shuffling", "predictions", 1 + repeats * len(names)) as bar:
 
-    def counted(rows: np.ndarray) -> np.ndarray:
-        if progress:
-            progress(len(rows))
-        return predict(rows)
+        def counted(rows: np.ndarray) -> np.ndarray:
+            bar.update()
+            return predict(rows)
 
-    found = permutation_importance(
-        _Estimator(counted), features, truth, scoring=_macro_f1, n_repeats=repeats, random_state=seed
-    )
+        lost = permutation_importance(
+            _Estimator(counted), features, truth, scoring=_macro_f1, n_repeats=repeats, random_state=seed
+        )
     frame = pd.DataFrame(
-        {"feature": list(names), "importance": found.importances_mean, "deviation": found.importances_std}
+        {"feature": list(names), "importance": lost.importances_mean, "deviation": lost.importances_std}
     )
     return frame.sort_values("importance", ascending=False, ignore_index=True)
 
 
+def flow_to_explain(prepared: Prepared, truth: np.ndarray, wanted: str, task: str) -> tuple[int, int]:
+    """(test row, class code) of the first test row of the class `wanted`; "": of the rarest attack in the test.
+
+    `truth` (n,) are the codes of the test rows. Raises InputError when there is no such class, or no row of it.
+    """
+    classes, rows = prepare.class_list(prepared, task), np.bincount(truth)
+    if wanted and wanted not in classes:
+        raise InputError(f"expected the class of a flow among {', '.join(classes)}, found {wanted!r}: correct it")
+    attacks = np.flatnonzero(rows[1:]) + 1
+    if not wanted and not len(attacks):
+        raise InputError(f"expected attacks in the test split of {prepared.title}, found none: use another split")
+    code = classes.index(wanted) if wanted else int(attacks[rows[attacks].argmin()])
+    if code >= len(rows) or not rows[code]:
+        raise InputError(f"expected a test row of {wanted!r}, found none: choose another class")
+    return int(np.flatnonzero(truth == code)[0]), code
+
+
 @dataclass(frozen=True)
 class Attribution:
-    """Why one flow has its probability."""
+    """What each feature of one flow adds to its probability."""
 
     table: pd.DataFrame = field(repr=False)  # feature, value, baseline, attribution; the largest amount first
     output: float  # P(class) of the flow
@@ -77,10 +95,10 @@ def integrated_gradients(
     """Integrated gradients (Sundararajan et al., ICML 2017) of P(class `column`) for one raw `flow` (9,).
 
     The path runs straight from `baseline` (9,), raw too (`median_benign`), in what the model's preprocessing makes:
-    standardised logarithms, where equal steps are equal ratios of bytes (and ramps, under the recipe `encoded`). Each
-    feature goes through it alone, so the attributions are the raw features'. They add up to P(flow) - P(baseline): the
-    path is cut finer until they do within 0.002, or to 8,192 points. A feature that equals the baseline's gets exactly
-    0. Raises InputError for a flow or a baseline of other lengths, and under KERAS_BACKEND=jax.
+    standardised logarithms, where equal steps are equal ratios of bytes. Each feature goes through it alone, so the
+    attributions are the raw features'. They add up to P(flow) - P(baseline): the path is cut finer until they do within
+    0.002, or to 8,192 points. A feature that equals the baseline's gets exactly 0. Raises InputError for a flow or a
+    baseline of other lengths, and under KERAS_BACKEND=jax.
     """
     require_tensorflow()
     if len(flow) != len(names) or len(baseline) != len(names):
@@ -90,8 +108,7 @@ def integrated_gradients(
     before, after = (float(v) for v in _after_preprocessing(model, np.stack([start, end]))[:, column])
     steps = STEPS
     while True:
-        shares = (end - start) * _mean_gradient(model, start, end, column, steps)
-        attributions = shares.reshape(len(names), -1).sum(axis=1)  # an encoded feature is several values
+        attributions = ((end - start) * _mean_gradient(model, start, end, column, steps)).reshape(len(names))
         gap = float(after - before - attributions.sum(dtype=np.float64))
         if abs(gap) <= TOLERANCE or steps >= MOST_STEPS:
             break
@@ -133,7 +150,7 @@ def _after_preprocessing(model: keras.Model, values):
 
 def _mean_gradient(model: keras.Model, start: np.ndarray, end: np.ndarray, column: int, steps: int) -> np.ndarray:
     """The mean over `steps` midpoints of the path of dP/dz, for each value the preprocessing makes."""
-    import tensorflow as tf  # quiet by now: keras_setup was imported first
+    import tensorflow as tf  # quiet by now: network.backend was imported first
 
     middle = ((np.arange(steps) + 0.5) / steps)[:, None]
     points = tf.constant(start + middle * (end - start), tf.float32)

@@ -9,49 +9,49 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from tlids_helpers import tables
-from tlids_helpers.audit import baselines, duplicates
-from tlids_helpers.audit.duplicates import ALL
+from tlids_helpers.audit import baselines
+from tlids_helpers.audit.check import Check, checked, found
+from tlids_helpers.audit.rows import ALL, group_ids
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.style import marked
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
 
 FOLDS = 5
 
 
-def table(
+@checked
+def label_noise(
     prepared: Prepared,
     task: str = "multiclass",
-    folds: int = FOLDS,
     seed: int = 42,
     model: str = "extra trees",
     n_jobs: int = 1,
-) -> pd.DataFrame:
+) -> Check:
     """Suspects among the training rows, per class and in all.
 
     Columns: class, rows, threshold, suspects, ambiguous, likely, share. The baseline `model` gives each row its
     probabilities from the other folds alone; equal rows share a fold, so that they do not vouch for each other.
     `threshold` is the class's mean self-confidence; `ambiguous` are suspects whose features occur under another class
     too, which no model could tell; `likely` is the class that most suspects look like; `share` is suspects / rows. A
-    class with fewer distinct rows than `folds` is not judged: <NA>. Raises InputError for an unknown `model`, and for
-    fewer distinct rows than `folds`.
+    class with fewer distinct rows than folds is not judged: <NA>. Not possible with an unknown `model`, and with fewer
+    distinct rows than folds.
     """
     features, codes = prepare.load(prepared, "train", task)
     classes = prepare.class_list(prepared, task)
-    ids = duplicates.group_ids(features)
+    ids = group_ids(features)
     estimator = baselines.make(model, prepared.features, seed, n_jobs)
-    fold = grouped_folds(ids, codes, folds, seed)
-    probabilities = out_of_fold(estimator, features, codes, fold, len(classes))
-    judged = distinct_rows(ids, codes, len(classes)) >= folds
+    probabilities = out_of_fold(estimator, features, codes, grouped_folds(ids, codes, FOLDS, seed), len(classes))
+    judged = distinct_rows(ids, codes, len(classes)) >= FOLDS
     suggested = confident(codes, probabilities, judged)
-    frame = _per_class(codes, suggested, conflicting(ids, codes), thresholds(codes, probabilities), judged, classes)
-    return tables.marked(frame, prepared.mark)
+    table = _per_class(codes, suggested, conflicting(ids, codes), judged, classes)
+    table.insert(2, "threshold", [*thresholds(codes, probabilities), np.nan])
+    return found(marked(table, prepared.mark), _sentence(table))
 
 
-def sentence(frame: pd.DataFrame) -> str:
-    """The table in counts."""
-    whole = frame.set_index("class").loc[ALL]
-    left = frame[frame["suspects"].isna()]["class"].tolist()
+def _sentence(table: pd.DataFrame) -> str:
+    whole = table.set_index("class").loc[ALL]
+    left = table[table["suspects"].isna()]["class"].tolist()
     return (
         f"{whole['suspects']:,} of {whole['rows']:,} training rows are confidently taken for another class, "
         f"{whole['ambiguous']:,} of them rows whose equals bear another label"
@@ -117,7 +117,7 @@ def conflicting(ids: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.bincount(pairs[0])[ids] > 1
 
 
-def _per_class(codes, suggested, ambiguous, limits, judged, classes: tuple[str, ...]) -> pd.DataFrame:
+def _per_class(codes, suggested, ambiguous, judged, classes: tuple[str, ...]) -> pd.DataFrame:
     suspect = (suggested >= 0) & (suggested != codes)
     rows = []
     for code, name in enumerate(classes):
@@ -125,9 +125,10 @@ def _per_class(codes, suggested, ambiguous, limits, judged, classes: tuple[str, 
         looks_like = np.bincount(suggested[suspect & own], minlength=len(classes))
         likely = classes[looks_like.argmax()] if looks_like.any() else ""
         counts = [(suspect & own).sum(), (suspect & own & ambiguous).sum()] if judged[code] else [pd.NA, pd.NA]
-        rows.append((name, own.sum(), limits[code], *counts, likely))
-    frame = pd.DataFrame(rows, columns=["class", "rows", "threshold", "suspects", "ambiguous", "likely"])
-    frame.loc[len(frame)] = (ALL, len(codes), np.nan, suspect.sum(), (suspect & ambiguous).sum(), "")
-    frame[["rows", "suspects", "ambiguous"]] = frame[["rows", "suspects", "ambiguous"]].astype("Int64")
+        rows.append((name, own.sum(), *counts, likely))
+    rows.append((ALL, len(codes), suspect.sum(), (suspect & ambiguous).sum(), ""))
+    frame = pd.DataFrame(rows, columns=["class", "rows", "suspects", "ambiguous", "likely"])
+    counted = ["rows", "suspects", "ambiguous"]
+    frame[counted] = frame[counted].astype("Int64")
     frame["share"] = (frame["suspects"] / frame["rows"]).astype("Float64")
     return frame

@@ -1,22 +1,32 @@
 """How much of a score is luck: several seeds, their mean and deviation, and a paired test against the best baseline.
 
-A seed changes the split and the model. One seed is never a result; fewer than five are said to be too few.
+A seed changes the split and the model. One seed is never a result, and fewer than five are too few.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
+from tlids_helpers.audit import baselines
+from tlids_helpers.audit.check import Check, checked, found
+from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.style import marked
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results.metrics import ALL_SCORES as SCORES
+from tlids_helpers.results.runs import Setup
 
 SEEDS = (42, 43, 44, 45, 46)  # five, as a result needs
 COSTS = ("fit_seconds", "predict_seconds", "bytes")
+SHOWN = (
+    "accuracy", "f1", "macro_f1", "balanced_accuracy", "mcc", "pr_auc", "pr_auc_attack", "recall_at_0.001",
+    "recall_at_0.01",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,15 +56,25 @@ class Paired:
 
 
 def over_seeds(
-    prepared_of: Callable[[int], Prepared], evaluate: Callable[[Prepared, int], pd.DataFrame], seeds: Sequence[int]
+    prepared_of: Callable[[int], Prepared],
+    seeds: Sequence[int],
+    setup: Setup,
+    networks: Mapping[str, Recipe],
+    names: Sequence[str] | None = None,
+    n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Every seed's table, one below the other. Raises InputError below two seeds, or when one comes twice.
+    """`baselines.scored` of every seed, one below the other.
 
-    `prepared_of` prepares the rows of a seed (`prepare.prepare` with seed=seed); `evaluate` scores any models on them
-    (`baselines.table`, told its names, task and seed).
+    `prepared_of` prepares the rows of a seed (`prepare.prepare` with seed=seed); a seed replaces that of `setup`.
+    Raises InputError below two seeds, or when one comes twice.
     """
     _check(seeds)
-    return pd.concat([evaluate(prepared_of(seed), seed) for seed in seeds], ignore_index=True)
+    frames = []
+    with progress.steps("baselines and networks", "seeds", len(seeds)) as bar:
+        for seed in seeds:
+            frames.append(baselines.scored(prepared_of(seed), replace(setup, seed=seed), networks, names, n_jobs))
+            bar.update()
+    return pd.concat(frames, ignore_index=True)
 
 
 def summary(runs: pd.DataFrame, scores: Sequence[str] = (*SCORES, *COSTS)) -> pd.DataFrame:
@@ -105,6 +125,38 @@ def paired(runs: pd.DataFrame, model: str, against: str, score: str = "macro_f1"
         model, against, score, n, int((differences > 0).sum()), float(differences.mean()),
         float(differences.std(ddof=1)), *plain, *corrected,
     )  # fmt: skip
+
+
+@checked
+def against_best(runs: pd.DataFrame, model: str, scores: Sequence[str] = SHOWN, mark: str = "") -> Check:
+    """`model` beside the best baseline in each score: score, model's mean, best, its mean, points, wins, seeds, p.
+
+    `points` is the mean of model - best over the seeds, in percentage points; `p` is two-sided, corrected for splits
+    that overlap. A score that is no number on some seed (no benign rows) is left out.
+    """
+    rows = []
+    for score in scores:
+        if runs[score].isna().any():
+            continue
+        first = best(runs, score, baselines.BASELINES)
+        pair = paired(runs, model, first, score)
+        means = [runs[runs["model"] == name][score].mean() for name in (model, first)]
+        rows.append((score, means[0], first, means[1], 100 * pair.difference, pair.wins, pair.seeds, pair.corrected_p))
+    table = pd.DataFrame(rows, columns=["score", model, "best baseline", "its mean", "points", "wins", "seeds", "p"])
+    return found(marked(table, mark), _against_best_sentence(table))
+
+
+def _against_best_sentence(table: pd.DataFrame) -> str:
+    """In how many scores the baseline is ahead, and by how much."""
+    behind, worst = table[table["points"] < 0], ""
+    if len(behind):
+        row = behind.loc[behind["points"].idxmin()]
+        worst = f", most of all in {row['score']} ({row['best baseline']} by {-row['points']:.2f} points)"
+    few = "" if table["seeds"].min() >= len(SEEDS) else f" Fewer than {len(SEEDS)} seeds are no result."
+    return (
+        f"Over {table['seeds'].iloc[0]} seeds {table.columns[1]} is ahead of the best baseline in "
+        f"{(table['points'] > 0).sum()} of {len(table)} scores and behind it in {len(behind)}{worst}.{few}"
+    )
 
 
 def _t_test(differences: np.ndarray, share: float) -> tuple[float, float]:
