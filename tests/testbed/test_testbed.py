@@ -153,7 +153,7 @@ def test_a_recording_is_what_its_file_describes_and_a_broken_one_is_refused(tmp_
         "attacks": [],
         "more": 1,
     }
-    (tmp_path / "session1.json").write_text(json.dumps(content))
+    (tmp_path / "session1.json").write_text(json.dumps({**content, "more": 1}))
     found = recordings.recording(tmp_path, "session1")
     assert (found.subnet, found.packets, found.hosts) == ("10.0.0.0/24", 7, [{"name": "tv", "mac": ""}])
     (tmp_path / "session1.json").write_text("{}")
