@@ -244,7 +244,7 @@ def test_a_card_made_from_simulated_rows_says_so_and_the_papers_recipe_is_named(
         marked = dataclasses.replace(run, result={**run.result, **changes})
         fields = card.describe(marked, prepared, exports["float32"], alert, None, None)
         assert fields["simulated"] is True and "simulated" in fields["mark"]
-    assert recipe.name_of({**Recipe().as_dict(), "rows": None}) == "paper"
+    assert recipe.name_of({**dataclasses.asdict(Recipe()), "rows": None}) == "paper"
 
 
 def test_the_pi_takes_the_folder_and_gives_the_same_probabilities(folder, exports, alert, prepared):
