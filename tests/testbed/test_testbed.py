@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import cleaned, prepare
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.export import card
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results.runs import Setup
 from tlids_helpers.testbed import __main__ as command
 from tlids_helpers.testbed import recordings
 
@@ -189,6 +192,16 @@ def test_the_shipped_model_is_one_the_pi_takes_small_and_not_simulated():
         "",
     )
     assert fields["l7"] == "ndpi 4.2" and fields["recipe"] == "paper"
+
+
+def test_the_command_leaves_what_the_pi_needs_and_no_more(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(command, "Setup", partial(Setup, recipe=Recipe(epochs=1)))
+    folder = tmp_path / "model"
+    sentence = command.make_model(folder, data_dir, tmp_path / "runs")
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.tflite"]
+    assert Detector(folder).card.threshold == card.read(folder)["threshold"]
+    assert card.read(folder)["threshold_basis"] == sentence
+    assert list((tmp_path / "runs").glob("*/model.keras"))
 
 
 def test_the_cards_scores_are_those_of_the_shipped_rows(data_dir):

@@ -24,7 +24,7 @@ FALSE_POSITIVE_RATE = 0.01  # a session has some 350 benign validation rows: too
 SHIPPED = ("model.tflite", "card.json")  # model.keras stays under runs/: the Pi has no use for it
 
 
-def make_model(folder: Path = MODEL, data_dir: str = "data", runs_dir: str = "runs") -> str:
+def make_model(folder: Path = MODEL, data_dir: str | Path = "data", runs_dir: str | Path = "runs") -> str:
     """Train (or take the finished run), export, and leave the folder whole; returns what the threshold rests on.
 
     With the same seed and number of threads the same weights come out. Raises InputError as preparing, training and
