@@ -1,4 +1,4 @@
-"""Where things lie, and how a result gets there whole: written beside, then renamed."""
+"""Where things are, and how a result gets there whole: written beside, then renamed."""
 
 import contextlib
 import hashlib
@@ -12,10 +12,11 @@ from pathlib import Path
 from tlids_helpers.common.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
+END_BYTES = 64 << 10
 
 
 def home() -> Path:
-    """Where data/ and runs/ lie: the repository, or the folder named by TLIDS_HOME."""
+    """Where data/ and runs/ are: the repository, or the folder named by TLIDS_HOME."""
     return Path(os.environ.get("TLIDS_HOME") or REPOSITORY)
 
 
@@ -41,10 +42,17 @@ def key_of(**what) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def code_key(*modules) -> str:
-    """A key of the source of modules or files, so that a cache made by other code is not taken for this one's."""
-    files = [Path(getattr(module, "__file__", module)) for module in modules]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+def stamp(path: Path) -> dict:
+    """What tells a big file from another without reading it: name, size, time, and a hash of its two ends.
+
+    The folder is not in it, so that a copied folder finds its caches.
+    """
+    stat = path.stat()
+    with path.open("rb") as file:
+        ends = file.read(END_BYTES)
+        file.seek(max(0, stat.st_size - END_BYTES))
+        ends += file.read(END_BYTES)
+    return {"file": path.name, "size": stat.st_size, "time": stat.st_mtime_ns, "ends": hashlib.sha256(ends).hexdigest()}
 
 
 @contextlib.contextmanager
@@ -52,7 +60,7 @@ def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well, and vanishes when it does not.
 
     `keyed`: the folder's name says all that shaped it, so one that another process has finished meanwhile is kept,
-    and nobody who reads it is disturbed. Raises InputError when the place cannot be written to.
+    and nobody who reads it is disturbed. Raises InputError when nothing can be written there.
     """
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
@@ -62,7 +70,7 @@ def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
             _rename(scratch, folder)
     except OSError as error:
         raise InputError(
-            f"expected to write to {folder.parent}, but {error.strerror or error}: free some space, mend the "
+            f"expected to write to {folder.parent}, found {error.strerror or error}: free some space, correct the "
             "permissions, or give another folder (data_dir, runs_dir)"
         ) from None
     finally:
@@ -70,7 +78,7 @@ def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
 
 
 def _rename(scratch: Path, folder: Path) -> None:
-    """Put `scratch` in the place of `folder`; an older one is replaced, or back in its place if that fails."""
+    """Let `scratch` replace `folder`; the older one comes back if that fails."""
     old = scratch.with_suffix(".old")
     if folder.exists():
         folder.rename(old)

@@ -14,10 +14,7 @@ def steps(doing: str, unit: str, total: int) -> tqdm:
 
 
 def counter(doing: str, unit: str) -> tqdm:
-    """A count and its rate, where the end is not known: use it in a `with`, and give its `update` to what counts.
-
-    `progress=` of the helpers takes it: rows of `prepare.prepare`, packets of `testbed.meter_session`.
-    """
+    """A count and its rate, where the end is not known: give its `update()` what was counted, in a `with`."""
     return tqdm(desc=doing, unit=f" {unit}", unit_scale=True, delay=DELAY, file=_stream(), disable=_silent())
 
 

@@ -6,19 +6,10 @@ Counts are those the publishers give; every class list adds up to the published 
 
 from dataclasses import dataclass, field
 
-NETFLOW_FEATURES = (
-    "L4_SRC_PORT", "L4_DST_PORT", "PROTOCOL", "TCP_FLAGS", "L7_PROTO",
-    "IN_BYTES", "OUT_BYTES", "IN_PKTS", "OUT_PKTS",
-)  # fmt: skip
-"""Table 1 of the paper, in its order. IN is source to destination."""
-
-CICFLOW_FEATURES = (
-    "Bwd_Pkt_Len_Std", "Bwd_IAT_Min", "Init_Fwd_Win_Byts", "Bwd_IAT_Mean", "TotLen_Bwd_Pkts",
-    "Bwd_IAT_Tot", "Subflow_Fwd_Byts", "Dst_Port", "Src_Port",
-)  # fmt: skip
-"""Table 3 of the paper, in its order. Lengths in bytes of payload, inter-arrival times in microseconds."""
+from tlids_edge.flows.meter import CICFLOW_FEATURES, NETFLOW_FEATURES
 
 FEATURES = {"netflow": NETFLOW_FEATURES, "cicflow": CICFLOW_FEATURES}
+"""Tables 1 and 3 of the paper, in their order, as the meter on the Pi computes them."""
 
 NETFLOW_V1_COLUMNS = tuple(
     "IPV4_SRC_ADDR L4_SRC_PORT IPV4_DST_ADDR L4_DST_PORT PROTOCOL L7_PROTO IN_BYTES OUT_BYTES IN_PKTS OUT_PKTS "
@@ -257,7 +248,7 @@ _TESTBED_CLASSES = {
 _TESTBED = tuple(
     Dataset(
         slug, title, family, 1, f"{slug}.csv", sum(_TESTBED_CLASSES.values()), _TESTBED_CLASSES, "Benign", columns,
-        "data/testbed in this repository; `make testbed` records it anew", "the repository's licence",
+        "data/testbed in this repository; `make testbed` records it again", "the repository's licence",
         source=source, folder="testbed", l7="ndpi 4.2" if family == "netflow" else "", test_session="session2",
         notes=("two recorded sessions of edge/testbed: session1 to train on, session2 for the test",),
     )

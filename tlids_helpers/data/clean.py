@@ -5,14 +5,17 @@ Kept and counted: negative values, which CICFlowMeter writes for "not applicable
 the model's first layer takes them as 0, on the Pi exactly as here.
 """
 
-from dataclasses import asdict, dataclass, field
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data.catalog import Dataset
-from tlids_helpers.data.raw import KEPT_COLUMNS, FlowFile
+from tlids_helpers.data.parquet import read_ahead
+from tlids_helpers.data.raw import KEPT_COLUMNS, FlowFile, read_batches
 
 MISSING_WORDS = pa.array(["", "nan", "na", "n/a", "null", "none", "-", "?"])
 
@@ -35,18 +38,28 @@ class Census:
     renamed: dict[str, str] = field(default_factory=dict)  # our column -> the file's spelling
     classes: dict[str, int] = field(default_factory=dict)  # class -> rows, dropped ones included
 
-    def as_dict(self) -> dict:
-        """The counts as plain types, for JSON."""
-        return asdict(self)
+
+def clean_batches(file: FlowFile, dataset: Dataset | None, census: Census) -> Iterator[pa.RecordBatch]:
+    """A raw file's batches cleaned: nine float32 columns, the extras, Attack[, Dataset][, Session].
+
+    What is found is counted into `census`, which is complete when the last batch is. Raises InputError for a label
+    that is no class of `dataset`, where its classes are known; in a user's own file (None) a label is a class of its
+    own under its first spelling.
+    """
+    names = {_fold(name): name for name in dataset.classes} if dataset else {}
+    fixed = dataset is not None and None not in dataset.classes.values()
+    for batch in read_ahead(read_batches(file)):
+        yield clean_batch(batch, file, names, census, fixed)
+    census.html_lines, census.malformed = file.html_lines, file.malformed
+    census.byte_order_mark, census.renamed = file.bom, file.renamed
 
 
 def clean_batch(
     batch: pa.RecordBatch, file: FlowFile, names: dict[str, str], census: Census, fixed: bool
 ) -> pa.RecordBatch:
-    """One raw batch -> (nine float32 columns, the extras, Attack[, Dataset][, Session]); counts into `census`.
+    """One raw batch, cleaned; counts into `census`.
 
-    `names` maps a folded label to its class. With `fixed` an unknown label raises InputError;
-    without, it becomes a class of its own under its first spelling (a user's own file).
+    `names` maps a folded label to its class. With `fixed` an unknown label raises InputError; without, it is added.
     """
     batch = _drop_headers(batch, file, census)
     labels = _labels(batch, names, census, fixed, file)
@@ -67,13 +80,6 @@ def clean_batch(
     return clean
 
 
-def finish(census: Census, file: FlowFile) -> Census:
-    """Add what only the reader knows, once the file has been read to its end."""
-    census.html_lines, census.malformed = file.html_lines, file.malformed
-    census.byte_order_mark, census.renamed = file.bom, file.renamed
-    return census
-
-
 def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset: bool) -> bool:
     """Hold the counts against the published ones; True when the file is a subset that was allowed.
 
@@ -88,15 +94,10 @@ def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset:
     what = f"{census.rows:,} rows" if census.rows != dataset.total else f"{len(wrong)} classes of other sizes"
     if more:
         what = f"{what}, {len(more)} classes with more rows than published ({more[0]})"
-    too_many = more or census.rows > dataset.total
-    remedy = "or give its path as your own dataset" if too_many else "or set allow_subset=True if a part of it is meant"
-    hint = f"download it again, {remedy}"
-    raise InputError(f"expected the {dataset.total:,} rows of {dataset.title}, found {what} in {path_name}: {hint}")
-
-
-def class_names(dataset: Dataset | None) -> dict[str, str]:
-    """Folded label -> class name of the catalog; empty for a user's own file."""
-    return {_fold(name): name for name in dataset.classes} if dataset else {}
+    fault = f"expected the {dataset.total:,} rows of {dataset.title}, found {what} in {path_name}"
+    if more or census.rows > dataset.total:
+        raise InputError(f"{fault}: download it again, or give its path as your own dataset")
+    raise InputError(fault, "download it again, or set allow_subset=True if a part of it is meant")
 
 
 def _fold(label: str) -> str:
@@ -126,7 +127,11 @@ def _labels(batch, names: dict[str, str], census: Census, fixed: bool, file: Flo
             continue
         if folded not in names:
             if fixed:
-                raise _unknown_class(label, names, file)
+                known = ", ".join(sorted(set(names.values())))
+                raise InputError(
+                    f"expected one of the classes {known} in {file.path.name}, found {label!r}: check that the file is "
+                    "whole and the dataset it is named after, or give its path as your own dataset"
+                )
             names[folded] = label.strip()
         classes.append(names[folded])
     changed = pa.array([b is not None and a != b for a, b in zip(spelled, classes, strict=True)])
@@ -145,14 +150,6 @@ def _decoded(label: str | bytes) -> str:
         return label.decode("cp1252", errors="replace")
 
 
-def _unknown_class(label: str, names: dict[str, str], file: FlowFile) -> InputError:
-    known = ", ".join(sorted(set(names.values())))
-    return InputError(
-        f"expected one of the classes {known} in {file.path.name}, found {label!r}: "
-        "check that the file is whole and the dataset it is named after, or give its path as your own dataset"
-    )
-
-
 def _number(column: pa.Array, name: str, census: Census, file: FlowFile) -> pa.Array:
     """A column as float32, null where empty. InputError for a word where a number belongs."""
     try:
@@ -162,8 +159,7 @@ def _number(column: pa.Array, name: str, census: Census, file: FlowFile) -> pa.A
             f"expected numbers in column {file.found[name]!r} of {file.path.name}, found {column.type}: convert them"
         ) from None
     except pa.ArrowInvalid:
-        text = pc.utf8_trim_whitespace(column)
-        text = pc.if_else(pc.is_in(pc.utf8_lower(text), MISSING_WORDS), pa.scalar(None, pa.string()), text)
+        text = _without_missing(column)
     try:
         return pc.cast(pc.cast(text, pa.float64()), pa.float32(), safe=False)
     except pa.ArrowInvalid:
@@ -172,6 +168,12 @@ def _number(column: pa.Array, name: str, census: Census, file: FlowFile) -> pa.A
             f"expected a number in column {file.found[name]!r} of {file.path.name}, found {word!r} in data row "
             f"{census.rows + census.unlabelled + row + 1:,}: correct that row or leave it out"
         ) from None
+
+
+def _without_missing(column: pa.Array) -> pa.Array:
+    """Text without blanks around it, null where it is a word for nothing."""
+    text = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.is_in(pc.utf8_lower(text), MISSING_WORDS), pa.scalar(None, pa.string()), text)
 
 
 def _is_number(word: pa.Scalar) -> bool:
@@ -184,10 +186,8 @@ def _is_number(word: pa.Scalar) -> bool:
 def _extra(column: pa.Array) -> pa.Array:
     """One of the other columns as float32, null where it is no finite number."""
     if pa.types.is_string(column.type):
-        text = pc.utf8_trim_whitespace(column)
-        text = pc.if_else(pc.is_in(pc.utf8_lower(text), MISSING_WORDS), pa.scalar(None, pa.string()), text)
         try:
-            column = pc.cast(text, pa.float64())
+            column = pc.cast(_without_missing(column), pa.float64())
         except pa.ArrowInvalid:  # words, such as a date: no feature
             return pa.nulls(len(column), pa.float32())
     column = pc.cast(column, pa.float32(), safe=False)
@@ -195,18 +195,14 @@ def _extra(column: pa.Array) -> pa.Array:
 
 
 def _assemble(batch, file: FlowFile, features: list[pa.Array], labels: pa.Array) -> pa.RecordBatch:
-    names = [*file.features, *file.extras, "Attack"]
-    arrays = [*features, *(_extra(batch.column(name)) for name in file.extras), labels]
-    kept = [name for name in KEPT_COLUMNS if name in file.found]
-    names, arrays = [*names, *kept], [*arrays, *(pc.cast(batch.column(name), pa.string()) for name in kept)]
-    return pa.RecordBatch.from_arrays(arrays, names=names)
+    columns = dict(zip(file.features, features, strict=True))
+    columns |= {name: _extra(batch.column(name)) for name in file.extras} | {"Attack": labels}
+    columns |= {name: pc.cast(batch.column(name), pa.string()) for name in KEPT_COLUMNS if name in file.found}
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _any(masks) -> pa.Array:
-    total = None
-    for mask in masks:
-        total = mask if total is None else pc.or_(total, mask)
-    return pc.fill_null(total, True)
+    return pc.fill_null(functools.reduce(pc.or_, masks), True)
 
 
 def _count(mask: pa.Array) -> int:

@@ -1,29 +1,32 @@
 """Which file stands for a dataset, and its cleaned form.
 
-A dataset's own file if it lies in data/raw, a union's parts from their own files or from the union's file,
+A dataset's own file if it is in data/raw, a union's parts from their own files or from the union's file,
 a user's file wherever it is, and a simulated stand-in where there is nothing.
 """
 
 import contextlib
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tlids_helpers.common import files
+from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import catalog, raw, standin
 from tlids_helpers.data import clean as cleaning
+from tlids_helpers.data import raw, standin
 from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.clean import Census
+from tlids_helpers.data.parquet import parquet_writer, stream_parquet
 
+PREPARATION = 1
+"""In the key of every cache. Raise it when cleaning, splitting or the stand-ins give other rows than before."""
 BENIGN_WORDS = ("benign", "normal", "background")  # a user's own file may call it any of these
 STAND_IN_ROWS = 8_000
 OWN_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
+WITHOUT = "-without-"
 
 
 @dataclass(frozen=True)
@@ -48,24 +51,35 @@ def slug_of(dataset: str) -> str:
     return dataset if dataset in DATASETS else Path(dataset).name.split(".")[0]
 
 
-def clean(
-    dataset: str, data_dir: Path, allow_subset: bool, without: str = "", progress: Callable[[int], object] | None = None
-) -> list[Clean]:
-    """The cleaned source of `dataset`, or of each part of a union but `without`.
+def left_out(dataset: str) -> tuple[str, str]:
+    """A union and the part that is left out of it; `dataset` and "" for anything but a union without a part.
+
+    "nf-uq-nids-without-nf-ton-iot" -> ("nf-uq-nids", "nf-ton-iot"). Raises InputError for a part that the union does
+    not have.
+    """
+    union, _, part = dataset.partition(WITHOUT)
+    if not part or union not in DATASETS:
+        return dataset, ""
+    if part not in DATASETS[union].parts:
+        raise InputError(
+            f"expected one of {', '.join(DATASETS[union].parts) or 'no parts'} to leave out of "
+            f"{DATASETS[union].title}, found {part!r}: correct the parameter"
+        )
+    return union, part
+
+
+def clean(dataset: str, data_dir: Path, allow_subset: bool) -> list[Clean]:
+    """The cleaned source of `dataset`, or of each part of a union.
 
     Raises InputError for a part that the union does not have, and for a file that is not what it claims to be.
     """
-    if dataset not in DATASETS:
-        return [_own(dataset, data_dir, progress)]
-    entry = DATASETS[dataset]
-    if without and without not in entry.parts:
-        raise InputError(
-            f"expected one of {', '.join(entry.parts) or 'no parts'} to leave out of {entry.title}, found {without!r}: "
-            "correct the parameter"
-        )
+    slug, without = left_out(dataset)
+    entry = DATASETS.get(slug)
+    if entry is None:
+        return [_own(dataset, data_dir)]
     if not entry.parts:
-        return [_published(entry, data_dir, allow_subset, progress)]
-    return [_part(DATASETS[part], entry, data_dir, allow_subset, progress) for part in entry.parts if part != without]
+        return [_published(entry, data_dir, allow_subset)]
+    return [_part(DATASETS[part], entry, data_dir, allow_subset) for part in entry.parts if part != without]
 
 
 def split_of(dataset: str, split: str) -> str:
@@ -75,7 +89,7 @@ def split_of(dataset: str, split: str) -> str:
 
 
 def mark_of(parts: list[Clean], entry: Dataset | None) -> str:
-    """What to print beside a result: simulated outdoes subset, and version 2 is said with either."""
+    """What to print beside a result: simulated outdoes subset, and version 2 is named with either."""
     marks = {part.mark for part in parts}
     mark = next((mark for mark in ("simulated", "subset", "own") if mark in marks), "")
     return " ".join(word for word in ("v2" if entry and entry.version == 2 else "", mark) if word)
@@ -86,14 +100,12 @@ def subset_mark(mark: str) -> str:
     return mark if "simulated" in mark or "subset" in mark else f"{mark} subset".strip()
 
 
-def _part(entry: Dataset, union: Dataset, data_dir: Path, allow_subset: bool, progress) -> Clean:
+def _part(entry: Dataset, union: Dataset, data_dir: Path, allow_subset: bool) -> Clean:
     """A part of a union: from its own file, else from the union's, else simulated; classes as in the union."""
     whole = raw.locate_file(union, data_dir / "raw")
     if raw.locate_file(entry, data_dir / "raw") or not whole:
-        part = _published(entry, data_dir, allow_subset, progress)
-        return Clean(**{**part.__dict__, "merged": True})
-    source = _cached(whole, union, data_dir, allow_subset, "", progress)
-    return _only(source, entry)
+        return replace(_published(entry, data_dir, allow_subset), merged=True)
+    return _only(_cached(whole, union, data_dir, allow_subset, ""), entry)
 
 
 def _only(source: Clean, entry: Dataset) -> Clean:
@@ -102,11 +114,10 @@ def _only(source: Clean, entry: Dataset) -> Clean:
     name = next((name for name in counts if raw.normal(name) == raw.normal(entry.title)), None)
     if name is None:
         raise InputError(
-            f"expected rows of {entry.title} in {source.path_name}, but its column 'Dataset' holds none: "
+            f"expected rows of {entry.title} in {source.path_name}, found none in its column {raw.PART_COLUMN!r}: "
             f"download it again, or put {entry.file} beside it"
         )
-    fields = {"slug": entry.slug, "only": name, "classes": counts[name], "merged": True}
-    return Clean(**{**source.__dict__, **fields})
+    return replace(source, slug=entry.slug, only=name, classes=counts[name], merged=True)
 
 
 def _part_counts(source: Clean) -> dict[str, dict[str, int]]:
@@ -114,10 +125,10 @@ def _part_counts(source: Clean) -> dict[str, dict[str, int]]:
     if raw.PART_COLUMN not in pq.read_schema(source.file).names:
         raise InputError(
             f"expected a column {raw.PART_COLUMN!r} in {source.path_name} that says which part a row comes from, "
-            "but there is none: put the four parts' own files beside it, or download it again"
+            "found none: put the four parts' own files beside it, or download it again"
         )
     counts: dict[str, dict[str, int]] = {}
-    for batch in raw.stream_parquet(source.file, columns=[raw.PART_COLUMN, "Attack"]):
+    for batch in stream_parquet(source.file, columns=[raw.PART_COLUMN, "Attack"]):
         groups = pa.Table.from_batches([batch]).group_by([raw.PART_COLUMN, "Attack"]).aggregate([([], "count_all")])
         for row in groups.to_pylist():
             classes = counts.setdefault(row[raw.PART_COLUMN] or "", {})
@@ -125,33 +136,31 @@ def _part_counts(source: Clean) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _published(entry: Dataset, data_dir: Path, allow_subset: bool, progress) -> Clean:
-    folder = files.REPOSITORY / "data" / entry.folder if entry.folder else data_dir / "raw"
-    path = raw.locate_file(entry, folder)
-    if path:
-        return _cached(path, entry, data_dir, allow_subset, "", progress)
+def _published(entry: Dataset, data_dir: Path, allow_subset: bool) -> Clean:
+    folder = raw.folder_of(entry, data_dir)
+    if path := raw.locate_file(entry, folder):
+        return _cached(path, entry, data_dir, allow_subset, "")
     if entry.folder:
         raise InputError(
-            f"expected the shipped {entry.slug}.parquet in {folder}, found none: restore it with git, or make it anew "
+            f"expected the shipped {entry.slug}.parquet in {folder}, found none: restore it with git, or make it again "
             "with `python -m tlids_helpers.testbed`"
         )
-    return _cached(_stand_in(entry, data_dir), entry, data_dir, True, "simulated", progress)
+    return _cached(_stand_in(entry, data_dir), entry, data_dir, True, "simulated")
 
 
-def _own(dataset: str, data_dir: Path, progress) -> Clean:
+def _own(dataset: str, data_dir: Path) -> Clean:
     path = files.resolve(dataset)
     if not path.name.casefold().endswith(OWN_SUFFIXES) and not path.is_dir():
         raise InputError(
             f"expected a dataset of the catalog ({', '.join(DATASETS)}) or the path of a CSV or Parquet file, "
             f"found {dataset!r}: correct the parameter"
         )
-    return _cached(path, None, data_dir, True, "own", progress)
+    return _cached(path, None, data_dir, True, "own")
 
 
 def _stand_in(entry: Dataset, data_dir: Path) -> Path:
-    """The simulated raw file, made once; it never lies in data/raw, so it is never taken for the real one."""
-    key = files.code_key(catalog, *sorted(Path(standin.__file__).parent.glob("*.py")))
-    folder = data_dir / "simulated" / f"{entry.slug}-{STAND_IN_ROWS}-{key}"
+    """The simulated raw file, made once; it is never in data/raw, so it is never taken for the real one."""
+    folder = data_dir / "simulated" / f"{entry.slug}-{STAND_IN_ROWS}-{PREPARATION}"
     path = folder / entry.file
     if not path.exists():
         with files.written_whole(folder, keyed=True) as scratch:
@@ -159,52 +168,48 @@ def _stand_in(entry: Dataset, data_dir: Path) -> Path:
     return path
 
 
-def _cached(path: Path, entry: Dataset | None, data_dir: Path, allow_subset: bool, mark: str, progress) -> Clean:
-    """The cleaned form of one file, made once for this file, this code, this permission and what it is read as."""
+def _cached(path: Path, entry: Dataset | None, data_dir: Path, allow_subset: bool, mark: str) -> Clean:
+    """The cleaned form of one file, made once for this file, this permission and what it is read as."""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no such file"
         raise InputError(f"expected a file of flows at {path}, found {what}: check the path")
-    stat, slug = path.stat(), entry.slug if entry else ""
-    code = files.code_key(catalog, raw, cleaning, sys.modules[__name__])
-    key = files.key_of(
-        path=str(path), slug=slug, size=stat.st_size, time=stat.st_mtime_ns, code=code, subset=allow_subset
-    )
+    slug = entry.slug if entry else ""
+    key = files.key_of(**files.stamp(path), slug=slug, subset=allow_subset, preparation=PREPARATION)
     folder = data_dir / "prepared" / f"{slug or slug_of(str(path))}-clean-{key}"
     if not (folder / "meta.json").exists():
         with files.written_whole(folder, keyed=True) as scratch:
-            meta = _clean_file(path, entry, allow_subset, mark, scratch / "flows.parquet", progress)
+            meta = _clean_file(path, entry, allow_subset, mark, scratch / "flows.parquet")
             (scratch / "meta.json").write_text(json.dumps({**meta, "key": key}))
     return Clean(file=folder / "flows.parquet", **json.loads((folder / "meta.json").read_text()))
 
 
-def _clean_file(path: Path, entry: Dataset | None, allow_subset: bool, mark: str, target: Path, progress) -> dict:
+def _clean_file(path: Path, entry: Dataset | None, allow_subset: bool, mark: str, target: Path) -> dict:
     """Stream `path` through the cleaning into `target`; returns the fields of Clean but file and key."""
-    file, census, names = raw.inspect(path, entry), Census(), cleaning.class_names(entry)
-    fixed = entry is not None and None not in entry.classes.values()
-    kept: dict[str, int] = {}
+    file, census, kept = raw.inspect(path, entry), Census(), Counter()
     with contextlib.ExitStack() as stack:
-        write = None
-        for batch in raw.read_ahead(raw.read_batches(file)):
-            batch = cleaning.clean_batch(batch, file, names, census, fixed)
-            write = write or stack.enter_context(raw.parquet_writer(target, batch.schema))
+        bar, write = stack.enter_context(progress.counter(f"reading {path.name}", "rows")), None
+        for batch in cleaning.clean_batches(file, entry, census):
+            write = write or stack.enter_context(parquet_writer(target, batch.schema))
             write(batch)
-            for row in batch["Attack"].value_counts().to_pylist():
-                kept[row["values"]] = kept.get(row["values"], 0) + row["counts"]
-            if progress:
-                progress(len(batch))
-    cleaning.finish(census, file)
+            kept.update({row["values"]: row["counts"] for row in batch["Attack"].value_counts().to_pylist()})
+            bar.update(len(batch))
     if not kept:
-        lost = {
-            "rows lack a number": census.missing + census.infinite, "rows lack a label": census.unlabelled,
-            "lines have another number of fields than the header": census.malformed,
-        }  # fmt: skip
-        why = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count) or "there is only a header"
-        raise InputError(f"expected flows in {path.name}, but no row of it can be used ({why}): check the file")
+        raise _no_rows(path, census)
     if entry and mark != "simulated" and cleaning.check_census(census, entry, path.name, allow_subset):
         mark = "subset"
     benign = entry.benign if entry else next((n for n in kept if n.casefold() in BENIGN_WORDS), "Benign")
     slug = entry.slug if entry else slug_of(str(path))
     return {
         "slug": slug, "family": file.family, "path_name": path.name, "mark": mark, "benign": benign,
-        "classes": kept, "census": census.as_dict(),
+        "classes": kept, "census": asdict(census),
     }  # fmt: skip
+
+
+def _no_rows(path: Path, census: Census) -> InputError:
+    """Why no row of a file was kept."""
+    lost = {
+        "rows lack a number": census.missing + census.infinite, "rows lack a label": census.unlabelled,
+        "lines have another number of fields than the header": census.malformed,
+    }  # fmt: skip
+    found = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count) or "there is only a header"
+    return InputError(f"expected flows in {path.name}, found no row that can be used ({found}): check the file")

@@ -7,8 +7,9 @@ A union (NF-UQ-NIDS) is split part by part, so that its test rows are exactly it
 """
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,20 +20,21 @@ import pyarrow.parquet as pq
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import cleaned, raw
+from tlids_helpers.data import cleaned, parquet
 from tlids_helpers.data import split as splitting
-from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS
-from tlids_helpers.data.cleaned import Clean
+from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS, Dataset
+from tlids_helpers.data.cleaned import PREPARATION, Clean
 from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN
 from tlids_helpers.data.split import ROLES, SPLITS
 
-BATCH_ROWS = 131_072
+__all__ = ["PREPARATION", "ROLES", "SPLITS", "Prepared", "class_list", "load", "prepare"]
+
 BINARY_CLASSES = ("Benign", "Attack")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset that is ready for training; the rows themselves lie in `folder`."""
+    """A dataset that is ready for training; the rows themselves are in `folder`."""
 
     name: str  # catalog slug, or the stem of the user's own file
     title: str
@@ -46,6 +48,7 @@ class Prepared:
     split: str
     seed: int
     rows: int | None  # subsample, None for all
+    content: str  # a hash of all rows, their classes and roles, in whatever order: 16 hexadecimal digits
     folder: Path
     counts: dict[str, dict[str, int]] = field(repr=False)  # role -> class -> rows
     parts: dict[str, dict] = field(repr=False)  # slug -> its mark and census
@@ -62,31 +65,25 @@ def prepare(
     seed: int = 42,
     rows: int | None = None,
     allow_subset: bool = False,
-    without: str = "",
-    progress: Callable[[int], object] | None = None,
 ) -> Prepared:
-    """Prepare `dataset` (a slug of the catalog, or the path of a user's own CSV or Parquet file).
+    """Prepare `dataset`: a slug of the catalog, or the path of a user's own CSV or Parquet file.
 
-    `rows` keeps a stratified subsample; `without` leaves one part out of a union; `progress` is called with
-    the number of rows read. Sections 5.1.1 and 5.1.2. Raises InputError for anything that cannot be used.
+    A union without one part is spelled "nf-uq-nids-without-nf-ton-iot". `rows` keeps a stratified subsample.
+    Sections 5.1.1 and 5.1.2. Raises InputError for anything that cannot be used.
     """
     if split not in SPLITS:
         raise InputError(f"expected split to be one of {', '.join(SPLITS)}, found {split!r}: correct the parameter")
     if seed < 0:
         raise InputError(f"expected a seed of 0 or more, found {seed}: correct the parameter")
-    split = cleaned.split_of(dataset, split)
-    parts = cleaned.clean(dataset, files.resolve(data_dir), allow_subset, without, progress)
-    cache = files.resolve(data_dir) / "prepared"
-    key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed, code=_code_key())
-    name = cleaned.slug_of(dataset) + (f"-without-{without}" if without else "")
-    folder = cache / f"{name}-{split}-s{seed}-{key}"
+    split, data_dir = cleaned.split_of(dataset, split), files.resolve(data_dir)
+    parts = cleaned.clean(dataset, data_dir, allow_subset)
+    key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed)
+    folder = data_dir / "prepared" / f"{cleaned.slug_of(dataset)}-{split}-s{seed}-{key}"
     if not (folder / "meta.json").exists():
         with files.written_whole(folder, keyed=True) as scratch:
-            _write_split(parts, split, seed, scratch)
-            _write_meta(_describe(dataset, parts, split, seed, without), scratch)
-    if rows is not None:
-        folder = _subsampled(folder, rows, seed)
-    return _read_meta(folder)
+            meta = _describe(dataset, parts, split, seed)
+            _write(_dealt(parts, split, seed), meta, scratch)
+    return _read_meta(folder if rows is None else _subsampled(folder, rows, seed))
 
 
 def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.ndarray, np.ndarray]:
@@ -115,17 +112,12 @@ def class_list(prepared: Prepared, task: str) -> tuple[str, ...]:
     return BINARY_CLASSES if task == "binary" else prepared.classes
 
 
-def _write_split(parts: list[Clean], split: str, seed: int, folder: Path) -> None:
-    """Stream every part through its own draw into the three files; classes get their name in the union."""
-    with contextlib.ExitStack() as stack:
-        writers = {}
-        for part in parts:
-            for batch, roles in _with_roles(part, split, seed):
-                for code, role in enumerate(ROLES):
-                    if role not in writers:
-                        opened = raw.parquet_writer(folder / f"{role}.parquet", batch.schema)
-                        writers[role] = stack.enter_context(opened)
-                    writers[role](batch.filter(pa.array(roles == code)))
+def _dealt(parts: list[Clean], split: str, seed: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """(role, rows) of every part, batch by batch, each part through its own draw."""
+    for part in parts:
+        for batch, roles in _with_roles(part, split, seed):
+            for code, role in enumerate(ROLES):
+                yield role, batch.filter(pa.array(roles == code))
 
 
 def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
@@ -145,7 +137,7 @@ def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordB
             roles[others] = splitting.draw(remaining, codes[others], rng)
         else:
             roles = splitting.draw(remaining, codes, rng)
-        yield _renamed(_without(batch, SESSION_COLUMN), part), roles
+        yield _merged(_without(batch, SESSION_COLUMN), part), roles
 
 
 def _quotas(part: Clean, names: list[str], test_session: str | None) -> np.ndarray:
@@ -181,7 +173,7 @@ def _last_session(part: Clean) -> str:
 
 
 def _batches(part: Clean) -> Iterator[pa.RecordBatch]:
-    for batch in raw.stream_parquet(part.file, BATCH_ROWS):
+    for batch in parquet.stream_parquet(part.file, parquet.BATCH_ROWS):
         if part.only:  # rows of one part inside the union's own file
             batch = batch.filter(pc.equal(batch[PART_COLUMN], part.only))
         yield _without(batch, PART_COLUMN)
@@ -191,7 +183,8 @@ def _without(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
     return batch.drop_columns([column]) if column in batch.schema.names else batch
 
 
-def _renamed(batch: pa.RecordBatch, part: Clean) -> pa.RecordBatch:
+def _merged(batch: pa.RecordBatch, part: Clean) -> pa.RecordBatch:
+    """Classes of a union's part under their name in the union."""
     if not part.merged:
         return batch
     encoded = batch["Attack"].dictionary_encode()
@@ -199,51 +192,78 @@ def _renamed(batch: pa.RecordBatch, part: Clean) -> pa.RecordBatch:
     return batch.set_column(batch.schema.get_field_index("Attack"), "Attack", names.take(encoded.indices))
 
 
-def _describe(dataset: str, parts: list[Clean], split: str, seed: int, without: str) -> dict:
-    """All of Prepared but its folder and counts."""
-    entry = DATASETS.get(dataset)
+def _describe(dataset: str, parts: list[Clean], split: str, seed: int) -> dict:
+    """All of Prepared that the rows' roles do not shape."""
+    union, without = cleaned.left_out(dataset)
+    entry, name = DATASETS.get(union), cleaned.slug_of(dataset)
     benign = entry.benign if entry else parts[0].benign
-    present = dict.fromkeys(PARENTS.get(c, c) if part.merged else c for part in parts for c in part.classes)
-    published = entry.classes if entry else ()  # a dataset whose counts nobody published may hold other classes
-    order = [*(c for c in published if c in present), *sorted(c for c in present if c not in published)]
-    classes = sorted(order, key=lambda c: c != benign)
-    if len(classes) < 2:
-        raise InputError(
-            f"expected at least two classes in {parts[0].path_name}, found only {classes[0]!r}: "
-            "give a file with benign and attack flows"
-        )
-    slug, title = cleaned.slug_of(dataset), entry.title if entry else cleaned.slug_of(dataset)
+    title = entry.title if entry else name
     if without:  # another dataset: it must never be taken for the whole union
-        slug, title = f"{slug}-without-{without}", f"{title} without {DATASETS[without].title}"
+        title = f"{title} without {DATASETS[without].title}"
     return {
-        "name": slug, "title": title,
-        "family": parts[0].family, "features": FEATURES[parts[0].family], "version": entry.version if entry else 0,
-        "paper_slug": entry.paper_slug if entry and not without else "", "classes": classes, "benign": benign,
-        "mark": cleaned.mark_of(parts, entry), "split": split, "seed": seed, "rows": None,
+        "name": name, "title": title, "family": parts[0].family, "features": FEATURES[parts[0].family],
+        "version": entry.version if entry else 0, "paper_slug": entry.paper_slug if entry and not without else "",
+        "classes": _classes(parts, entry, benign), "benign": benign, "mark": cleaned.mark_of(parts, entry),
+        "split": split, "seed": seed, "rows": None,
         "parts": {part.slug: {"mark": part.mark, "file": part.path_name, "census": part.census} for part in parts},
     }  # fmt: skip
 
 
-def _write_meta(meta: dict, folder: Path) -> None:
-    counts = {role: _count_classes(folder / f"{role}.parquet", meta["classes"]) for role in ROLES}
-    sizes = {role: sum(counts[role].values()) for role in ROLES}
-    if not all(sizes.values()):
-        found = ", ".join(f"{size} for {role}" for role, size in sizes.items())
+def _classes(parts: list[Clean], entry: Dataset | None, benign: str) -> list[str]:
+    """The classes that have rows: the benign one, then those of the catalog in its order, then others by name."""
+    present = dict.fromkeys(PARENTS.get(c, c) if part.merged else c for part in parts for c in part.classes)
+    published = entry.classes if entry else ()  # a dataset whose counts nobody published may hold other classes
+    order = [*(c for c in published if c in present), *sorted(c for c in present if c not in published)]
+    if len(order) < 2:
+        raise InputError(
+            f"expected at least two classes in {parts[0].path_name}, found only {order[0]!r}: "
+            "give a file with benign and attack flows"
+        )
+    return sorted(order, key=lambda c: c != benign)
+
+
+def _write(rows: Iterator[tuple[str, pa.RecordBatch]], meta: dict, folder: Path) -> None:
+    """Stream (role, rows) into train.parquet, validation.parquet and test.parquet, and `meta` into meta.json."""
+    classes, content = meta["classes"], 0
+    counts = {role: np.zeros(len(classes), dtype=np.int64) for role in ROLES}
+    seeds = {role: np.array([_seed(role, name) for name in classes], dtype=np.uint64) for role in ROLES}
+    with contextlib.ExitStack() as stack:
+        writers = {}
+        for role, batch in rows:
+            if role not in writers:
+                file = parquet.parquet_writer(folder / f"{role}.parquet", batch.schema)
+                writers[role] = stack.enter_context(file)
+            writers[role](batch)
+            codes = _codes(batch["Attack"], classes)
+            counts[role] += np.bincount(codes, minlength=len(classes))
+            content += _content(batch, seeds[role][codes])
+    if not all(of_role.sum() for of_role in counts.values()):
+        found = ", ".join(f"{of_role.sum()} for {role}" for role, of_role in counts.items())
         raise InputError(f"expected enough flows of {meta['title']} to split, found {found}: give a file with more")
-    (folder / "meta.json").write_text(json.dumps({**meta, "counts": counts}, indent=1))
+    named = {role: dict(zip(classes, of_role.tolist(), strict=True)) for role, of_role in counts.items()}
+    meta = {**meta, "counts": named, "content": f"{content % 2**64:016x}"}
+    (folder / "meta.json").write_text(json.dumps(meta, indent=1))
+
+
+def _seed(role: str, name: str) -> int:
+    """64 bits for a role and a class, the same in every process."""
+    return int.from_bytes(hashlib.sha256(f"{role} {name}".encode()).digest()[:8], "little")
+
+
+def _content(batch: pa.RecordBatch, seeds: np.ndarray) -> int:
+    """What a batch adds to Prepared.content: the sum of its rows' hashes, each seeded with its role and class (n,).
+
+    A sum does not depend on the rows' order, and unlike an exclusive-or it counts equal rows. Columns go by name.
+    """
+    names = sorted(name for name in batch.schema.names if name != "Attack")
+    columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]  # null is NaN
+    return int(splitting.hash_rows(np.stack(columns, axis=1), seeds).sum())
 
 
 def _read_meta(folder: Path) -> Prepared:
     meta = json.loads((folder / "meta.json").read_text())
     lists = {name: tuple(meta[name]) for name in ("classes", "features")}
     return Prepared(**{**meta, **lists}, folder=folder)
-
-
-def _count_classes(file: Path, classes: list[str]) -> dict[str, int]:
-    counts = np.zeros(len(classes), dtype=np.int64)
-    for batch in raw.stream_parquet(file, BATCH_ROWS, ["Attack"]):
-        counts += np.bincount(_codes(batch["Attack"], classes), minlength=len(classes))
-    return dict(zip(classes, counts.tolist(), strict=True))
 
 
 def _subsampled(full: Path, rows: int, seed: int) -> Path:
@@ -261,21 +281,22 @@ def _subsampled(full: Path, rows: int, seed: int) -> Path:
             f"{meta['title']} in {', '.join(ROLES)}, found {rows}: raise it or leave it out"
         )
     sizes = splitting.subsample_sizes(counts, rows)
+    keep = {role: splitting.subsample_quotas(*of_role) for role, *of_role in zip(ROLES, counts.T, sizes, strict=True)}
+    meta |= {"rows": rows, "mark": cleaned.subset_mark(meta["mark"])}
     with files.written_whole(folder, keyed=True) as scratch:
-        for role, of_role, size in zip(ROLES, counts.T, sizes, strict=True):
-            _write_subsample(full / f"{role}.parquet", scratch, meta["classes"], of_role, int(size), seed)
-        _write_meta({**meta, "rows": rows, "mark": cleaned.subset_mark(meta["mark"])}, scratch)
+        _write(_kept(full, meta, keep, seed), meta, scratch)
     return folder
 
 
-def _write_subsample(file: Path, folder: Path, classes: list[str], counts: np.ndarray, total: int, seed: int) -> None:
-    keep = splitting.subsample_quotas(counts, total)
-    remaining = np.stack([counts - keep, keep], axis=1)
-    rng = np.random.default_rng([seed, *file.stem.encode()])
-    with raw.parquet_writer(folder / file.name, pq.read_schema(file)) as write:
-        for batch in raw.stream_parquet(file, BATCH_ROWS):
-            kept = splitting.draw(remaining, _codes(batch["Attack"], classes), rng) == 1
-            write(batch.filter(pa.array(kept)))
+def _kept(full: Path, meta: dict, keep: dict[str, np.ndarray], seed: int) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """(role, rows) of a split's files, batch by batch: of each class as many as `keep` says."""
+    for role, of_role in keep.items():
+        counts = np.array(list(meta["counts"][role].values()))
+        remaining = np.stack([counts - of_role, of_role], axis=1)
+        rng = np.random.default_rng([seed, *role.encode()])
+        for batch in parquet.stream_parquet(full / f"{role}.parquet", parquet.BATCH_ROWS):
+            kept = splitting.draw(remaining, _codes(batch["Attack"], meta["classes"]), rng) == 1
+            yield role, batch.filter(pa.array(kept))
 
 
 def _codes(labels: pa.Array, classes) -> np.ndarray:
@@ -284,9 +305,3 @@ def _codes(labels: pa.Array, classes) -> np.ndarray:
     places = {name: place for place, name in enumerate(classes)}
     table = np.array([places[name] for name in encoded.dictionary.to_pylist()], dtype=np.int32)
     return table[encoded.indices.to_numpy()] if len(table) else np.zeros(len(labels), dtype=np.int32)
-
-
-def _code_key() -> str:
-    from tlids_helpers.data import prepare as this
-
-    return files.code_key(this, splitting, cleaned)

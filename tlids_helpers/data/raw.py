@@ -4,22 +4,22 @@ Nothing here judges values: columns are found under their known spellings, lines
 counted and left out, and every batch holds text (CSV) or whatever the Parquet file holds.
 """
 
-import contextlib
 import difflib
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data.catalog import FEATURES, SPELLINGS, VERSION_MARKS, Dataset
+from tlids_helpers.data.parquet import stream_parquet
 
 BLOCK_BYTES = 8 << 20  # of CSV text per batch
 HEAD_BYTES = 64 << 10  # searched for the header line
@@ -50,7 +50,9 @@ class FlowFile:
     path: Path
     family: str
     columns: list[str]  # as the file spells them
-    found: dict[str, str]  # our name -> the file's; the nine features, "Attack", and KEPT_COLUMNS if there
+    found: dict[str, str] = field(
+        default_factory=dict
+    )  # our name -> the file's; the nine features, "Attack", and KEPT_COLUMNS if there
     member: str = ""  # inside a zip
     extras: tuple[str, ...] = ()  # CICFlowMeter: the other columns, from which nine could be chosen instead
     lines_before: int = 0  # before the header
@@ -80,6 +82,11 @@ def find_column(name: str, columns: list[str]) -> str | None:
     return next((column for column in columns if normal(column) in wanted), None)
 
 
+def folder_of(dataset: Dataset, data_dir: Path) -> Path:
+    """The folder a dataset's file belongs in: data/raw, or the repository's own for what is shipped."""
+    return files.REPOSITORY / "data" / dataset.folder if dataset.folder else data_dir / "raw"
+
+
 def locate_file(dataset: Dataset, folder: Path) -> Path | None:
     """The dataset's file in `folder`: its published name, that name with .gz or .zip, or as Parquet."""
     stem = dataset.file.removesuffix(".csv")
@@ -98,12 +105,9 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
     if dataset is not None:
         _check_version(file, dataset)
     label = _label_column(file, dataset)
-    for name in file.features:
-        file.found[name] = find_column(name, file.columns) or _missing(name, file)
-    file.found["Attack"] = label
-    for name in KEPT_COLUMNS:
-        if spelled := find_column(name, file.columns):
-            file.found[name] = spelled
+    file.found = {name: find_column(name, file.columns) or _missing(name, file) for name in file.features}
+    kept = {name: find_column(name, file.columns) for name in KEPT_COLUMNS}
+    file.found |= {"Attack": label} | {name: spelled for name, spelled in kept.items() if spelled}
     if file.family == "cicflow":
         taken = {normal(name) for name in (*NO_FEATURES, *file.found, *file.found.values())}
         file.extras = tuple(dict.fromkeys(c for c in file.columns if c.strip() and normal(c) not in taken))
@@ -131,50 +135,14 @@ def _ending(path: Path) -> str:
     return path.suffix.casefold()
 
 
-def stream_parquet(path: Path, rows: int = 131_072, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """A Parquet file in batches of at most `rows`. pyarrow's default would hold the whole file in memory."""
-    yield from pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20).iter_batches(rows, columns=columns)
-
-
-def read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; the next one is read in a thread while this one is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
-
-
-@contextlib.contextmanager
-def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], None]]:
-    """A new Parquet file, as the function that appends a batch to it.
-
-    A thread encodes a batch while the next one is made; what it raises, the next call raises, or the end.
-    """
-    words = [field.name for field in schema if pa.types.is_string(field.type)]
-    numbers = [name for name in schema.names if name not in words]
-    # as byte planes, numbers that seldom repeat take the space of a dictionary and two thirds of its time
-    encoding = {"compression": "zstd", "use_dictionary": words, "use_byte_stream_split": numbers}
-    with pq.ParquetWriter(path, schema, **encoding) as writer, ThreadPoolExecutor(1) as thread:
-        before = thread.submit(int)  # nothing to wait for yet
-
-        def write(batch: pa.RecordBatch) -> None:
-            nonlocal before
-            before.result()
-            before = thread.submit(writer.write_batch, batch)
-
-        yield write
-        before.result()
-
-
 def _family(file: FlowFile, dataset: Dataset | None) -> str:
     """The feature family the columns belong to, by how many of each family's nine are there."""
     counts = {family: sum(find_column(n, file.columns) is not None for n in nine) for family, nine in FEATURES.items()}
     family = max(counts, key=counts.get)
     if dataset is not None and family != dataset.family and counts[family] > counts[dataset.family]:
         raise InputError(
-            f"expected {dataset.title}, a {dataset.family} dataset, but {file.path.name} has the columns of the "
-            f"{family} family: give its own slug, or put {dataset.file} there"
+            f"expected {dataset.title}, a {dataset.family} dataset, found the columns of the {family} family in "
+            f"{file.path.name}: give its own slug, or put {dataset.file} there"
         )
     return dataset.family if dataset else family
 
@@ -185,8 +153,8 @@ def _check_version(file: FlowFile, dataset: Dataset) -> None:
         other = f"{dataset.slug.removesuffix('-v2')}{'-v2' if found == 2 else ''}"
         hint = f"use the slug {other} for it" if found < 3 else "version 3 is not in the catalog: give its path instead"
         raise InputError(
-            f"expected version {dataset.version} of {dataset.title.removesuffix('-v2')}, but {file.path.name} has the "
-            f"columns of version {found}: {hint}, or put {dataset.file} there"
+            f"expected version {dataset.version} of {dataset.title.removesuffix('-v2')}, found that {file.path.name} "
+            f"has the columns of version {found}: {hint}, or put {dataset.file} there"
         )
 
 
@@ -200,18 +168,18 @@ def _missing(name: str, file: FlowFile) -> str:
     spelled = next((c.strip() for c in file.columns if near and normal(c) == near[0]), None)
     hint = f"the nearest is {spelled!r}" if spelled else f"its {len(file.columns)} columns hold nothing like it"
     raise InputError(
-        f"expected a column {name!r} in {file.path.name}, but there is none ({hint}): "
+        f"expected a column {name!r} in {file.path.name}, found none ({hint}): "
         "rename the column, or give a file with all nine features and an 'Attack' column"
     )
 
 
 def _inspect_parquet(path: Path) -> FlowFile:
     try:
-        return FlowFile(path, "", pq.read_schema(path).names, {})
+        return FlowFile(path, "", pq.read_schema(path).names)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
-            f"expected a Parquet file, but {path.name} cannot be read as one ({_first_line(error)}): download it "
-            "again, or give it the ending of what it is"
+            f"expected a Parquet file, found that {path.name} cannot be read as one ({_first_line(error)}): download "
+            "it again, or give it the ending of what it is"
         ) from None
 
 
@@ -221,13 +189,13 @@ def _inspect_csv(path: Path, dataset: Dataset | None) -> FlowFile:
     text = _head(path, member)
     lines = text.splitlines()
     if not text.strip("\ufeff \r\n"):
-        raise InputError(f"expected flows in {path.name}, but the file is empty: download it again")
+        raise InputError(f"expected flows in {path.name}, found an empty file: download it again")
     for number, line in enumerate(lines):
         columns = _header(line, ",")
         if columns:
             html = sum(before.lstrip("\ufeff ").startswith("<") for before in lines[:number])
             bom = any("\ufeff" in before for before in lines[: number + 1])
-            return FlowFile(path, "", columns, {}, member, lines_before=number, html_lines=html, bom=bom)
+            return FlowFile(path, "", columns, member=member, lines_before=number, html_lines=html, bom=bom)
     raise _no_flows(path, text, lines)
 
 
@@ -241,17 +209,15 @@ def _header(line: str, separator: str) -> list[str]:
 def _no_flows(path: Path, text: str, lines: list[str]) -> InputError:
     """What a file without a header line is instead."""
     if re.match(r"\s*<(!doctype|html|head|\?xml)", text.lstrip("\ufeff"), re.IGNORECASE):
-        return InputError(
-            f"expected flows in {path.name}, but it is a web page saved under that name: download it again"
-        )
+        return InputError(f"expected flows in {path.name}, found a web page saved under that name: download it again")
     for start, (what, remedy) in NO_TEXT.items():
         if text.startswith(start):
-            return InputError(f"expected CSV text in {path.name}, but it is {what}: {remedy}")
+            return InputError(f"expected CSV text in {path.name}, found {what}: {remedy}")
     for separator, word in SEPARATORS.items():
         if any(_header(line, separator) for line in lines):
             return InputError(f"expected commas between the columns of {path.name}, found {word}: save it with commas")
     return InputError(
-        f"expected a header line with flow columns in {path.name}, but its first line is {lines[0][:60]!r}: "
+        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} in its place: "
         "give a CSV file with column names"
     )
 
@@ -262,7 +228,7 @@ def _zip_member(path: Path, dataset: Dataset | None) -> str:
         names = [name for name in zipfile.ZipFile(path).namelist() if name.casefold().endswith(".csv")]
     except (zipfile.BadZipFile, OSError):
         raise InputError(
-            f"expected a zip archive, but {path.name} is none or is truncated: download it again"
+            f"expected a zip archive, found that {path.name} is none or is cut off: download it again"
         ) from None
     names = [name for name in names if "__MACOSX" not in name]
     exact = [name for name in names if dataset and Path(name).name.casefold() == dataset.file.casefold()]
@@ -282,7 +248,7 @@ def _head(path: Path, member: str) -> str:
         with _open(path, member) as stream:
             return stream.read(HEAD_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
-        raise InputError(f"expected a flow file at {path}, but there is none: check the path") from None
+        raise InputError(f"expected a flow file at {path}, found none: check the path") from None
     except READ_ERRORS as error:
         raise _truncated(path, error) from None
 
@@ -301,7 +267,9 @@ def _csv_batches(file: FlowFile, columns: list[str]) -> Iterator[pa.RecordBatch]
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error) or "either file is too short" in str(error):  # a header and no row
             return
-        raise InputError(f"expected CSV rows in {file.path.name}, but reading stopped: {_first_line(error)}") from None
+        raise InputError(
+            f"expected CSV rows in {file.path.name}, found one that cannot be read ({_first_line(error)}): correct it"
+        ) from None
     except READ_ERRORS as error:
         raise _truncated(file.path, error) from None
 
@@ -328,9 +296,11 @@ def _parquet_batches(file: FlowFile, columns: list[str]) -> Iterator[pa.RecordBa
 
 def _truncated(path: Path, error: Exception) -> InputError:
     remedy = "unpack it and give the file itself" if isinstance(error, RuntimeError) else "download it again"
-    return InputError(f"expected {path.name} whole, but it cannot be read to its end ({_first_line(error)}): {remedy}")
+    return InputError(
+        f"expected {path.name} whole, found that it cannot be read to its end ({_first_line(error)}): {remedy}"
+    )
 
 
 def _first_line(error: Exception) -> str:
-    said = str(error).splitlines()[0].split(". ")[0].rstrip(".") if str(error) else type(error).__name__
-    return said[:120]
+    line = str(error).splitlines()[0].split(". ")[0].rstrip(".") if str(error) else type(error).__name__
+    return line[:120]

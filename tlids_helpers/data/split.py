@@ -66,16 +66,19 @@ def draw(remaining: np.ndarray, codes: np.ndarray, rng: np.random.Generator) -> 
     """
     dealt = np.empty(len(codes), dtype=np.int8)
     for code in np.unique(codes):
-        places = np.flatnonzero(codes == code)
-        picks = rng.multivariate_hypergeometric(remaining[code], len(places), method="marginals")
+        members = np.flatnonzero(codes == code)
+        picks = rng.multivariate_hypergeometric(remaining[code], len(members), method="marginals")
         remaining[code] -= picks
-        dealt[places] = rng.permutation(np.repeat(np.arange(len(picks), dtype=np.int8), picks))
+        dealt[members] = rng.permutation(np.repeat(np.arange(len(picks), dtype=np.int8), picks))
     return dealt
 
 
-def hash_rows(features: np.ndarray, seed: int) -> np.ndarray:
-    """A 64-bit hash of each row of `features` (n, F) float32: equal rows, equal hashes."""
-    words = np.ascontiguousarray(features + np.float32(0.0)).view(np.uint32)  # + 0 makes -0.0 equal to 0.0
+def hash_rows(features: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
+    """A 64-bit hash of each row of `features` (n, F) float32; equal rows with equal seeds have equal hashes.
+
+    `seed` is one for all rows, or one for each (n,) uint64.
+    """
+    words = (features + np.float32(0.0)).view(np.uint32)  # + 0 makes -0.0 equal to 0.0
     state = np.full(len(words), (seed * 0x9E3779B97F4A7C15) & (2**64 - 1), dtype=np.uint64)
     for column in words.T:
         state = _mix(state ^ column.astype(np.uint64))

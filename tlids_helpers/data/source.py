@@ -1,0 +1,72 @@
+"""Which rows transfer learning starts from: the source, all of it or without the target (Section 4.3)."""
+
+from pathlib import Path
+
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.cleaned import WITHOUT
+from tlids_helpers.data.prepare import Prepared
+
+PROTOCOLS = ("paper", "leave_target_out")
+FAMILY_SOURCES = {"netflow": "nf-uq-nids", "cicflow": "cic-ton-iot"}  # for a user's own file
+
+
+def source_of(target: Prepared, source: str = "") -> str:
+    """The slug transfer starts from: `source` if given, else what the catalog says, else the family's.
+
+    Raises InputError for a source that the catalog does not have, or of another family.
+    """
+    if source and source not in DATASETS:
+        raise InputError(f"expected a source of the catalog ({', '.join(DATASETS)}), found {source!r}: correct it")
+    entry = DATASETS.get(target.name)
+    slug = source or (entry.source if entry and target.version else FAMILY_SOURCES[target.family])
+    if DATASETS[slug].family != target.family:  # known now, and not only after the source was trained
+        raise InputError(
+            f"expected a source of the {target.family} family, as {target.title} is, found {slug} of the "
+            f"{DATASETS[slug].family} family: choose another source"
+        )
+    return slug
+
+
+def source_dataset(dataset: str, source: str, protocol: str) -> str:
+    """The dataset that the source of `dataset` is under a protocol, such as "nf-uq-nids-without-nf-ton-iot".
+
+    "paper": all of the source. "leave_target_out": the source without the target. No data is read. Raises InputError
+    for an unknown protocol, and where nothing would be left of the source.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"expected protocol to be one of {', '.join(PROTOCOLS)}, found {protocol!r}: correct it")
+    if protocol == "leave_target_out" and dataset == source:
+        raise InputError(
+            f"expected a source that is more than {DATASETS[source].title} itself, found {source}: use protocol=paper"
+        )
+    return f"{source}{WITHOUT}{dataset}" if protocol == "leave_target_out" and _is_part(dataset, source) else source
+
+
+def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str | Path, allow_subset: bool) -> Prepared:
+    """The source's rows under a protocol, split and subsampled as the target is.
+
+    No test row of the target is a training row of the source under either protocol, because a union is split part by
+    part. A source is never split by recordings: it has none in common with the target. Raises InputError as
+    `source_dataset` and `prepare.prepare` do.
+    """
+    dataset = source_dataset(target.name, source, protocol)
+    split = "paper" if target.split == "session" else target.split
+    return prepare.prepare(dataset, data_dir, split, target.seed, target.rows, allow_subset)
+
+
+def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
+    """The protocols that make sense: "both" is one where the target is no part of the source, or is the source.
+
+    Raises InputError for an unknown protocol.
+    """
+    if wanted not in (*PROTOCOLS, "both"):
+        raise InputError(f"expected protocol to be paper, leave_target_out or both, found {wanted!r}: correct it")
+    if wanted != "both":
+        return [wanted]
+    return list(PROTOCOLS) if _is_part(target.name, source) else ["paper"]
+
+
+def _is_part(dataset: str, source: str) -> bool:
+    return dataset in DATASETS[source].parts
