@@ -1,166 +1,148 @@
-"""One experiment a function: prepared rows in, a finished run out. Notebooks 02 and 03 call these."""
+"""Read this file first: the paper on one page. Each step is a call into the chapter that does it.
 
-from collections.abc import Callable
+    setup = Setup(notebook="03_transfer")                    # task, recipe, seed: Sections 4.2.2 and 5.2
+    target = prepare.prepare("nf-ton-iot")                   # Section 5.1: cleaned, split, cached
+    scratch = from_scratch(target, setup)                    # Sections 4.1 and 4.2
+    rows = prepare_source(target, source_of(target), "paper", "data", False)
+    source = source_run(rows, setup)                         # Section 4.3: the network to start from
+    transfer = transferred(target, source, "paper", setup)   # Section 4.3, Fig. 4
+    scratch.result["scores"], transfer.result["scores"]      # Section 5.2, Tables 4 to 6
+
+Every function takes prepared rows and a `Setup`, and gives a finished `Run`: a model and its scores on the test rows,
+saved under `setup.runs_dir`. Notebook 02 calls `from_scratch`, 03 all of the above, 05 `chosen`.
+"""
+
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
-from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.source import PROTOCOLS, prepare_source, source_dataset, source_of
 from tlids_helpers.network import training, transfer
 from tlids_helpers.network.model import predict
-from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.network.training import Trained
 from tlids_helpers.results import metrics, runs
-from tlids_helpers.results.runs import Run
+from tlids_helpers.results.runs import Run, Setup
 
-PROTOCOLS = ("paper", "leave_target_out")
+TRAINED = ("scratch", *PROTOCOLS)
 STUDY = {"learning_rate": (0.01, 0.001, 0.0001), "epochs": (20, 50, 100), "batch_size": (16, 32, 64, 128, 256)}
-FAMILY_SOURCES = {"netflow": "nf-uq-nids", "cicflow": "cic-ton-iot"}  # for a user's own file
-ROWS_PER_SECOND = 12_000  # of training, batch 128, on two cores: only to say beforehand how long it will take
+ROWS_PER_SECOND = 12_000  # of training, batch 128, on two cores: only to tell beforehand how long it will take
 
 
-def from_scratch(
-    notebook: str,
-    prepared: Prepared,
-    task: str,
-    recipe: Recipe,
-    seed: int,
-    runs_dir: str | Path,
-    callbacks: tuple = (),
-    again: bool = False,
-) -> Run:
-    """Train the whole network on `prepared`; a finished run is taken as it is unless `again`."""
-    done = runs.find(runs_dir, runs.run_name(prepared, task, "scratch", recipe, seed))
-    if done and not again:
+def from_scratch(prepared: Prepared, setup: Setup, again: bool = False) -> Run:
+    """Train the whole network on `prepared` (Sections 4.1 and 4.2); a finished run is taken as it is unless `again`."""
+    if not again and (done := _finished(prepared, "scratch", setup)):
         return done
-    n_classes = len(prepare.class_list(prepared, task))
-    rows = [prepare.load(prepared, role, task) for role in ("train", "validation")]
-    fitted = training.train_from_scratch(*rows, n_classes, recipe, seed, callbacks)
-    return runs.save(runs_dir, notebook, prepared, task, "scratch", recipe, seed, fitted)
+    n_classes, train, validation = _to_learn_from(prepared, setup.task)
+    fitted = training.train_from_scratch(train, validation, n_classes, setup.recipe, setup.seed)
+    return _scored(prepared, "scratch", setup, fitted)
 
 
-def transferred(
-    notebook: str,
-    prepared: Prepared,
-    source: Run,
-    protocol: str,
-    task: str,
-    recipe: Recipe,
-    seed: int,
-    runs_dir: str | Path,
-    callbacks: tuple = (),
+def source_run(source: Prepared, setup: Setup) -> Run:
+    """The network that transfer starts from (Section 4.3): all classes of the source, from scratch."""
+    return from_scratch(source, replace(setup, task="multiclass"))
+
+
+def transferred(target: Prepared, source: Run, protocol: str, setup: Setup) -> Run:
+    """Put a new head on the frozen blocks of `source` and train it on `target` (Section 4.3, Fig. 4).
+
+    `protocol` says which rows the source was trained on: "paper" or "leave_target_out".
+    """
+    n_classes, train, validation = _to_learn_from(target, setup.task)
+    pretrained = transfer.load_source(source.model_path, target.features, source.result)
+    fitted = transfer.train_transferred(pretrained, train, validation, n_classes, setup.recipe, setup.seed)
+    return _scored(target, protocol, setup, fitted, source)
+
+
+def chosen(
+    prepared: Prepared, trained: str, setup: Setup, source: str, data_dir: str | Path, allow_subset: bool
 ) -> Run:
-    """Put a new head on the frozen blocks of `source` and train it on `prepared` (Section 4.3)."""
-    n_classes = len(prepare.class_list(prepared, task))
-    pretrained = transfer.load_source(source.model_path, prepared.features, source.result)
-    rows = [prepare.load(prepared, role, task) for role in ("train", "validation")]
-    fitted = transfer.train_transferred(pretrained, *rows, n_classes, recipe, seed, callbacks)
-    return runs.save(runs_dir, notebook, prepared, task, protocol, recipe, seed, fitted, source)
+    """The run whose model goes to the Pi: the finished one, or trained now as notebook 02 or 03 would.
+
+    `trained` is "scratch", "paper" or "leave_target_out"; `source` a slug, or "" for the catalog's. Its rows are
+    prepared only if the run is missing. Raises InputError for another way of training, or as `data.source` does.
+    """
+    if trained not in TRAINED:
+        raise InputError(f"expected trained to be one of {', '.join(TRAINED)}, found {trained!r}: correct it")
+    if trained == "scratch":
+        return from_scratch(prepared, setup)
+    slug = source_of(prepared, source)
+    if done := _finished(prepared, trained, setup, source_dataset(prepared.name, slug, trained)):
+        return done
+    rows = prepare_source(prepared, slug, trained, data_dir, allow_subset)
+    return transferred(prepared, source_run(rows, setup), trained, setup)
 
 
-def scores_without(
-    prepared: Prepared, task: str, hidden: tuple[str, ...], recipe: Recipe, seed: int, callbacks: tuple = ()
-) -> dict[str, float]:
-    """Scores on the test split of the network trained from scratch on rows in which `hidden` features are all 0."""
+def sweep(prepared: Prepared, setup: Setup) -> pd.DataFrame:
+    """The study of Section 4.2.2, one hyper-parameter at a time: parameter, value, val_accuracy, epochs, seconds.
+
+    Scored on validation rows; test rows shape nothing.
+    """
+    n_classes, train, validation = _to_learn_from(prepared, setup.task)
+    rows = []
+    for name, value in [(name, value) for name, values in STUDY.items() for value in values]:
+        recipe = replace(setup.recipe, **{name: value})
+        fitted = training.train_from_scratch(train, validation, n_classes, recipe, setup.seed)
+        best = fitted.history["val_accuracy"][fitted.best_epoch - 1]
+        rows.append((name, value, best, fitted.epochs, fitted.seconds["total"]))
+    return pd.DataFrame(rows, columns=["parameter", "value", "val_accuracy", "epochs", "seconds"])
+
+
+def scores_without(prepared: Prepared, hidden: tuple[str, ...], setup: Setup) -> dict[str, float]:
+    """Scores on the test rows of the network trained from scratch on rows in which `hidden` features are all 0."""
     columns = [prepared.features.index(name) for name in hidden]
     blind = {}
     for role in prepare.ROLES:
-        features, codes = prepare.load(prepared, role, task)
+        features, codes = prepare.load(prepared, role, setup.task)
         features[:, columns] = 0
         blind[role] = features, codes
-    n_classes = len(prepare.class_list(prepared, task))
-    fitted = training.train_from_scratch(blind["train"], blind["validation"], n_classes, recipe, seed, callbacks)
+    n_classes = len(prepare.class_list(prepared, setup.task))
+    fitted = training.train_from_scratch(blind["train"], blind["validation"], n_classes, setup.recipe, setup.seed)
     features, truth = blind["test"]
     return metrics.scores(truth, predict(fitted.model, features).argmax(axis=1))
 
 
-def source_of(prepared: Prepared, source: str = "") -> str:
-    """The slug transfer starts from: `source` if given, else what the catalog says, else the family's.
-
-    Raises InputError for a source that the catalog does not have, or of another family.
-    """
-    if source and source not in DATASETS:
-        raise InputError(f"expected a source of the catalog ({', '.join(DATASETS)}), found {source!r}: correct it")
-    entry = DATASETS.get(prepared.name)
-    slug = source or (entry.source if entry and prepared.version else FAMILY_SOURCES[prepared.family])
-    if DATASETS[slug].family != prepared.family:  # said now, not after the source was trained
-        raise InputError(
-            f"expected a source of the {prepared.family} family, as {prepared.title} is, but {slug} is of the "
-            f"{DATASETS[slug].family} family: choose another source"
-        )
-    return slug
-
-
-def prepare_source(
-    prepared: Prepared,
-    source: str,
-    protocol: str,
-    data_dir: str | Path,
-    allow_subset: bool,
-    progress: Callable[[int], object] | None = None,
-) -> Prepared:
-    """The source's rows under a protocol, split and subsampled as the target is; `progress` as in `prepare`.
-
-    "paper": all of the source. "leave_target_out": the source without the target. No test row of the target
-    is a training row of the source under either, because a union is split part by part. A source is never split by
-    recordings: it has none in common with the target. Raises InputError for an unknown protocol, and where nothing
-    would be left of the source.
-    """
-    if protocol not in PROTOCOLS:
-        raise InputError(f"expected protocol to be one of {', '.join(PROTOCOLS)}, found {protocol!r}: correct it")
-    if protocol == "leave_target_out" and prepared.name == source:
-        raise InputError(
-            f"expected a source that is more than {prepared.title} itself, found {source}: use protocol=paper"
-        )
-    without = prepared.name if protocol == "leave_target_out" and prepared.name in DATASETS[source].parts else ""
-    split = "paper" if prepared.split == "session" else prepared.split
-    return prepare.prepare(source, data_dir, split, prepared.seed, prepared.rows, allow_subset, without, progress)
-
-
-def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
-    """The protocols that make sense: "both" is one where the target is no part of the source, or is the source.
-
-    Raises InputError for an unknown protocol.
-    """
-    if wanted not in (*PROTOCOLS, "both"):
-        raise InputError(f"expected protocol to be paper, leave_target_out or both, found {wanted!r}: correct it")
-    if wanted != "both":
-        return [wanted]
-    return list(PROTOCOLS) if target.name in DATASETS[source].parts else ["paper"]
-
-
-def source_sentence(source: Prepared, recipe: Recipe, seed: int, runs_dir: str | Path) -> str:
-    """Whether the source model is there; if not, that it is trained now and how long that may take."""
-    name = runs.run_name(source, "multiclass", "scratch", recipe, seed)
-    if runs.find(runs_dir, name):
-        return f"the source model is there ({name})"
-    seconds = source.size("train") * recipe.epochs / ROWS_PER_SECOND
+def time_needed(prepared: Prepared, trained: str, setup: Setup, source: Prepared | None = None) -> str:
+    """Whether the run is there; if not, that it is trained now (its `source` too), and how long that takes at most."""
+    origin = source.name if source else ""
+    if done := _finished(prepared, trained, setup, origin):
+        return f"the model is there ({done.folder.name})"
+    missing = [prepared]
+    if source and not _finished(source, "scratch", replace(setup, task="multiclass")):
+        missing.insert(0, source)
+    rows = sum(each.size("train") for each in missing)
+    what = "the model and its source are" if len(missing) > 1 else "the model is"
     return (
-        f"the source model is missing, so it is trained first on {source.size('train'):,} rows for at most "
-        f"{recipe.epochs} epochs: up to {_duration(seconds)} on two cores"
+        f"{what} missing, so training comes first, on {rows:,} rows for at most {setup.recipe.epochs} epochs: "
+        f"up to {_duration(rows * setup.recipe.epochs / ROWS_PER_SECOND)} on two cores"
     )
 
 
-def sweep(
-    prepared: Prepared, task: str, recipe: Recipe, seed: int, progress: Callable[[int], object] | None = None
-) -> pd.DataFrame:
-    """The study of Section 4.2.2, one hyper-parameter at a time: parameter, value, val_accuracy, epochs, seconds.
-
-    Scored on validation rows; test rows shape nothing. `progress` is called with 1 after each setting.
-    """
+def _to_learn_from(prepared: Prepared, task: str) -> tuple:
+    """How many classes there are, the training rows and the validation rows. Test rows stay closed."""
     n_classes = len(prepare.class_list(prepared, task))
-    data = [prepare.load(prepared, role, task) for role in ("train", "validation")]
-    rows = []
-    for name, value in [(n, v) for n, values in STUDY.items() for v in values]:
-        fitted = training.train_from_scratch(*data, n_classes, replace(recipe, **{name: value}), seed)
-        best = fitted.history["val_accuracy"][fitted.best_epoch - 1]
-        rows.append((name, value, best, fitted.epochs, fitted.seconds["total"]))
-        if progress:
-            progress(1)
-    return pd.DataFrame(rows, columns=["parameter", "value", "val_accuracy", "epochs", "seconds"])
+    return n_classes, prepare.load(prepared, "train", task), prepare.load(prepared, "validation", task)
+
+
+def _scored(prepared: Prepared, protocol: str, setup: Setup, fitted: Trained, source: Run | None = None) -> Run:
+    """Predict the test rows, score and save (Section 5.2)."""
+    features, _ = prepare.load(prepared, "test", setup.task)
+    predicted = np.argmax(predict(fitted.model, features), axis=1)
+    return runs.save(prepared, protocol, setup, fitted, predicted, source)
+
+
+def _finished(prepared: Prepared, protocol: str, setup: Setup, source: str = "") -> Run | None:
+    """The finished run of these parameters, or None; warns of one that was made from other rows."""
+    done = runs.find(setup.runs_dir, runs.name_for(prepared, protocol, setup, source))
+    if done and (why := runs.misfit(done, prepared)):
+        warnings.warn(f"{why}: the run is made again", stacklevel=3)
+        return None
+    return done
 
 
 def _duration(seconds: float) -> str:

@@ -38,7 +38,7 @@ LAYERS = [
     ("head", "dense2", (512,), 256 * 512 + 512),
     ("head", "output", (21,), 512 * 21 + 21),
 ]
-TOLERANCE = 1e-5
+TOLERANCE = 2e-5  # of a probability: float32 is 2.4e-6 from float64 here, and other processors round otherwise
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_the_saved_model_loads_without_this_package_and_gives_the_same_probabili
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=saved.parent, check=True)
     found = np.load(saved.with_name("found.npy"))
-    np.testing.assert_allclose(found, predict(network, raw_flows()), atol=1e-6)
+    np.testing.assert_allclose(found, predict(network, raw_flows()), atol=TOLERANCE)
 
 
 def test_the_model_converts_to_litert_with_built_in_operations_alone_and_agrees(network, tmp_path):

@@ -168,5 +168,6 @@ def test_the_network_learns_to_tell_four_kinds_of_traffic_apart():
 @pytest.mark.parametrize("empty", ["train", "validation"])
 def test_no_rows_to_train_or_validate_on_is_one_sentence(empty):
     sets = {"train": random_rows(20), "validation": random_rows(20)} | {empty: random_rows(0)}
-    with pytest.raises(InputError, match="expected rows to train and to validate on, found .*: raise rows"):
+    found = " and ".join(str(len(codes)) for _, codes in sets.values())
+    with pytest.raises(InputError, match=f"expected rows to train .*, found {found}"):
         training.fit(softmax_regression(), sets["train"], sets["validation"], BRIEF)

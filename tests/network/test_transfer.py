@@ -123,12 +123,12 @@ def test_passing_the_rows_through_the_frozen_blocks_counts_as_time(transferred):
 
 
 def test_a_missing_source_is_one_sentence_that_names_the_path(tmp_path):
-    with pytest.raises(InputError, match=r"pre-trained model at .*nowhere\.keras, but there is none: train it with"):
+    with pytest.raises(InputError, match=r"pre-trained model at .*nowhere\.keras"):
         transfer.load_source(tmp_path / "nowhere.keras", NETFLOW_FEATURES, CARD)
 
 
 def test_a_source_of_another_family_is_refused_with_both_families_columns(source_file):
-    with pytest.raises(InputError, match=r"features Bwd_Pkt_Len_Std.* was trained on L4_SRC_PORT.*same family"):
+    with pytest.raises(InputError, match=r"features Bwd_Pkt_Len_Std.* trained on L4_SRC_PORT"):
         transfer.load_source(source_file, CICFLOW_FEATURES, CARD)
 
 
@@ -152,11 +152,9 @@ def damage(how: str, whole: bytes) -> bytes:
 def test_a_broken_source_is_one_sentence(source_file, tmp_path, how):
     path = tmp_path / "model.keras"
     path.write_bytes(damage(how, source_file.read_bytes()))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match="expected a Keras model in .*model.keras") as caught:
         transfer.load_source(path, NETFLOW_FEATURES, CARD)
-    sentence = str(caught.value)
-    assert sentence.startswith(f"expected a Keras model in {path}, but it cannot be loaded (")
-    assert sentence.endswith("): make it again") and "\n" not in sentence
+    assert "\n" not in str(caught.value)
 
 
 def foreign(kind: str) -> keras.Model:
@@ -174,5 +172,5 @@ def foreign(kind: str) -> keras.Model:
 def test_another_network_is_refused_in_one_sentence(tmp_path, kind):
     path = tmp_path / "model.keras"
     foreign(kind).save(path)
-    with pytest.raises(InputError, match="expected the network of notebook 02 in .*: choose another source$"):
+    with pytest.raises(InputError, match="expected the network of notebook 02 in .*, found '"):
         transfer.load_source(path, NETFLOW_FEATURES, CARD)

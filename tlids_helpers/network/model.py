@@ -8,7 +8,6 @@ Three models in a row, so that transfer learning can take them apart (Fig. 4):
 
 import numpy as np
 
-from tlids_helpers.network import encoding
 from tlids_helpers.network.backend import keras
 
 N_FEATURES = 9
@@ -19,12 +18,11 @@ POOL = 2
 DROPOUT = 0.05
 
 
-def preprocessing(features: np.ndarray, bins: int = 0) -> keras.Model:
+def preprocessing(features: np.ndarray) -> keras.Model:
     """Layers that turn raw values (n, 9) into standardised logarithms (n, 9), fitted on `features` (m, 9).
 
-    With `bins`, each feature's logarithm is followed by its piecewise-linear encoding: (n, 9 * channels), feature by
-    feature. Give the training split and nothing else. Negative values count as 0: CICFlowMeter writes -1 for
-    "not applicable". Only operations that LiteRT has built in.
+    Give the training split and nothing else. Negative values count as 0: CICFlowMeter writes -1 for "not applicable".
+    Only operations that LiteRT has built in.
     """
     inputs = keras.Input((N_FEATURES,), name="raw_features")
     positive = keras.layers.ReLU(name="negative_to_zero")(inputs)
@@ -34,26 +32,16 @@ def preprocessing(features: np.ndarray, bins: int = 0) -> keras.Model:
     scale = np.where(variance > 1e-12, variance, 1.0)
     normalise = keras.layers.Normalization(mean=fitted.mean(axis=0), variance=scale, name="standardise")
     outputs = normalise(keras.ops.log(positive + 1.0))
-    if bins:
-        outputs = encoding.beside(outputs, positive, encoding.ramps(features, bins))
     return keras.Model(inputs, outputs, name="preprocessing")
 
 
-def channels(first: keras.Model) -> int:
-    """How many values the preprocessing `first` gives for each feature: 1, or more with an encoding."""
-    return first.output_shape[-1] // N_FEATURES
-
-
-def backbone(dropout: float = DROPOUT, channels: int = 1, momentum: float = 0.99) -> keras.Model:
+def backbone(dropout: float = DROPOUT, momentum: float = 0.99) -> keras.Model:
     """Three blocks of two convolutions, batch normalisation, average pooling and dropout: (n, 9) -> (n, 128).
 
-    `channels` values for each of the nine positions: 1 in the paper. `momentum` is batch normalisation's.
+    `momentum` is batch normalisation's.
     """
     layers = keras.layers
-    stack = [
-        keras.Input((N_FEATURES * channels,), name="features"),
-        layers.Reshape((N_FEATURES, channels), name="reshape"),
-    ]
+    stack = [keras.Input((N_FEATURES,), name="features"), layers.Reshape((N_FEATURES, 1), name="reshape")]
     for block, (filters, kernel) in enumerate(zip(FILTERS, KERNELS, strict=True), start=1):
         for half in "ab":
             stack.append(

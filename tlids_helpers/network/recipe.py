@@ -1,4 +1,4 @@
-"""How a network is trained, as data: the paper's recipe, and two beside it."""
+"""How a network is trained, as data: the paper's recipe, and one beside it."""
 
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -19,26 +19,16 @@ class Recipe:
     optimiser: str = "adagrad"  # its rate decays by 1e-6 a batch; "adamw": its rate falls to zero on a cosine
     warm_up: float = 0.0  # share of all batches in which the rate climbs from zero
     momentum: float = 0.99  # of batch normalisation's moving averages: Keras's default, the paper is silent
-    bins: int = 0  # of the piecewise-linear encoding that each feature gets beside its logarithm (encoding.py); 0: none
-
-    def as_dict(self) -> dict:
-        """As plain types, for JSON and for keys; the last four are left out where they are the paper's.
-
-        A run made before there were these four keeps its name.
-        """
-        later = {"optimiser", "warm_up", "momentum", "bins"}
-        same = {field.name for field in fields(self) if getattr(self, field.name) == field.default}
-        return {name: value for name, value in asdict(self).items() if name not in later & same}
 
 
-_IMPROVED = Recipe(batch_size=256, learning_rate=0.002, optimiser="adamw", warm_up=0.05, momentum=0.9)
-RECIPES = {"paper": Recipe(), "improved": _IMPROVED, "encoded": replace(_IMPROVED, bins=64)}
+RECIPES = {
+    "paper": Recipe(),
+    "improved": Recipe(batch_size=256, learning_rate=0.002, optimiser="adamw", warm_up=0.05, momentum=0.9),
+}
 """name -> recipe.
 
 "paper" is Section 4.2. "improved" is the same network with a larger batch and another optimiser: better on unbalanced
-classes (docs/audit.md), and mostly as good as the paper's ever gets in less time (docs/benchmarks.md). "encoded" also
-shows it each feature in steps (encoding.py): a warning, not advice; it wins where test rows come from the recording
-that was trained on, and loses on another (docs/audit.md).
+classes (docs/audit.md), and mostly as good as the paper's ever gets in less time (docs/benchmarks.md).
 """
 
 

@@ -37,7 +37,6 @@ def train_from_scratch(
     n_classes: int,
     recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 42,
-    callbacks: tuple = (),
 ) -> Trained:
     """Train the whole network; `train` and `validation` are (raw features (n, 9), class codes (n,)).
 
@@ -45,15 +44,15 @@ def train_from_scratch(
     """
     set_seed(seed)
     began = time.perf_counter()
-    first = network.preprocessing(train[0], recipe.bins)
-    blocks = network.backbone(recipe.dropout, network.channels(first), recipe.momentum)
+    first = network.preprocessing(train[0])
+    blocks = network.backbone(recipe.dropout, recipe.momentum)
     last = network.head(n_classes)
     learner = network.chain(blocks, last, name="network")
     # the preprocessing has no weights to learn: its output is computed once, not once an epoch
     inside = [_through(first, rows) for rows in (train, validation)]
     spent = time.perf_counter() - began  # counted in transfer too
     patient = replace(recipe, patience=warmed_patience(recipe, len(train[0])))
-    history, seconds = fit(learner, *inside, patient, callbacks)
+    history, seconds = fit(learner, *inside, patient)
     return trained(network.full_model(first, blocks, last), history, seconds, spent)
 
 
@@ -67,7 +66,7 @@ def warmed_patience(recipe: Recipe, rows: int) -> int:
     return max(recipe.patience, math.ceil(WARM_UP_STEPS / batches))
 
 
-def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tuple[dict, list[float]]:
+def fit(learner: keras.Model, train: tuple, validation: tuple, recipe: Recipe) -> tuple[dict, list[float]]:
     """Compile and fit `learner`; returns the history and the seconds of each epoch. Keeps the best epoch's weights.
 
     `train` and `validation` are (what `learner` takes, class codes (n,)). Raises InputError without rows in either.
@@ -85,7 +84,7 @@ def fit(learner, train, validation, recipe: Recipe, callbacks: tuple = ()) -> tu
     stop = keras.callbacks.EarlyStopping("val_loss", patience=recipe.patience, restore_best_weights=True)
     clock = EpochClock()
     rows = _rows(train, validation, recipe.batch_size)
-    result = learner.fit(**rows, epochs=recipe.epochs, verbose=0, callbacks=[stop, clock, *callbacks])
+    result = learner.fit(**rows, epochs=recipe.epochs, verbose=0, callbacks=[stop, clock, EpochBar()])
     return {name: [float(v) for v in values] for name, values in result.history.items()}, clock.seconds
 
 
@@ -98,7 +97,7 @@ def trained(model: keras.Model, history: dict, seconds: list[float], before: flo
 
 
 class EpochBar(keras.callbacks.Callback):
-    """A progress bar over epochs with the validation loss, quiet where `progress` is. One for each training."""
+    """A progress bar over epochs with the validation loss, quiet where `progress` is."""
 
     def on_train_begin(self, logs=None) -> None:
         """Show an empty bar."""

@@ -23,7 +23,7 @@ def load_source(path: str | Path, features: tuple[str, ...], card: dict) -> kera
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"expected a pre-trained model at {path}, but there is none: train it with notebook 02")
+        raise InputError(f"expected a pre-trained model at {path}, found none: train it with notebook 02")
     if tuple(card.get("features", features)) != tuple(features):
         raise InputError(
             f"expected a source model on the features {', '.join(features)}, but {path} was trained on "
@@ -65,7 +65,6 @@ def train_transferred(
     n_classes: int,
     recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 42,
-    callbacks: tuple = (),
 ) -> Trained:
     """Train a new head on the frozen blocks of `source`; rows as in `train_from_scratch`.
 
@@ -80,7 +79,7 @@ def train_transferred(
     last = new_head(source, n_classes)
     inside = [(frozen.predict(x, batch_size=16384, verbose=0), y) for x, y in (train, validation)]
     spent = time.perf_counter() - began
-    history, seconds = fit(last, *inside, recipe, callbacks)
+    history, seconds = fit(last, *inside, recipe)
     return trained(network.full_model(first, blocks, last), history, seconds, spent)
 
 
@@ -88,8 +87,7 @@ def _is_ours(source: keras.Model) -> bool:
     """Whether `source` has the three parts of our network, layer by layer, its output layer aside."""
     if [layer.name for layer in source.layers[1:]] != ["preprocessing", "backbone", "head"]:
         return False
-    blocks = network.backbone(channels=network.channels(source.get_layer("preprocessing")))
-    expected = network.chain(blocks, network.head(2), name="expected")
+    expected = network.chain(network.backbone(), network.head(2), name="expected")
     ours, theirs = (
         [row for row in network.layer_table(model) if row["weights"] and row["layer"] != "output"]
         for model in (expected, source)

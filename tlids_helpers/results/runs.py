@@ -1,32 +1,41 @@
-"""Where a run's result lies: one folder a run, with model.keras and result.json, written whole.
+"""Finished runs: one folder a run, with model.keras and result.json, written whole.
 
-A run's name says what it is and ends in a key of everything that shaped it but this package's code for the network:
-the same run has the same name, and an update of the package throws no trained source away.
-
-`python -m tlids_helpers.grid --help` runs a grid of notebooks (grid.py).
+A run is named by its parameters. Nothing about the data, a path or the code is in the name, so it can be looked up
+before any data is read, and a copied or updated repository finds the runs it had. What the rows were stands in
+result.json; `misfit` says when a run does not fit them.
 """
 
 import json
 import platform
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tlids_helpers.common import files as folders
+from tlids_helpers.common import files
 from tlids_helpers.data import prepare
+from tlids_helpers.data.catalog import FEATURES
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network import recipe as recipes
 from tlids_helpers.network.recipe import Recipe
-
-if TYPE_CHECKING:  # a name can be looked up without Keras, which takes seconds to import
-    from tlids_helpers.network.training import Trained
+from tlids_helpers.results import metrics
 
 SCHEMA = 1
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scikit-learn", "pandas")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How a network is trained and where its run is kept; the same for every run of a notebook."""
+
+    task: str = "multiclass"  # or "binary"
+    recipe: Recipe = Recipe()
+    seed: int = 42
+    runs_dir: str | Path = "runs"
+    notebook: str = ""  # which notebook made the run, for the result
 
 
 @dataclass(frozen=True)
@@ -42,47 +51,57 @@ class Run:
         return self.folder / "model.keras"
 
 
-def run_name(prepared: Prepared, task: str, protocol: str, recipe: Recipe, seed: int, source: str = "") -> str:
-    """A run's folder name. `protocol` is "scratch", "paper" or "leave_target_out"; `source` the source run's name."""
-    key = folders.key_of(
-        data=prepared.folder.name,
-        features=prepared.features,
-        task=task,
-        protocol=protocol,
-        recipe=recipe.as_dict(),
-        seed=seed,
-        source=source,
+def run_name(dataset: str, split: str, rows: int | None, protocol: str, setup: Setup, source: str = "") -> str:
+    """A run's folder name, from its parameters alone; `dataset`, `split` and `rows` are `Prepared`'s.
+
+    `protocol` is "scratch", "paper" or "leave_target_out"; `source` the name of the dataset it starts from.
+    """
+    return _name((dataset, split, rows), protocol, setup, source, {})
+
+
+def name_for(prepared: Prepared, protocol: str, setup: Setup, source: str = "") -> str:
+    """`run_name` for prepared rows; other features than the family's nine, or a split of another seed, shape it too."""
+    unusual = {}
+    if tuple(prepared.features) != tuple(FEATURES[prepared.family]):
+        unusual["features"] = prepared.features
+    if prepared.seed != setup.seed:
+        unusual["split_seed"] = prepared.seed
+    return _name((prepared.name, prepared.split, prepared.rows), protocol, setup, source, unusual)
+
+
+def _name(data: tuple[str, str, int | None], protocol: str, setup: Setup, source: str, unusual: dict) -> str:
+    """The words a person looks for, then a key of every parameter."""
+    recipe = asdict(setup.recipe)
+    key = files.key_of(
+        data=data, task=setup.task, protocol=protocol, recipe=recipe, seed=setup.seed, source=source, **unusual
     )
-    return f"{prepared.name}-{task}-{prepared.split}-{protocol.replace('_', '-')}-s{seed}-{key}"
+    dataset, split, rows = data
+    words = [dataset, setup.task, split, protocol.replace("_", "-"), recipes.name_of(recipe), f"s{setup.seed}"]
+    return "-".join([*words, *([f"{rows}rows"] if rows else []), key])
 
 
 def save(
-    runs_dir: str | Path,
-    notebook: str,
-    prepared: Prepared,
-    task: str,
-    protocol: str,
-    recipe: Recipe,
-    seed: int,
-    fitted: "Trained",
-    source: Run | None = None,
+    prepared: Prepared, protocol: str, setup: Setup, fitted, predicted: np.ndarray, source: Run | None = None
 ) -> Run:
-    """Score a fitted model on the test split and leave it under `runs_dir` with one machine-readable result."""
-    name = run_name(prepared, task, protocol, recipe, seed, source.folder.name if source else "")
+    """Score a fitted model (`training.Trained`) and leave it under `setup.runs_dir` with one machine-readable result.
+
+    `predicted` (n,) are its class codes for the test rows, in their order; `source` is the run it started from.
+    """
+    origin = source.result if source else {"dataset": "", "mark": "", "content": ""}
+    name = name_for(prepared, protocol, setup, origin["dataset"])
     result = {
-        "schema": SCHEMA, "run": name, "notebook": notebook,
+        "schema": SCHEMA, "run": name, "notebook": setup.notebook,
         "dataset": prepared.name, "title": prepared.title, "family": prepared.family, "version": prepared.version,
-        "paper_slug": prepared.paper_slug, "features": list(prepared.features), "task": task,
-        "split": prepared.split, "protocol": protocol,
-        "source": source.result["dataset"] if source else "", "source_run": source.folder.name if source else "",
-        "source_mark": source.result["mark"] if source else "", "seed": seed, "mark": prepared.mark,
-        "rows": {role: prepared.size(role) for role in prepare.ROLES}, "benign": prepared.benign,
-        **_on_test(prepared, task, fitted),
-        "history": fitted.history, "epochs": fitted.epochs, "best_epoch": fitted.best_epoch,
-        "seconds": fitted.seconds, "parameters": {**recipe.as_dict(), "rows": prepared.rows}, "versions": versions(),
+        "paper_slug": prepared.paper_slug, "features": list(prepared.features), "task": setup.task,
+        "split": prepared.split, "protocol": protocol, "seed": setup.seed, "mark": prepared.mark,
+        "source": origin["dataset"], "source_run": source.folder.name if source else "",
+        "source_mark": origin["mark"], "source_content": origin["content"],
+        **_rows(prepared), "benign": prepared.benign, **_on_test(prepared, setup.task, predicted),
+        "history": fitted.history, "epochs": fitted.epochs, "best_epoch": fitted.best_epoch, "seconds": fitted.seconds,
+        "parameters": {**asdict(setup.recipe), "rows": prepared.rows}, "versions": versions(),
     }  # fmt: skip
-    folder = folders.resolve(runs_dir) / name
-    with folders.written_whole(folder) as scratch:
+    folder = files.resolve(setup.runs_dir) / name
+    with files.written_whole(folder) as scratch:
         fitted.model.save(scratch / "model.keras")
         (scratch / "result.json").write_text(json.dumps(result, indent=1))
     return Run(folder, result)
@@ -90,21 +109,40 @@ def save(
 
 def find(runs_dir: str | Path, name: str) -> Run | None:
     """The finished run of that name, or None; a run without its model or with a broken result is not finished."""
-    folder = folders.resolve(runs_dir) / name
+    folder = files.resolve(runs_dir) / name
     result = _read(folder / "result.json") if (folder / "model.keras").is_file() else None
     return Run(folder, result) if result else None
+
+
+def misfit(run: Run, prepared: Prepared) -> str:
+    """Why `run` is not a run of these rows, in one sentence; "" where it is, and its source is what it started from."""
+    then, now = run.result, _rows(prepared)
+    name = f"the finished run {run.folder.name}"
+    if then.get("rows") != now["rows"]:
+        return f"expected the rows of {name} ({_told(then.get('rows'))}), found {_told(now['rows'])}"
+    for role, classes in now["counts"].items():
+        for one, count in classes.items():
+            if then["counts"][role].get(one) != count:
+                was = then["counts"][role].get(one, 0)
+                return f"expected {was:,} {role} rows of class {one} as in {name}, found {count:,}"
+    if then["content"] != now["content"]:
+        return f"expected the rows of {name}, found as many of each class, but other ones"
+    source = find(run.folder.parent, then["source_run"]) if then["source_run"] else None
+    if source and source.result["content"] != then["source_content"]:
+        return f"expected the source that {name} started from, found {source.folder.name} trained on other rows"
+    return ""
 
 
 def collect(runs_dir: str | Path) -> list[dict]:
     """Every result under `runs_dir`, oldest first; warns of a result.json that no run of ours wrote."""
     # a hidden folder is a run that is being written, or was when its process died
-    files = [file for file in folders.resolve(runs_dir).glob("*/result.json") if not file.parent.name.startswith(".")]
+    found = [file for file in files.resolve(runs_dir).glob("*/result.json") if not file.parent.name.startswith(".")]
     results = []
-    for file in sorted(files, key=lambda file: (file.stat().st_mtime, file)):
+    for file in sorted(found, key=lambda file: (file.stat().st_mtime, file)):
         if result := _read(file):
             results.append(result)
         else:
-            warnings.warn(f"{folders.shown(file)} is left out: it is not the result of a run", stacklevel=2)
+            warnings.warn(f"{files.shown(file)} is left out: it is not the result of a run", stacklevel=2)
     return results
 
 
@@ -128,14 +166,23 @@ def _read(file: Path) -> dict | None:
     return result if isinstance(result, dict) and result.get("schema") == SCHEMA and "run" in result else None
 
 
-def _on_test(prepared: Prepared, task: str, fitted: "Trained") -> dict:
-    """Scores, per-class table and confusion matrix in counts, on the test split."""
-    from tlids_helpers.network.model import predict  # Keras again
-    from tlids_helpers.results import metrics
+def _rows(prepared: Prepared) -> dict:
+    """What the data was: rows of each role, rows of each class in it, and a hash of them all."""
+    return {
+        "rows": {role: prepared.size(role) for role in prepare.ROLES},
+        "counts": {role: prepared.counts[role] for role in prepare.ROLES},
+        "content": getattr(prepared, "content", ""),
+    }
 
+
+def _told(rows: dict[str, int] | None) -> str:
+    return ", ".join(f"{count:,} {role}" for role, count in (rows or {}).items()) or "unknown"
+
+
+def _on_test(prepared: Prepared, task: str, predicted: np.ndarray) -> dict:
+    """Scores, per-class table and confusion matrix in counts, of the class codes `predicted` for the test rows."""
     classes = prepare.class_list(prepared, task)
-    features, truth = prepare.load(prepared, "test", task)
-    predicted = np.argmax(predict(fitted.model, features), axis=1)
+    _, truth = prepare.load(prepared, "test", task)
     return {
         "classes": list(classes),
         "scores": metrics.scores(truth, predicted),

@@ -1,0 +1,120 @@
+"""What notebooks 02 and 03 show of the network: its source, its layers, how it learned."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tlids_helpers.common.style import BLUE, GREEN, GRID, ORANGE, figure, finish, legend_below, marked
+from tlids_helpers.network import model as network
+from tlids_helpers.network.recipe import Recipe
+
+
+@dataclass(frozen=True, repr=False)
+class Source:
+    """The source of a function: highlighted in a notebook, plain text elsewhere."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        """As it stands in the file."""
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.text}\n```"
+
+
+def code(function: Callable) -> Source:
+    """The source of `function` that runs, from its own file: nothing is copied."""
+    return Source(textwrap.dedent(inspect.getsource(function)).rstrip())
+
+
+def layers(model, mark: str) -> pd.DataFrame:
+    """Every layer of the network with its output shape and its number of weights (Fig. 3)."""
+    return marked(pd.DataFrame(network.layer_table(model)), mark)
+
+
+def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
+    """The epoch (from 1) of the lowest validation loss, or of the lowest training loss where nothing was held out."""
+    losses = history.get("val_loss") or history["loss"]
+    return int(np.nanargmin(losses)) + 1
+
+
+def training_curves(
+    history: Mapping[str, Sequence[float]], title: str = "Training and validation", mark: str = ""
+) -> Figure:
+    """Loss and accuracy by epoch, training and validation, with the epoch of the lowest validation loss marked.
+
+    `history` holds loss, accuracy and, where there was a validation part, val_loss and val_accuracy: a value an epoch.
+    """
+    made, panels = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    plt.close(made)
+    best = best_epoch(history)
+    for axes, name, unit in zip(panels, ("loss", "accuracy"), ("cross-entropy (nats)", "fraction of 1"), strict=True):
+        epochs = np.arange(1, len(history[name]) + 1)
+        axes.plot(epochs, history[name], color=BLUE, marker="o", markersize=3, label="training")
+        if history.get(f"val_{name}"):
+            axes.plot(epochs, history[f"val_{name}"], color=ORANGE, linestyle="--", marker="s", markersize=3,
+                      label="validation")  # fmt: skip
+        axes.axvline(best, color="black", linestyle=":", label=f"best epoch: {best}")
+        _by_epoch(axes, f"{name}, {unit}")
+    return finish(made, title, mark)
+
+
+def arm_curves(
+    histories: Mapping[str, Mapping[str, Sequence[float]]], title: str = "Validation loss of each arm", mark: str = ""
+) -> Figure:
+    """Validation loss by epoch of several runs (label -> history), each run's best epoch marked."""
+    made, axes = figure(8, 4)
+    for place, (name, history) in enumerate(histories.items()):
+        losses, best = history["val_loss"], best_epoch(history)
+        colour, dash = (BLUE, ORANGE, GREEN)[place % 3], ("-", "--", ":")[place % 3]
+        axes.plot(np.arange(1, len(losses) + 1), losses, color=colour, linestyle=dash, label=f"{name} (best: {best})")
+        axes.plot(best, losses[best - 1], color=colour, marker="o")
+    _by_epoch(axes, "validation loss, cross-entropy (nats)")
+    return finish(made, title, mark)
+
+
+def sweep(
+    frame: pd.DataFrame, metric: str = "val_accuracy", title: str = "Hyper-parameter study", mark: str = ""
+) -> Figure:
+    """The study of Section 4.2.2: a panel for each hyper-parameter, a point for each value, the paper's choice starred.
+
+    `frame` is tidy: parameter, value, the column `metric` (a fraction), and several rows a value where several seeds
+    ran: the mean is drawn as a line.
+    """
+    names = list(dict.fromkeys(frame["parameter"]))
+    made, panels = plt.subplots(
+        1, len(names), figsize=(1 + 3.4 * len(names), 3.8), sharey=True, squeeze=False, layout="constrained"
+    )
+    plt.close(made)
+    for axes, name in zip(panels[0], names, strict=True):
+        rows = frame[frame["parameter"] == name]
+        means = rows.groupby("value")[metric].mean()
+        places = {value: place for place, value in enumerate(means.index)}
+        axes.plot(range(len(means)), means, color=BLUE, linestyle="--", linewidth=1)
+        axes.scatter(rows["value"].map(places), rows[metric], color=BLUE, s=28, label="tried")
+        chosen = getattr(Recipe(), name)
+        if chosen in places:
+            axes.scatter(places[chosen], means[chosen], marker="*", s=220, color=ORANGE, edgecolor="black",
+                         zorder=3, label="the paper's choice")  # fmt: skip
+        axes.set_xticks(range(len(means)), [f"{value:g}" for value in means.index])
+        axes.set(xlabel=name.replace("_", " "), ylabel=f"{metric.replace('_', ' ')} (fraction of 1)")
+        axes.margins(x=0.15)
+        axes.grid(color=GRID)
+        axes.label_outer()
+    legend_below(made, panels[0][0])
+    return finish(made, title, mark)
+
+
+def _by_epoch(axes: Axes, quantity: str) -> None:
+    axes.set(xlabel="epoch", ylabel=quantity)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(color=GRID)
+    axes.legend()
