@@ -10,10 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import click
 import papermill
 import yaml
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from papermill import cli
 from papermill.exceptions import PapermillExecutionError
 
 from tlids_helpers.common import files
@@ -95,6 +97,37 @@ def strip_run_metadata(notebook) -> None:
         cell.metadata.pop("execution", None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
+
+
+def papermill_command() -> None:
+    """The command `papermill`: papermill's own, which in a terminal wants an output path, with one where there is none.
+
+    The executed copy then is runs/NOTEBOOK-DATASET.ipynb. Everything else is passed on as it is.
+    """
+    arguments = sys.argv[1:]
+    in_terminal = not (cli.INPUT_PIPED or cli.OUTPUT_PIPED)
+    if in_terminal and (output := _missing_output(arguments)):
+        print(f"no output path is given, so the executed notebook goes to {files.shown(output)}", file=sys.stderr)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        arguments = [*arguments, str(output)]
+    cli.papermill(arguments)
+
+
+def _missing_output(arguments: list[str]) -> Path | None:
+    """The path that papermill's `arguments` lack; None where they name a path, no notebook file, or are none of its."""
+    context = click.Context(cli.papermill)
+    try:
+        given, _, _ = cli.papermill.make_parser(context).parse_args(list(arguments))
+    except click.UsageError:
+        return None  # papermill says what is wrong
+    paths = [given[name] for name in ("notebook_path", "output_path") if isinstance(given[name], str)]
+    if len(paths) != 1 or paths == ["-"]:
+        return None
+    if {cli.papermill.get_help_option(context).name, "version", "help_notebook"} & given.keys():
+        return None
+    dataset = dict(given.get("parameters", []) + given.get("parameters_raw", [])).get("dataset", "")
+    words = [Path(paths[0]).stem, *filter(None, [Path(dataset).name.split(".")[0]])]
+    return files.resolve("runs") / f"{'-'.join(words)}.ipynb"
 
 
 def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:

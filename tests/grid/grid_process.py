@@ -1,5 +1,6 @@
 """The grid as its users start it: scheduler, workers and driver as processes of their own."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -30,8 +31,7 @@ def start_scheduler(folder: Path, **environment: str) -> str:
     log = folder / "scheduler.log"
     start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0",
           log=log, **environment)  # fmt: skip
-    wait_for(lambda: found(log, r"Scheduler at:\s+(tcp://\S+)"), "the scheduler's address")
-    return found(log, r"Scheduler at:\s+(tcp://\S+)")
+    return wait_for(lambda: found(log, r"Scheduler at:\s+(tcp://\S+)\n"), "the scheduler's address")
 
 
 def start_worker(folder: Path, scheduler: str, name: str, **environment: str) -> subprocess.Popen:
@@ -43,8 +43,8 @@ def start_worker(folder: Path, scheduler: str, name: str, **environment: str) ->
 
 def start_grid(folder: Path, *options: str, **environment: str) -> subprocess.Popen:
     """The command line, with data and runs under `folder`; what it says goes to grid.log."""
-    places = ("--data-dir", str(folder / "data"), "--runs-dir", str(folder / "runs"))
-    return start("tlids_helpers.results.runs", *places, *options, log=folder / "grid.log", **environment)
+    folders = ("--data-dir", str(folder / "data"), "--runs-dir", str(folder / "runs"))
+    return start("tlids_helpers.grid", *folders, *options, log=folder / "grid.log", **environment)
 
 
 def ended(process: subprocess.Popen, folder: Path) -> tuple[int, str]:
@@ -58,17 +58,23 @@ def found(log: Path, pattern: str) -> str:
     return match.group(1) if match else ""
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Wait until a condition holds."""
+def wait_for(condition: Callable[[], object], what: str):
+    """Wait until a condition holds; returns what it found."""
     end = time.monotonic() + PATIENCE
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, f"waited {PATIENCE} s for {what}"
         time.sleep(0.02)
+    return found
 
 
 def kernels_of(pid: int) -> list[psutil.Process]:
     """The notebooks' kernels under a process."""
-    return [child for child in psutil.Process(pid).children(recursive=True) if "ipykernel_launcher" in child.cmdline()]
+    kernels = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if "ipykernel_launcher" in child.cmdline():
+                kernels.append(child)
+    return kernels
 
 
 def gone(process: psutil.Process) -> bool:

@@ -1,168 +1,161 @@
-"""Which notebooks a grid runs, each once and in which order; real preparation of small files, no training."""
+"""Which notebooks a grid runs, each once and in which order: from names alone, so nothing is prepared or trained."""
 
-import shutil
-from dataclasses import replace
+import os
 
 import pytest
 from small_flows import write_csv
 
-from tlids_helpers.data import prepare
+from tlids_helpers.data import cleaned, prepare, raw
 from tlids_helpers.grid import __main__ as grid
-from tlids_helpers.grid import options as grid_options
 from tlids_helpers.grid import plan
-from tlids_helpers.grid.plan import Wish
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results import runs
+from tlids_helpers.results.runs import Setup
 
 
 @pytest.fixture
-def asked(four_parts, data_dir, tmp_path):
+def asked(tmp_path):
     """options -> Grid"""
 
-    def make(*options: str) -> grid_options.Grid:
-        places = ["--data-dir", str(data_dir), "--runs-dir", str(tmp_path / "runs"), "--allow-subset"]
-        return grid_options.grid(grid_options.parser().parse_args([*places, *options]))
+    def make(*options: str) -> plan.Grid:
+        folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+        return grid.asked(grid.parser().parse_args([*folders, *options]))
 
     return make
 
 
-def pending(wanted: grid_options.Grid, done: tuple[str, ...] = ()) -> list:
-    groups = [plan.units_of(wish, wanted) for wish in plan.wishes(wanted)]
-    return plan.pending(groups, lambda name: name.startswith(done) if done else False)
+def missing(wanted: plan.Grid, done: tuple[str, ...] = ()) -> list[plan.NotebookRun]:
+    groups = [plan.notebook_runs(each, wanted) for each in plan.combinations(wanted)]
+    return plan.missing(groups, lambda run: run.name.startswith(done) if done else False)
 
 
-def brief(units: list) -> list[str]:
-    """Names without their keys."""
-    return [unit.name.rpartition("-")[0] for unit in units]
+def brief(run: plan.NotebookRun) -> tuple[str, str, int]:
+    """A run without its name: dataset, protocol, seed."""
+    return run.preparation.dataset, run.parameters.get("protocol", "scratch"), run.preparation.seed
+
+
+def leave_run(runs_dir, name: str) -> None:
+    (runs_dir / name).mkdir(parents=True)
+    (runs_dir / name / "model.keras").touch()
+    (runs_dir / name / "result.json").write_text(f'{{"schema": {runs.SCHEMA}, "run": "{name}"}}')
 
 
 def test_a_grid_is_every_combination_seed_by_seed(asked):
     wanted = asked("--datasets", "nf-ton-iot", "nf-bot-iot", "--tasks", "multiclass", "binary", "--seeds", "0-1")
-    wishes = plan.wishes(wanted)
-    assert len(wishes) == len(set(wishes)) == 2 * 2 * 2 * 3
-    assert [wish.seed for wish in wishes] == sorted(wish.seed for wish in wishes)
+    found = plan.combinations(wanted)
+    assert len(found) == len(set(found)) == 2 * 2 * 2 * 3
+    assert [each.seed for each in found] == sorted(each.seed for each in found)
 
 
 def test_a_target_that_is_no_part_of_its_source_is_not_left_out_of_it(asked):
     wanted = asked("--datasets", "testbed", "nf-ton-iot", "nf-uq-nids")
-    assert [wish.dataset for wish in plan.wishes(wanted) if wish.protocol == "leave_target_out"] == ["nf-ton-iot"]
-    assert plan.not_left_out(wanted) == ["testbed", "nf-uq-nids"]
+    left_out = [each.dataset for each in plan.combinations(wanted) if each.protocol == "leave_target_out"]
+    assert left_out == ["nf-ton-iot"]
+    assert plan.no_parts(wanted) == ["testbed", "nf-uq-nids"]
 
 
 def test_sources_and_scratch_runs_come_before_the_transfers_that_need_them_and_each_is_run_once(asked):
-    units = pending(asked("--datasets", "nf-ton-iot", "nf-bot-iot", "--protocols", "paper", "--seeds", "0"))
-    names = brief(units)
-    assert sorted(names) == [
-        "nf-bot-iot-multiclass-paper-paper-s0",
-        "nf-bot-iot-multiclass-paper-scratch-s0",
-        "nf-ton-iot-multiclass-paper-paper-s0",
-        "nf-ton-iot-multiclass-paper-scratch-s0",
-        "nf-uq-nids-multiclass-paper-scratch-s0",
+    found = missing(asked("--datasets", "nf-ton-iot", "nf-bot-iot", "--protocols", "paper", "--seeds", "0"))
+    assert sorted(map(brief, found)) == [
+        ("nf-bot-iot", "paper", 0),
+        ("nf-bot-iot", "scratch", 0),
+        ("nf-ton-iot", "paper", 0),
+        ("nf-ton-iot", "scratch", 0),
+        ("nf-uq-nids", "scratch", 0),
     ]
-    for place, unit in enumerate(units):
-        assert set(unit.after) <= {earlier.name for earlier in units[:place]}
-        assert set(unit.needs) == set(unit.after)  # nothing is there yet
-    target = units[names.index("nf-bot-iot-multiclass-paper-paper-s0")]
-    assert sorted(name.rpartition("-")[0] for name in target.after) == [
-        "nf-bot-iot-multiclass-paper-scratch-s0",
-        "nf-uq-nids-multiclass-paper-scratch-s0",
+    for number, run in enumerate(found):
+        assert set(run.needs) <= {earlier.name for earlier in found[:number]}
+        assert run.notebook == ("03" if "protocol" in run.parameters else "02")
+    names = {run.name: brief(run)[0] for run in found}
+    transfers = [run for run in found if run.notebook == "03"]
+    assert [{names[name] for name in run.needs} for run in transfers] == [
+        {"nf-uq-nids", "nf-ton-iot"},
+        {"nf-uq-nids", "nf-bot-iot"},
     ]
-    assert target.notebook == "03" and target.parameters["protocol"] == "paper"
 
 
-def test_the_first_transfer_trains_a_source_without_its_target_and_the_others_wait_for_it(asked):
+def test_a_source_without_its_target_is_a_run_of_its_own_that_both_tasks_wait_for(asked):
     tasks = ("--tasks", "multiclass", "binary")
-    units = pending(asked("--datasets", "nf-ton-iot", "--protocols", "leave_target_out", "--seeds", "0", *tasks))
-    first, second = (unit for unit in units if unit.notebook == "03")
-    assert first.trains == second.trains and first.trains.startswith("nf-uq-nids-without-nf-ton-iot-multiclass")
-    assert first.name in second.after and first.trains in second.needs
-    assert first.trains not in first.needs and second.name not in first.after
-
-
-def test_a_source_that_is_there_is_waited_for_by_nobody(asked):
-    tasks = ("--tasks", "multiclass", "binary")
-    wanted = asked("--datasets", "nf-ton-iot", "--protocols", "leave_target_out", "--seeds", "0", *tasks)
-    units = pending(wanted, done=("nf-uq-nids-without", "nf-ton-iot-multiclass-paper-scratch"))
-    assert [unit.after for unit in units if unit.notebook == "03" and "multiclass" in unit.name] == [()]
+    found = missing(asked("--datasets", "nf-ton-iot", "--protocols", "leave_target_out", "--seeds", "0", *tasks))
+    (source,) = (run for run in found if run.preparation.dataset == "nf-uq-nids-without-nf-ton-iot")
+    transfers = [run for run in found if run.notebook == "03"]
+    assert source.notebook == "02" and source.parameters["task"] == "multiclass"
+    assert len(transfers) == 2 and all(source.name in run.needs for run in transfers)
 
 
 def test_a_finished_run_is_not_run_again_nor_what_only_it_would_need(asked):
     wanted = asked("--datasets", "nf-ton-iot", "--protocols", "paper", "--seeds", "0-1")
-    assert {name for name in brief(pending(wanted, done=("nf-ton-iot-multiclass-paper-paper-s0",)))} == {
-        "nf-uq-nids-multiclass-paper-scratch-s1",
-        "nf-ton-iot-multiclass-paper-scratch-s1",
-        "nf-ton-iot-multiclass-paper-paper-s1",
-    }
+    transfer = next(run for run in missing(wanted) if brief(run) == ("nf-ton-iot", "paper", 0))
+    assert sorted(map(brief, missing(wanted, done=(transfer.name,)))) == [
+        ("nf-ton-iot", "paper", 1),
+        ("nf-ton-iot", "scratch", 1),
+        ("nf-uq-nids", "scratch", 1),
+    ]
 
 
-def test_names_are_those_under_which_notebooks_02_and_03_leave_their_runs(asked, data_dir):
+def test_names_are_those_under_which_notebooks_02_and_03_leave_their_runs(asked):
     wanted = asked("--datasets", "nf-ton-iot", "--seeds", "3", "--rows", "120", "--epochs", "2")
-    target = prepare.prepare("nf-ton-iot", data_dir, "paper", 3, 120, True)
-    union = prepare.prepare("nf-uq-nids", data_dir, "paper", 3, 120, True)
-    without = prepare.prepare("nf-uq-nids", data_dir, "paper", 3, 120, True, "nf-ton-iot")
-    recipe = Recipe(epochs=2)
-    sources = [runs.run_name(rows, "multiclass", "scratch", recipe, 3) for rows in (union, without)]
-    expected = {runs.run_name(target, "multiclass", "scratch", recipe, 3), sources[0]}
-    for protocol, source in zip(("paper", "leave_target_out"), sources, strict=True):
-        expected.add(runs.run_name(target, "multiclass", protocol, recipe, 3, source))
-    units = pending(wanted)
-    assert {unit.name for unit in units} == expected
-    assert {unit.trains for unit in units} == {"", sources[1]}
+    setup = Setup("multiclass", Recipe(epochs=2), 3)
+    union, without = "nf-uq-nids", "nf-uq-nids-without-nf-ton-iot"
+    expected = {
+        *(runs.run_name(dataset, "paper", 120, "scratch", setup) for dataset in ("nf-ton-iot", union, without)),
+        runs.run_name("nf-ton-iot", "paper", 120, "paper", setup, union),
+        runs.run_name("nf-ton-iot", "paper", 120, "leave_target_out", setup, without),
+    }
+    assert {run.name for run in missing(wanted)} == expected
 
 
-def test_a_source_has_as_many_rows_as_notebook_03_gives_it(asked, data_dir, tmp_path):
-    """A target with fewer rows than `rows` is taken whole, and then its source is too."""
+@pytest.mark.parametrize("rows", ["300", "500"])
+def test_the_names_from_parameters_are_those_of_the_prepared_rows(rows, four_parts, data_dir, asked, tmp_path):
+    """Also where a dataset has fewer rows than are asked for."""
     own = str(write_csv(tmp_path / "home.csv", n=400))
-    for rows, meant in (("500", None), ("300", 300)):
-        units = pending(asked("--datasets", own, "--protocols", "paper", "--seeds", "0", "--rows", rows))
-        source = next(unit for unit in units if unit.name.startswith("nf-uq-nids"))
-        assert source.parameters["rows"] == meant
-        union = prepare.prepare("nf-uq-nids", data_dir, "paper", 0, source.parameters["rows"], True)
-        assert source.name == runs.run_name(union, "multiclass", "scratch", Recipe(), 0)
+    wanted = asked("--datasets", own, "--protocols", "paper", "--seeds", "0", "--rows", rows, "--allow-subset")
+    setup = Setup("multiclass", Recipe(), 0)
+    for run in missing(wanted)[:2]:  # the source and the scratch run
+        prepared = prepare.prepare(run.preparation.dataset, data_dir, "paper", 0, int(rows), True)
+        assert runs.name_for(prepared, "scratch", setup) == run.name
 
 
-def test_a_source_is_never_split_by_recordings(asked):
-    wanted = asked("--datasets", "testbed", "--protocols", "paper", "--seeds", "0", "--rows", "200")
-    source = next(unit for unit in pending(wanted) if unit.name.startswith("nf-uq-nids"))
-    assert source.parameters["split"] == "paper" and "-paper-scratch-" in source.name
-    assert plan.rows_of(Wish("testbed", "multiclass", 0, "paper"), "paper")[0].split == "session"
+@pytest.mark.parametrize("split", ["paper", "session"])
+def test_a_source_is_never_split_by_recordings(split, asked):
+    wanted = asked("--datasets", "testbed", "--protocols", "paper", "--seeds", "0", "--split", split)
+    splits = {brief(run)[:2]: run.preparation.split for run in missing(wanted)}
+    assert splits == {
+        ("nf-uq-nids", "scratch"): "paper", ("testbed", "scratch"): "session", ("testbed", "paper"): "session",
+    }  # fmt: skip
 
 
-def test_what_is_prepared_beforehand_is_what_the_runs_are_made_from(asked, data_dir, tmp_path):
-    """Else the driver would prepare it once more, alone."""
-    own = str(write_csv(tmp_path / "home.csv"))
-    wanted = asked("--datasets", "nf-ton-iot", "testbed", own, "--seeds", "0", "--rows", "100")
-    for wish in plan.wishes(wanted):
-        for rows in plan.rows_of(wish, wanted.split):
-            prepare.prepare(rows.dataset, data_dir, rows.split, rows.seed, 100, True, rows.without)
-    before = sorted(path.name for path in (data_dir / "prepared").iterdir())
-    pending(wanted)
-    assert sorted(path.name for path in (data_dir / "prepared").iterdir()) == before
+@pytest.fixture
+def no_data(tmp_path, monkeypatch):
+    """A data folder that nobody may read, and readers that fail."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0)
+    for module, name in ((prepare, "prepare"), (cleaned, "clean"), (raw, "inspect"), (raw, "locate_file")):
+        monkeypatch.setattr(module, name, lambda *given, **options: pytest.fail("data was read"))
+    yield folder
+    folder.chmod(0o700)
 
 
-def test_plan_says_what_is_there_and_what_would_be_run_and_starts_nothing(asked, data_dir, tmp_path, capsys):
-    options = ["--datasets", "nf-ton-iot", "--protocols", "scratch", "--seeds", "0-1", "--allow-subset", "--plan"]
-    options += ["--data-dir", str(data_dir), "--runs-dir", str(tmp_path / "runs")]
-    first, second = pending(asked("--datasets", "nf-ton-iot", "--protocols", "scratch", "--seeds", "0-1"))
-    folder = tmp_path / "runs" / first.name
-    folder.mkdir(parents=True)
-    (folder / "model.keras").touch()
-    (folder / "result.json").write_text(f'{{"schema": {runs.SCHEMA}, "run": "{first.name}"}}')
-    assert grid.main(options) == 0
-    assert capsys.readouterr().out.splitlines() == [f"there        {first.name}", f"notebook 02  {second.name}"]
-    shutil.rmtree(folder)
-    assert grid.main(options) == 0
-    assert "there  " not in capsys.readouterr().out
+def test_asking_which_runs_are_missing_reads_no_data(no_data, asked, tmp_path, capsys):
+    options = ["--datasets", "nf-ton-iot", "testbed", "--seeds", "0-1", "--plan"]
+    found = missing(asked(*options))
+    leave_run(tmp_path / "runs", found[0].name)
+    assert grid.main([*options, "--data-dir", str(no_data), "--runs-dir", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"there        {found[0].name}"
+    assert [line.split()[-1] for line in lines if line.startswith("notebook")] == [run.name for run in found[1:]]
+    assert os.listdir(tmp_path / "runs") == [found[0].name]
 
 
-def test_binary_without_a_benign_class_is_refused_for_that_wish_alone(asked, tmp_path):
-    from tlids_helpers.grid.work import Outcome
-
-    own = str(write_csv(tmp_path / "attacks.csv", classes=("ddos", "scanning")))
-    wanted = replace(asked("--datasets", own, "--tasks", "multiclass", "binary"), protocols=("scratch",))
-    wishes = plan.wishes(wanted)
-    rows = {each: Outcome("finished") for wish in wishes for each in plan.rows_of(wish, wanted.split)}
-    groups, ends = grid._planned(wanted, wishes, rows)
-    assert len(groups) == 1
-    ((label, outcome),) = ends.items()
-    assert "binary" in label and outcome.status == "failed" and "benign class" in outcome.why
+def test_plan_says_what_waits_for_what_and_starts_nothing(asked, tmp_path, capsys):
+    options = ["--datasets", "nf-ton-iot", "--protocols", "paper", "--seeds", "0"]
+    source, scratch, target = missing(asked(*options))
+    leave_run(tmp_path / "runs", source.name)
+    folders = ["--data-dir", str(tmp_path / "data"), "--runs-dir", str(tmp_path / "runs")]
+    assert grid.main([*options, *folders, "--plan"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"notebook 02  {scratch.name}",
+        f"notebook 03  {target.name}",
+        f"             after {scratch.name}",
+    ]

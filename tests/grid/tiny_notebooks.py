@@ -20,12 +20,12 @@ data_dir = "data"
 runs_dir = "runs"
 """
 BODY = """\
-import json, time
+import time
 from pathlib import Path
-from tlids_helpers.common import files
+from types import SimpleNamespace
 from tlids_helpers.data import prepare
-from tlids_helpers.results import runs
 from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
 
 here = Path(runs_dir).parent
 with open(here / "begun", "a") as begun:
@@ -33,10 +33,10 @@ with open(here / "begun", "a") as begun:
 while not (here / f"go-{seed}").exists():
     time.sleep(0.05)
 prepared = prepare.prepare(dataset, data_dir, split, seed, rows)
-name = runs.run_name(prepared, task, "scratch", Recipe(epochs), seed)
-with files.written_whole(Path(runs_dir) / name) as scratch:
-    (scratch / "model.keras").touch()
-    (scratch / "result.json").write_text(json.dumps({"schema": runs.SCHEMA, "run": name}))
+setup = runs.Setup(task, Recipe(epochs), seed, runs_dir)
+model = SimpleNamespace(save=lambda path: Path(path).touch())
+fitted = SimpleNamespace(model=model, history={}, epochs=1, best_epoch=1, seconds={"total": 1.0})
+runs.save(prepared, "scratch", setup, fitted, prepare.load(prepared, "test", task)[1])
 """
 
 

@@ -3,27 +3,70 @@
 First the rows of all runs are prepared, then each run is one task: its notebook, executed by papermill.
 """
 
+import argparse
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.grid import options
-from tlids_helpers.grid.options import Grid
+from tlids_helpers.data import prepare, raw
+from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.split import SPLITS
+from tlids_helpers.grid import plan, run
+from tlids_helpers.grid.plan import PROTOCOLS, TASKS, Combination, Grid, NotebookRun
+from tlids_helpers.grid.run import Outcome
+from tlids_helpers.network.recipe import RECIPES, named
 from tlids_helpers.results import runs
 
 STOPPED = 130  # the exit status of a program that Ctrl-C ended
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    made = argparse.ArgumentParser(
+        prog="python -m tlids_helpers.grid",
+        description="Run notebooks 02 and 03 for every combination of datasets, tasks, seeds and protocols.",
+        epilog="A finished run is never run again: the same command goes on where it was stopped. See docs/grid.md.",
+    )
+    add = made.add_argument
+    add("--datasets", nargs="+", required=True, metavar="SLUG", help="of the catalog, or paths of your own flow files")
+    add("--tasks", nargs="+", default=["multiclass"], help=f"of {', '.join(TASKS)}; default multiclass")
+    add("--seeds", nargs="+", default=["42"], help="such as 0-4, or 42 43; default 42")
+    add("--protocols", nargs="+", default=list(PROTOCOLS), help=f"of {', '.join(PROTOCOLS)}; default all three")
+    add("--split", default="paper", help=f"one of {', '.join(SPLITS)}; default paper")
+    add("--rows", help="keep a stratified subsample of so many rows of each dataset")
+    add("--recipe", default="paper", help=f"one of {', '.join(RECIPES)}; default paper")
+    for name in ("epochs", "batch_size", "learning_rate", "patience"):
+        add(f"--{name.replace('_', '-')}", help="default: the recipe's")
+    add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
+    add("--data-dir", default="data", help="default: data")
+    add("--runs-dir", default="runs", help="default: runs")
+    add("--scheduler", metavar="ADDRESS", help="of an existing Dask cluster, such as tcp://host:8786")
+    add("--workers", help="how many runs at once, by default one a core; with --scheduler: wait a minute for so many")
+    add("--threads", default="1", help="of each run; default 1, so that a run is the same however many work")
+    add("--plan", action="store_true", help="say what would be run, and stop; reads no rows")
+    return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; see --help."""
-    given = options.parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
-        grid = options.grid(given)
-        scheduler = options.scheduler(given)
-        workers, threads = (options.whole(given, name) for name in ("workers", "threads"))
-        wishes = _wishes(grid)
-        return _print_plan(grid, wishes) if given.plan else _run(grid, wishes, scheduler, workers, threads)
+        grid = asked(given)
+        scheduler = _scheduler(given.scheduler)
+        workers, threads = (_whole(given, name) for name in ("workers", "threads"))
+        combinations = _combinations(grid)
+        if given.plan:
+            return _print_plan(grid, combinations)
+        _check_files(grid)
+        with run.connected(scheduler, workers, len(combinations)) as client, run.shared_folders(grid) as folders:
+            run.check_workers(client, folders)
+            print(f"dashboard: {client.dashboard_link}", flush=True)
+            found, ends = _run(client, grid, combinations, folders, threads)
+        return _report(grid, found, ends)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
@@ -32,86 +75,171 @@ def main(arguments: list[str] | None = None) -> int:
         return STOPPED
 
 
-def _wishes(grid: Grid) -> list:
-    """What is asked for; says what of it makes no sense."""
-    from tlids_helpers.grid import plan  # here and below: it brings Keras, which takes seconds to import
+def asked(given: argparse.Namespace) -> Grid:
+    """The grid that the options mean. Raises InputError for the first that cannot be used."""
+    changes = {name: _whole(given, name) for name in ("epochs", "batch_size", "patience")}
+    data_dir, runs_dir = files.resolve(given.data_dir), files.resolve(given.runs_dir)
+    for folder in (data_dir, runs_dir):
+        _make(folder)
+    return Grid(
+        datasets=tuple(dict.fromkeys(map(_dataset, given.datasets))),
+        tasks=_among("--tasks", given.tasks, TASKS),
+        seeds=seeds(given.seeds),
+        protocols=_among("--protocols", given.protocols, PROTOCOLS),
+        split=_among("--split", [given.split], SPLITS)[0],
+        rows=_whole(given, "rows"),
+        recipe_name=given.recipe,
+        recipe=named(given.recipe, **changes, learning_rate=_rate(given.learning_rate)),
+        allow_subset=given.allow_subset,
+        data_dir=data_dir,
+        runs_dir=runs_dir,
+    )
 
-    for dataset in plan.not_left_out(grid):
+
+def seeds(words: Iterable[str]) -> tuple[int, ...]:
+    """`["0-4", "42"]` -> (0, 1, 2, 3, 4, 42): numbers and ranges, each once. Raises InputError for anything else."""
+    found: dict[int, None] = {}
+    for word in ",".join(words).split(","):
+        first, dash, last = word.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise InputError(f"expected --seeds such as 0-4, or 42 43, found {word!r}: correct it")
+        found.update(dict.fromkeys(range(int(first), int(last) + 1)))
+    return tuple(found)
+
+
+def _scheduler(address: str | None) -> str | None:
+    """The address of an existing cluster, None for one on this machine."""
+    scheme, _, host = (address or "").rpartition("://")
+    if address is not None and not ((not scheme or scheme in SCHEMES) and host.rpartition(":")[2].isdigit()):
+        raise InputError(
+            f"expected --scheduler to be an address such as tcp://host:8786, found {address!r}: correct it"
+        )
+    return address
+
+
+def _whole(given: argparse.Namespace, name: str) -> int | None:
+    """The option `name` as a whole number of 1 or more, None if not given."""
+    text = getattr(given, name)
+    if text is not None and not (text.isdecimal() and int(text) > 0):
+        option = f"--{name.replace('_', '-')}"
+        raise InputError(f"expected {option} to be a whole number of 1 or more, found {text!r}: correct it")
+    return None if text is None else int(text)
+
+
+def _rate(text: str | None) -> float | None:
+    try:
+        rate = None if text is None else float(text)
+    except ValueError:
+        rate = -1.0
+    if rate is not None and not 0 < rate < float("inf"):
+        raise InputError(f"expected --learning-rate to be a number above 0, found {text!r}: correct it")
+    return rate
+
+
+def _among(option: str, found: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in found:
+        if name not in known:
+            raise InputError(f"expected {option} to be of {', '.join(known)}, found {name!r}: correct it")
+    return tuple(dict.fromkeys(found))
+
+
+def _dataset(name: str) -> str:
+    """A slug as it is, or an own file's whole path."""
+    path = files.resolve(name)
+    if name not in DATASETS and not path.is_file():
+        raise InputError(
+            f"expected --datasets of the catalog ({', '.join(DATASETS)}) or paths of CSV or Parquet files, "
+            f"found {name!r}: correct it"
+        )
+    return name if name in DATASETS else str(path)
+
+
+def _make(folder: Path) -> None:
+    """Make `folder`; refused now, not by every worker."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"expected a folder at {folder}, found {error.strerror or error}",
+            "correct it, or give another with --data-dir or --runs-dir",
+        ) from None
+
+
+def _check_files(grid: Grid) -> None:
+    """A file that is there must at least look like the dataset it is called, before a cluster is started for it."""
+    for dataset in grid.datasets:
+        entry = DATASETS.get(dataset)
+        path = raw.locate_file(entry, grid.data_dir / "raw") if entry and not entry.folder else None
+        if path or not entry:
+            raw.inspect(path or Path(dataset), entry)
+
+
+def _combinations(grid: Grid) -> list[Combination]:
+    """What is asked for; tells what of it makes no sense."""
+    for dataset in plan.no_parts(grid):
         print(f"no leave_target_out for {dataset}: it is no part of its source", file=sys.stderr)
-    wishes = plan.wishes(grid)
-    if not wishes:
+    found = plan.combinations(grid)
+    if not found:
         raise InputError("expected at least one run, found none that makes sense: add --protocols scratch or paper")
-    return wishes
+    return found
 
 
-def _print_plan(grid: Grid, wishes: list) -> int:
-    """Prepare the rows here, and say what is there and what would be run, in which order."""
-    from tlids_helpers.grid import plan
-
-    groups = [plan.units_of(wish, grid) for wish in wishes]
-    for name in _there(grid, groups):
-        print(f"there        {name}")
-    for unit in plan.pending(groups, _finder(grid)):
-        print(f"notebook {unit.notebook}  {unit.name}" + "".join(f"\n             after {name}" for name in unit.after))
+def _print_plan(grid: Grid, combinations: list[Combination]) -> int:
+    """Say what is there and what would be run, in which order; by their names alone."""
+    groups = [plan.notebook_runs(combination, grid) for combination in combinations]
+    missing = plan.missing(groups, lambda each: runs.find(grid.runs_dir, each.name) is not None)
+    to_run = {each.name for each in missing}
+    for name in dict.fromkeys(group[-1].name for group in groups):
+        if name not in to_run:
+            print(f"there        {name}")
+    for each in missing:
+        after = [name for name in each.needs if name in to_run]
+        print(f"notebook {each.notebook}  {each.name}" + "".join(f"\n             after {name}" for name in after))
     return 0
 
 
-def _run(grid: Grid, wishes: list, scheduler: str | None, workers: int | None, threads: int) -> int:
-    """Prepare, run, report."""
-    from tlids_helpers.grid import cluster, plan
-
-    with (
-        cluster.connected(scheduler, workers, len(wishes)) as client,
-        cluster.shared_place(grid, threads) as place,
-    ):
-        cluster.check_workers(client, place)
-        print(f"dashboard: {client.dashboard_link}", flush=True)
-        rows = cluster.prepare_all(client, grid, wishes, place)
-        groups, ends = _planned(grid, wishes, rows)
-        there = _there(grid, groups)
-        ends |= cluster.run_all(client, plan.pending(groups, _finder(grid)), place)
-    return _report(grid, len(there), ends)
-
-
-def _planned(grid: Grid, wishes: list, rows: dict) -> tuple[list, dict]:
-    """The units of each wish whose rows could be prepared; and for the others, why there are none."""
-    from tlids_helpers.grid import plan
-    from tlids_helpers.grid.work import Outcome
-
-    groups, ends = [], {}
-    for wish in wishes:
-        bad = {each: rows[each] for each in plan.rows_of(wish, grid.split) if rows[each].status != "finished"}
-        ends |= {f"preparing {each}": outcome for each, outcome in bad.items()}
-        try:
-            if bad:
-                ends[str(wish)] = Outcome("not run", "its rows could not be prepared")
-            else:
-                groups.append(plan.units_of(wish, grid))
-        except InputError as error:
-            ends[str(wish)] = Outcome("failed", str(error))
-    return groups, ends
+def _run(client, grid: Grid, combinations: list[Combination], folders: run.Folders, threads: int) -> tuple[int, dict]:
+    """Prepare all rows, then run what is missing: how many runs were there already, and how each task ended."""
+    groups = [plan.notebook_runs(combination, grid) for combination in combinations]
+    preparations = list(dict.fromkeys(each.preparation for group in groups for each in group))
+    prepared = run.prepare_all(client, preparations, folders)
+    ends = {f"preparing {rows}": end for rows, end in prepared.items() if end.status != "finished"}
+    ready = []
+    for combination, group in zip(combinations, groups, strict=True):
+        if end := _obstacle(combination, group, prepared):
+            ends[str(combination)] = end
+        else:
+            ready.append(group)
+    missing = plan.missing(ready, lambda each: run.fits(each, grid.runs_dir))
+    found = {group[-1].name for group in ready} - {each.name for each in missing}
+    return len(found), ends | run.run_all(client, missing, folders, threads)
 
 
-def _finder(grid: Grid):
-    return lambda name: runs.find(grid.runs_dir, name) is not None
+def _obstacle(combination: Combination, group: list[NotebookRun], prepared: dict) -> Outcome | None:
+    """Why a combination cannot be run, None if it can."""
+    if any(prepared[each.preparation].status != "finished" for each in group):
+        return Outcome("not run", "its rows could not be prepared")
+    try:
+        prepare.class_list(run.rows_of(group[-1]), combination.task)  # binary needs a benign class
+    except InputError as error:
+        return Outcome("failed", str(error))
+    return None
 
 
-def _there(grid: Grid, groups: list) -> list[str]:
-    """The wished runs that are finished already."""
-    return list(filter(_finder(grid), dict.fromkeys(group[-1].name for group in groups)))
-
-
-def _report(grid: Grid, there: int, ends: dict) -> int:
+def _report(grid: Grid, there: int, ends: dict[str, Outcome]) -> int:
     """Print the counts, then each reason once with all that ended by it; returns the exit status."""
-    from tlids_helpers.grid.work import executed
-
     counts = Counter(outcome.status for outcome in ends.values())
     found = f"{counts['finished']} finished, {there} were there, {counts['failed']} failed, {counts['not run']} not run"
     print(f"{found}: see {files.shown(grid.runs_dir)}")
     bad = {label: outcome for label, outcome in ends.items() if outcome.status != "finished"}
     for outcome in dict.fromkeys(bad.values()):
-        print(f"{outcome.status}: {outcome.why}", file=sys.stderr)
+        print(f"{outcome.status}: {outcome.reason}", file=sys.stderr)
         for label in (label for label in bad if bad[label] == outcome):
-            notebook = executed(grid.runs_dir, label)
+            notebook = run.executed(grid.runs_dir, label)
             print(f"  {files.shown(notebook) if notebook.is_file() else label}", file=sys.stderr)
     return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

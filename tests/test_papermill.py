@@ -1,0 +1,98 @@
+"""The command `papermill` of this environment, in a terminal and in a pipe."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from terminal import in_terminal
+
+from tlids_helpers import notebooks
+
+COMMAND = Path(sys.executable).with_name("papermill")
+
+
+@pytest.fixture
+def here(tmp_path) -> Path:
+    """A folder with the notebook 03_tiny.ipynb in it, beside runs/."""
+    cells = [
+        nbformat.v4.new_code_cell('dataset = "testbed"\nrows = None', metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(dataset, rows)"),
+    ]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "notebooks" / "03_tiny.ipynb")
+    return tmp_path / "notebooks"
+
+
+def typed(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Type the command in `folder`, with runs/ beside it: its exit status, and all that the terminal shows."""
+    return in_terminal(folder, COMMAND, *arguments, TLIDS_HOME=str(folder.parent), COLUMNS="200")
+
+
+def printed(notebook: Path) -> str:
+    return nbformat.read(notebook, as_version=4).cells[-1].outputs[0]["text"]
+
+
+def test_without_an_output_path_the_copy_is_left_in_runs_and_the_terminal_says_where(here):
+    status, shown = typed(here, "03_tiny.ipynb", "-p", "dataset", "nf-ton-iot", "-p", "rows", "7")
+    assert status == 0 and "../runs/03_tiny-nf-ton-iot.ipynb" in shown
+    assert printed(here.parent / "runs" / "03_tiny-nf-ton-iot.ipynb") == "nf-ton-iot 7\n"
+    assert not nbformat.read(here / "03_tiny.ipynb", as_version=4).cells[-1].outputs
+
+
+def test_a_path_that_is_given_is_the_one_that_is_written(here):
+    status, shown = typed(here, "03_tiny.ipynb", "mine.ipynb", "-r", "rows", "07")
+    assert status == 0 and "runs" not in shown
+    assert printed(here / "mine.ipynb") == "testbed 07\n" and not (here.parent / "runs").exists()
+
+
+def test_a_notebook_that_is_not_there_is_papermills_error(here):
+    status, shown = typed(here, "04_tiny.ipynb")
+    assert status != 0 and "No such file or directory: '04_tiny.ipynb'" in shown
+    assert not list((here.parent / "runs").iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), (), ("-",), ("03_tiny.ipynb", "--no-such-option")])
+def test_what_is_no_run_is_left_to_papermill(arguments, here):
+    status, shown = typed(here, *arguments)
+    expected = {"--version": "papermill/cli.py", "--help": "Usage: papermill [OPTIONS]", "-": "'OUTPUT_PATH'"}
+    assert expected.get(arguments[-1] if arguments else "", "Usage: papermill [OPTIONS]") in shown
+    assert (status == 0) == (arguments in [("--version",), ("--help",)])
+    assert not (here.parent / "runs").exists()
+
+
+@pytest.mark.parametrize("paths", [(), ("-", "-")])
+def test_a_notebook_on_standard_input_goes_to_standard_output(paths, here):
+    text = (here / "03_tiny.ipynb").read_text()
+    done = subprocess.run([COMMAND, *paths], input=text, capture_output=True, text=True, cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert nbformat.reads(done.stdout, as_version=4).cells[-1].outputs[0]["text"] == "testbed None\n"
+    assert not (here.parent / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ("a.ipynb", "a"),
+        ("folder/a.ipynb -p dataset testbed", "a-testbed"),
+        ("a.ipynb -pdataset testbed", "a-testbed"),
+        ("-p dataset nf-ton-iot -p dataset testbed a.ipynb", "a-testbed"),
+        ("-r dataset /far/away/home.csv.gz a.ipynb", "a-home"),
+        ("-k python3 -f more.yaml -y {rows:1} -b e30= --cwd . --log-level INFO a.ipynb", "a"),
+        ("--no-progress-bar --start_timeout 9 -- a.ipynb", "a"),
+        ("a.ipynb b.ipynb", None),
+        ("-p dataset testbed a.ipynb -k python3 b.ipynb", None),
+        ("a.ipynb -", None),
+        ("a.ipynb -p dataset", None),
+        ("a.ipynb --help-notebook", None),
+        ("a.ipynb --version", None),
+        ("a.ipynb -h", None),
+        ("-", None),
+        ("", None),
+    ],
+)
+def test_no_options_value_is_taken_for_a_path(arguments, name):
+    output = notebooks._missing_output(arguments.split())
+    assert (output.stem if output else None) == name
