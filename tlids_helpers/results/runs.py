@@ -171,7 +171,7 @@ def _rows(prepared: Prepared) -> dict:
     return {
         "rows": {role: prepared.size(role) for role in prepare.ROLES},
         "counts": {role: prepared.counts[role] for role in prepare.ROLES},
-        "content": getattr(prepared, "content", ""),
+        "content": prepared.content,
     }
 
 
