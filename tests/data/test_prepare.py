@@ -24,7 +24,7 @@ SPLITS = ("paper", "grouped")  # those that every dataset has
 
 
 def visible(data_dir) -> list[str]:
-    """What lies in the cache and could be taken for a finished result."""
+    """What is in the cache and could be taken for a finished result."""
     return sorted(path.name for path in (data_dir / "prepared").glob("[!.]*"))
 
 

@@ -106,9 +106,9 @@ def fingerprint(path: Path, member: str = "") -> tuple[int, str]:
                 digest.update(block)
                 size += len(block)
     except raw.READ_ERRORS as error:
-        why = str(error) or type(error).__name__
+        found = str(error) or type(error).__name__
         raise InputError(
-            f"expected {path.name} whole, found that it ends too early ({why}): download it again"
+            f"expected {path.name} whole, found that it ends too early ({found}): download it again"
         ) from None
     return size, digest.hexdigest()
 
