@@ -140,7 +140,9 @@ def test_every_split_seed_subsample_and_part_left_out_has_its_own_content(four_p
 def hand_made() -> pd.DataFrame:
     """240 rows without chance: three classes, three recordings, every repair of the cleaning, some equal rows."""
     number = np.arange(240)
-    frame = pd.DataFrame({name: number * (place + 3) % 97 for place, name in enumerate(NETFLOW_FEATURES)}, dtype=object)
+    frame = pd.DataFrame(
+        {name: number * (column + 3) % 97 for column, name in enumerate(NETFLOW_FEATURES)}, dtype=object
+    )
     frame["L7_PROTO"] = [f"{n % 7}.{n % 3}" for n in number]
     frame["Attack"] = np.array(["Benign", " benign ", "DoS", "dos", "Web  Attack", "web attack"])[number % 6]
     frame["Session"] = [f"session{n // 80 + 1}" for n in number]

@@ -24,7 +24,7 @@ SPLITS = ("paper", "grouped")  # those that every dataset has
 
 
 def visible(data_dir) -> list[str]:
-    """What lies in the cache and could be taken for a finished result."""
+    """What is in the cache and could be taken for a finished result."""
     return sorted(path.name for path in (data_dir / "prepared").glob("[!.]*"))
 
 
@@ -525,7 +525,7 @@ def test_other_splits_of_recordings_do_not_look_at_them(recordings, put, data_di
 @pytest.mark.parametrize(
     ("frame", "found"),
     [
-        (lambda frame: frame.drop(columns="Session"), "there is none"),
+        (lambda frame: frame.drop(columns="Session"), "found none"),
         (lambda frame: frame.assign(Session="session1"), "found 1"),
     ],
 )

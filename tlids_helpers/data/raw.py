@@ -50,9 +50,8 @@ class FlowFile:
     path: Path
     family: str
     columns: list[str]  # as the file spells them
-    found: dict[str, str] = field(
-        default_factory=dict
-    )  # our name -> the file's; the nine features, "Attack", and KEPT_COLUMNS if there
+    # our name -> the file's: the nine features, "Attack", and those of KEPT_COLUMNS that are there
+    found: dict[str, str] = field(default_factory=dict)
     member: str = ""  # inside a zip
     extras: tuple[str, ...] = ()  # CICFlowMeter: the other columns, from which nine could be chosen instead
     lines_before: int = 0  # before the header
@@ -216,7 +215,7 @@ def _no_flows(path: Path, text: str, lines: list[str]) -> InputError:
         if any(_header(line, separator) for line in lines):
             return InputError(f"expected commas between the columns of {path.name}, found {word}: save it with commas")
     return InputError(
-        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} in its place: "
+        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} first: "
         "give a CSV file with column names"
     )
 
