@@ -139,8 +139,8 @@ def _scored(prepared: Prepared, protocol: str, setup: Setup, fitted: Trained, so
 def _finished(prepared: Prepared, protocol: str, setup: Setup, source: str = "") -> Run | None:
     """The finished run of these parameters, or None; warns of one that was made from other rows."""
     done = runs.find(setup.runs_dir, runs.name_for(prepared, protocol, setup, source))
-    if done and (why := runs.misfit(done, prepared)):
-        warnings.warn(f"{why}: the run is made again", stacklevel=3)
+    if done and (fault := runs.misfit(done, prepared)):
+        warnings.warn(f"{fault}: the run is made again", stacklevel=3)
         return None
     return done
 

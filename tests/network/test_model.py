@@ -189,7 +189,7 @@ def forward(network, flows: np.ndarray) -> np.ndarray:
 
 
 def scores(network, flows: np.ndarray) -> np.ndarray:
-    """The network up to its softmax in float64 NumPy; only weights are taken from it, preprocessing is fitted anew."""
+    """The network up to its softmax in float64 NumPy; only weights are taken from it, preprocessing is fitted here."""
     logs = np.log1p(np.maximum(flows, 0).astype(np.float64))
     fit = np.log1p(np.maximum(train_rows()[0], 0).astype(np.float64))
     constant = fit.min(axis=0) == fit.max(axis=0)

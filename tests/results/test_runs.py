@@ -229,7 +229,7 @@ def fits(folder, run, prepared) -> bool:
 def test_a_copy_of_everything_elsewhere_finds_its_runs(here, tmp_path):
     folder, run = here
     shutil.copytree(folder, tmp_path / "copy")
-    shutil.rmtree(tmp_path / "copy" / "data")  # prepared anew there
+    shutil.rmtree(tmp_path / "copy" / "data")  # prepared again there
     assert fits(tmp_path / "copy" / "runs", run, prepared_in(tmp_path / "copy"))
 
 
@@ -239,10 +239,10 @@ def test_a_touched_file_is_still_the_file_its_runs_were_made_from(here):
     assert fits(folder / "runs", run, prepared_in(folder))
 
 
-def test_moved_runs_are_found_where_they_are(here, tmp_path):
+def test_runs_in_another_folder_are_found_there(here, tmp_path):
     folder, run = here
-    (folder / "runs").rename(tmp_path / "moved")
-    assert fits(tmp_path / "moved", run, prepared_in(folder))
+    (folder / "runs").rename(tmp_path / "shelf")
+    assert fits(tmp_path / "shelf", run, prepared_in(folder))
 
 
 def test_an_edited_docstring_of_the_data_chapter_leaves_every_run_found(here, tmp_path):
@@ -281,7 +281,13 @@ def test_other_classes_in_as_many_rows_are_a_misfit(here):
     assert "expected 72 train rows of class ddos" in found and "found 65" in found
 
 
-def test_as_many_rows_of_other_content_are_a_misfit(prepared, saved):
+def test_as_many_rows_of_each_class_but_other_ones_are_a_misfit(here):
+    folder, run = here
+    write_csv(folder / "home.csv", seed=1)
+    assert run.folder.name in runs.misfit(run, prepared_in(folder))
+
+
+def test_another_content_is_a_misfit(prepared, saved):
     run = saved[1]
     other = runs.Run(run.folder, {**run.result, "content": "0123456789abcdef"})
     assert runs.misfit(run, prepared) == ""

@@ -72,9 +72,9 @@ def arm_curves(
 ) -> Figure:
     """Validation loss by epoch of several runs (label -> history), each run's best epoch marked."""
     made, axes = figure(8, 4)
-    for place, (name, history) in enumerate(histories.items()):
+    for index, (name, history) in enumerate(histories.items()):
         losses, best = history["val_loss"], best_epoch(history)
-        colour, dash = (BLUE, ORANGE, GREEN)[place % 3], ("-", "--", ":")[place % 3]
+        colour, dash = (BLUE, ORANGE, GREEN)[index % 3], ("-", "--", ":")[index % 3]
         axes.plot(np.arange(1, len(losses) + 1), losses, color=colour, linestyle=dash, label=f"{name} (best: {best})")
         axes.plot(best, losses[best - 1], color=colour, marker="o")
     _by_epoch(axes, "validation loss, cross-entropy (nats)")

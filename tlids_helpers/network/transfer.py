@@ -26,7 +26,7 @@ def load_source(path: str | Path, features: tuple[str, ...], card: dict) -> kera
         raise InputError(f"expected a pre-trained model at {path}, found none: train it with notebook 02")
     if tuple(card.get("features", features)) != tuple(features):
         raise InputError(
-            f"expected a source model on the features {', '.join(features)}, but {path} was trained on "
+            f"expected a source model on the features {', '.join(features)}, found {path} trained on "
             f"{', '.join(card['features'])}: choose a source of the same family"
         )
     try:
@@ -35,7 +35,7 @@ def load_source(path: str | Path, features: tuple[str, ...], card: dict) -> kera
     except UNREADABLE as error:  # what Keras raises for a file cut short, overwritten, or of something else
         reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise InputError(
-            f"expected a Keras model in {path}, but it cannot be loaded ({reason}): make it again"
+            f"expected a Keras model in {path}, found a file that cannot be loaded ({reason}): make it again"
         ) from None
     if not _is_ours(source):
         raise InputError(f"expected the network of notebook 02 in {path}, found {source.name!r}: choose another source")

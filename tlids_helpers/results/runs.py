@@ -115,7 +115,7 @@ def find(runs_dir: str | Path, name: str) -> Run | None:
 
 
 def misfit(run: Run, prepared: Prepared) -> str:
-    """Why `run` is not a run of these rows, in one sentence; "" where it is, and its source is what it started from."""
+    """How `run` differs from a run of these rows, or from one of its source as it is now, in one sentence; or ""."""
     then, now = run.result, _rows(prepared)
     name = f"the finished run {run.folder.name}"
     if then.get("rows") != now["rows"]:
