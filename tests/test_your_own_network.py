@@ -8,7 +8,7 @@ what a test has not got:
     ssh, scp                  programs that run or copy in that home folder
     the recordings            the testbed's two, under the names that the page's tcpdump gives its first file
     ~/flows/labels.csv        the testbed's labels of both
-    training                  the parameters that the page names for a quick try, added to the lines it says
+    training                  the parameters that the page names for a quick try, added to the lines it names
 
 Every other command on the page is looked up: its program, its options, the files and notebooks it names.
 """
@@ -167,7 +167,7 @@ def simple_commands(line: str) -> list[list[str]]:
 
 
 def program_help(program: str) -> str:
-    """What a system program says of its options; on whichever stream, with whichever status."""
+    """What a system program prints about its options; on whichever stream, with whichever status."""
     if shutil.which(program) is None:
         pytest.skip(f"needs {program}, which is not installed")
     done = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60)

@@ -1,7 +1,7 @@
-"""The model's folder for the Pi: model.tflite, model.keras and card.json, which says what they are.
+"""The model's folder for the Pi: model.tflite, model.keras and card.json, which describes them.
 
-What the fields must be is the Pi's to say: `tlids_edge.detect.card` reads them, and a folder it would refuse is not
-written.
+`tlids_edge.detect.card` reads the card on the Pi and decides what its fields must be: a folder that it would refuse is
+not written.
 """
 
 import hashlib
@@ -128,7 +128,7 @@ def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:
 
 
 def l7_of(prepared: Prepared, l7: str = "") -> str | None:
-    """Which nDPI numbered L7_PROTO: what the caller says, else the catalog; None where nobody knows."""
+    """Which nDPI numbered L7_PROTO: the given one, else the catalog's; None where it is not known."""
     entry = DATASETS.get(prepared.name)
     return l7 or (entry.l7 if entry else "") or None
 
@@ -157,7 +157,7 @@ def _refuse_as_the_pi_would(folder: Path) -> None:
     try:
         Detector(folder)
     except InputError as error:
-        raise InputError(f"expected a model that the Pi takes, but it says: {error}") from None
+        raise InputError(f"expected a model that the Pi takes, found that it refuses: {error}") from None
 
 
 def _fingerprint(file: Path) -> dict:

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0, or 2 with a sentence on standard error when a recording cannot be used."""
     parser = argparse.ArgumentParser("python -m tlids_helpers.testbed", description=__doc__, formatter_class=RAW)
     parser.add_argument("what", nargs="?", choices=("flows", "model"), default="flows", help="default: flows")
-    parser.add_argument("folder", nargs="?", type=Path, help="in place of data/testbed, or of edge/models/testbed")
+    parser.add_argument("folder", nargs="?", type=Path, help="instead of data/testbed, or of edge/models/testbed")
     options = parser.parse_args(arguments)
     try:
         if options.what == "model":

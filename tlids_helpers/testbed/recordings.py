@@ -73,7 +73,7 @@ def meter_session(folder: Path, session: str, family: str) -> pa.Table:
     if outcome.interrupted:  # the meter would hand over what it has, which is no whole session
         raise KeyboardInterrupt
     names = table.columns(options)
-    return pa.table([pa.array([row[place] for row in rows]) for place in range(len(names))], names=names)
+    return pa.table([pa.array([row[index] for row in rows]) for index in range(len(names))], names=names)
 
 
 def write_flows(folder: Path = FOLDER) -> dict[str, int]:
