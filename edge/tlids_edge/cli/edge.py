@@ -19,11 +19,9 @@ from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi, open_ndpi
-from tlids_edge.help import help_text
+from tlids_edge.help import command_parser
 from tlids_edge.monitor import Watch
 from tlids_edge.status import STATUS_S, say
-
-USAGE = "tlids-edge --model DIR --source FILE|-|INTERFACE [option ...]"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,14 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    description, epilog = help_text("tlids-edge")
-    parser = argparse.ArgumentParser(
-        "tlids-edge",
-        usage=USAGE,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("tlids-edge", "tlids-edge --model DIR --source FILE|-|INTERFACE [option ...]")
     _add_input(parser.add_argument_group("input").add_argument)
     _add_output(parser.add_argument_group("output").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)

@@ -14,10 +14,8 @@ from typing import TextIO
 from tlids_edge.errors import InputError
 from tlids_edge.flows import table
 from tlids_edge.flows.meter import DEFAULT_DIALECT, DIALECTS, ENDINGS, FAMILIES
-from tlids_edge.help import help_text
+from tlids_edge.help import command_parser
 from tlids_edge.status import say
-
-USAGE = "tlids-meter CAPTURE [CAPTURE ...] [-o FILE] [option ...]"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,14 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    description, epilog = help_text("tlids-meter")
-    parser = argparse.ArgumentParser(
-        "tlids-meter",
-        usage=USAGE,
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("tlids-meter", "tlids-meter CAPTURE [CAPTURE ...] [-o FILE] [option ...]")
     _add_files(parser.add_argument_group("input and output").add_argument)
     _add_features(parser.add_argument_group("features").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
