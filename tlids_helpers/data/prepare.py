@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,9 @@ def prepare(
         with files.written_whole(folder, keyed=True) as scratch:
             meta = _describe(dataset, parts, split, seed)
             _write(_dealt(parts, split, seed), meta, scratch)
-    return _read_meta(folder if rows is None else _subsampled(folder, rows, seed))
+    if rows is None:
+        return _read_meta(folder)
+    return replace(_read_meta(_subsampled(folder, rows, seed)), rows=rows)  # as asked: a run's name tells it
 
 
 def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.ndarray, np.ndarray]:
