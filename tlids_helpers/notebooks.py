@@ -5,12 +5,14 @@ came, with the reason in its last cell.
 """
 
 import argparse
+import ast
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 import click
+import nbformat
 import papermill
 import yaml
 from nbconvert import HTMLExporter
@@ -25,6 +27,7 @@ from tlids_helpers.common.errors import InputError
 # that a reader can act on; what goes wrong in a cell is in the notebook
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_START = 600  # seconds; a busy machine needs more than papermill's 60
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC"), "1")
 NOTEBOOKS = files.REPOSITORY / "notebooks"
 
 
@@ -40,8 +43,8 @@ def find_notebook(number: str) -> Path:
 def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool | None = None) -> None:
     """Run `notebook` with those of `parameters` it has; leaves `output` and an HTML page beside it.
 
-    `progress_bar` counts cells; None shows it in a terminal. Raises InputError with the notebook's own sentence when a
-    cell fails.
+    What differs from the notebook's defaults stands on the page below its title. `progress_bar` counts cells; None
+    shows it in a terminal. Raises InputError with the notebook's own sentence when a cell fails.
     """
     known = papermill.inspect_notebook(str(notebook))
     mine = {name: value for name, value in parameters.items() if name in known}
@@ -59,6 +62,12 @@ def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool |
         )
     except PapermillExecutionError as error:
         raise InputError(f"{notebook.stem} stopped in cell {error.exec_count}: {error.ename}: {error.evalue}") from None
+    defaults = {name: ast.literal_eval(known[name]["default"]) for name in mine}
+    changed = [f"`{name} = {mine[name]!r}` (default {old!r})" for name, old in defaults.items() if mine[name] != old]
+    if changed:
+        ran = nbformat.read(output, as_version=4)
+        ran.cells.insert(1, nbformat.v4.new_markdown_cell(f"*Run with {', '.join(changed)}.*"))
+        nbformat.write(ran, output)
     write_page(output)
 
 
@@ -73,10 +82,10 @@ def write_page(notebook: Path) -> Path:
 def store_outputs(notebooks: list[Path]) -> None:
     """Run `notebooks` with their defaults, away from the user's data and runs, and keep the outputs in them.
 
-    One empty home for all of them and no progress bars, as when nbval compares them.
+    One empty home for all of them, one thread each and no progress bars, as when nbval compares them.
     """
     with tempfile.TemporaryDirectory(prefix="tlids-") as home:
-        os.environ.update(TLIDS_HOME=home, TQDM_DISABLE="1")
+        os.environ.update(TLIDS_HOME=home, TQDM_DISABLE="1", **ONE_THREAD)
         for notebook in notebooks:
             print(f"{notebook.stem} ...", flush=True)
             output = str(Path(home) / notebook.name)
@@ -131,7 +140,7 @@ def _missing_output(arguments: list[str]) -> Path | None:
 
 
 def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:
-    """A parameter that none of `notebooks` has is a slip of the keyboard, not a wish to be ignored."""
+    """A parameter that none of `notebooks` has is a slip of the keyboard."""
     known = {name for notebook in notebooks for name in papermill.inspect_notebook(str(notebook))}
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(

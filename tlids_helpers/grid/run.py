@@ -39,7 +39,6 @@ CONNECT_SECONDS = 10
 WAIT_SECONDS = 60  # for as many workers as were asked for
 TICK = 1  # seconds between looks at the runs
 DASHBOARD_PORT = 8787
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")  # the last: JAX's
 TRIM = "MALLOC_TRIM_THRESHOLD_"  # Dask sets it for its workers; a training would map its tensors anew at each step
 
 
@@ -287,7 +286,7 @@ def _execute(run: NotebookRun, folders: Folders, threads: int) -> None:
     if fits(run, folders.runs_dir):  # its worker died between the run's end and the notebook's
         return
     # the kernel inherits it: side by side, runs that each take all cores get in each other's way
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    os.environ.update(dict.fromkeys(notebooks.ONE_THREAD, str(threads)))
     os.environ.pop(TRIM, None)
     notebook = notebooks.find_notebook(run.notebook)
     notebooks.execute(notebook, executed(folders.runs_dir, run.name), run.parameters, progress_bar=False)
