@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tlids_helpers.common import files
+from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import clean as cleaning
-from tlids_helpers.data import cleaned, prepare
-from tlids_helpers.data import raw as flows
+from tlids_helpers.data import cleaned, parquet, prepare, raw
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES, PARENTS
 from tlids_helpers.data.split import ROLES
 
@@ -25,7 +24,7 @@ SPLITS = ("paper", "grouped")  # those that every dataset has
 
 
 def visible(data_dir) -> list[str]:
-    """What lies in the cache and could be taken for a finished result."""
+    """What is in the cache and could be taken for a finished result."""
     return sorted(path.name for path in (data_dir / "prepared").glob("[!.]*"))
 
 
@@ -47,9 +46,9 @@ def test_features_and_labels_of_each_row_are_those_of_the_file(split, netflow, p
     for role in ROLES:
         features, codes = prepare.load(prepared, role)
         assert features.dtype == np.float32 and codes.dtype == np.int32
-        raw = by_number.loc[features[:, NETFLOW_FEATURES.index("IN_BYTES")].astype(int)]
-        assert np.array_equal(features, raw[list(NETFLOW_FEATURES)].to_numpy(np.float32))
-        assert [prepared.classes[code] for code in codes] == list(raw["Attack"])
+        found = by_number.loc[features[:, NETFLOW_FEATURES.index("IN_BYTES")].astype(int)]
+        assert np.array_equal(features, found[list(NETFLOW_FEATURES)].to_numpy(np.float32))
+        assert [prepared.classes[code] for code in codes] == list(found["Attack"])
 
 
 def test_counts_are_those_of_the_rows(netflow, put, data_dir):
@@ -106,8 +105,8 @@ def test_cicflowmeter_flows_load_in_the_order_of_table_3(cicflow, put, data_dir)
     frame = cicflow({"Normal": 50, "DoS": 30})
     prepared = prepare.prepare(str(put(frame, "own.csv")), data_dir)
     features, _ = prepare.load(prepared, "train")
-    raw = frame.set_index("Src_Port", drop=False).loc[features[:, 8].astype(int), list(CICFLOW_FEATURES)]
-    assert prepared.family == "cicflow" and np.array_equal(features, raw.to_numpy(np.float32))
+    expected = frame.set_index("Src_Port", drop=False).loc[features[:, 8].astype(int), list(CICFLOW_FEATURES)]
+    assert prepared.family == "cicflow" and np.array_equal(features, expected.to_numpy(np.float32))
 
 
 def test_a_version_2_subset_says_both(netflow, put, data_dir):
@@ -129,13 +128,32 @@ def test_the_real_file_is_taken_as_soon_as_it_is_there(netflow, put, data_dir):
     assert (prepared.mark, sum(prepared.size(role) for role in ROLES)) == ("subset", 100)
 
 
-def test_progress_is_told_every_row_once_and_only_when_rows_are_read(netflow, put, data_dir, monkeypatch):
-    monkeypatch.setattr(flows, "BLOCK_BYTES", 2000)
-    path, told = str(put(netflow({"Benign": 150, "DoS": 50}), "own.csv")), []
-    prepare.prepare(path, data_dir, progress=told.append)
-    assert sum(told) == 200 and len(told) > 3
-    prepare.prepare(path, data_dir, split="grouped", progress=told.append)
-    assert sum(told) == 200
+def test_a_bar_counts_every_row_once_and_only_when_rows_are_read(netflow, put, data_dir, monkeypatch):
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 2000)
+    bars = []
+    counter = progress.counter
+    monkeypatch.setattr(cleaned.progress, "counter", lambda *names: bars.append(Counted(counter(*names))) or bars[-1])
+    path = str(put(netflow({"Benign": 150, "DoS": 50}), "own.csv"))
+    for split in SPLITS:
+        prepare.prepare(path, data_dir, split)
+    assert [bar.total for bar in bars] == [200] and bars[0].calls > 3
+
+
+class Counted:
+    """A bar that remembers what it was told."""
+
+    def __init__(self, bar):
+        self.bar, self.total, self.calls = bar, 0, 0
+
+    def __enter__(self):
+        self.bar.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self.bar.__exit__(*error)
+
+    def update(self, rows):
+        self.total, self.calls = self.total + rows, self.calls + 1
 
 
 # ---- the grouped split
@@ -184,7 +202,7 @@ def test_the_unions_rows_of_each_role_are_exactly_its_parts_rows_of_that_role(sp
 def test_no_test_row_of_the_target_is_trained_on_under_either_protocol(target, split, four_parts, data_dir, rows_of):
     test = set(rows_of(prepare.prepare(target, data_dir, split, allow_subset=True), "test"))
     paper = prepare.prepare("nf-uq-nids", data_dir, split, allow_subset=True)
-    without = prepare.prepare("nf-uq-nids", data_dir, split, allow_subset=True, without=target)
+    without = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, split, allow_subset=True)
     for source in (paper, without):
         assert test and not test & set(rows_of(source, "train", "validation"))
     assert test <= set(rows_of(paper, "test"))
@@ -192,10 +210,12 @@ def test_no_test_row_of_the_target_is_trained_on_under_either_protocol(target, s
 
 @pytest.mark.parametrize("target", PARTS)
 def test_leave_target_out_holds_every_row_but_the_targets(target, four_parts, data_dir, rows_of):
-    source = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True, without=target)
+    source = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, allow_subset=True)
     others = [slug for slug in PARTS if slug != target]
     assert rows_of(source, *ROLES) == sorted(n for slug in others for n in four_parts[slug]["IN_BYTES"])
     assert list(source.parts) == others
+    assert (source.name, source.paper_slug) == (f"nf-uq-nids-without-{target}", "")
+    assert source.title == f"NF-UQ-NIDS without {DATASETS[target].title}"
 
 
 def test_classes_of_the_union_are_the_parents(four_parts, data_dir):
@@ -218,7 +238,7 @@ def test_a_part_alone_keeps_its_own_class_names(four_parts, data_dir):
 def test_the_unions_own_file_is_read_where_the_parts_are_absent(
     batch_rows, union_frame, put, data_dir, rows_of, monkeypatch
 ):
-    monkeypatch.setattr(prepare, "BATCH_ROWS", batch_rows)  # 50: batches without a row of the part
+    monkeypatch.setattr(parquet, "BATCH_ROWS", batch_rows)  # 50: batches without a row of the part
     put(union_frame, "NF-UQ-NIDS.csv")
     union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
     assert union.mark == "subset"
@@ -231,7 +251,7 @@ def test_the_unions_own_file_is_read_where_the_parts_are_absent(
 
 def test_leave_target_out_of_the_unions_own_file_leaves_the_targets_rows_out(union_frame, put, data_dir, rows_of):
     put(union_frame, "NF-UQ-NIDS.csv")
-    source = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True, without="nf-bot-iot")
+    source = prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allow_subset=True)
     assert rows_of(source, *ROLES) == sorted(union_frame.query("Dataset != 'NF-BoT-IoT'")["IN_BYTES"])
 
 
@@ -303,15 +323,15 @@ def test_one_seed_draws_the_same_rows_again_and_another_seed_others(rows, netflo
 
 def test_a_second_call_reads_no_raw_file(four_parts, data_dir, monkeypatch):
     first = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
-    monkeypatch.setattr(flows, "inspect", lambda *_: pytest.fail("the raw file was looked at again"))
-    monkeypatch.setattr(prepare, "_write_split", lambda *_: pytest.fail("the split was drawn again"))
+    monkeypatch.setattr(raw, "inspect", lambda *_: pytest.fail("the raw file was looked at again"))
+    monkeypatch.setattr(prepare, "_write", lambda *_: pytest.fail("the split was drawn again"))
     assert prepare.prepare("nf-uq-nids", data_dir, allow_subset=True) == first
 
 
 def test_another_split_or_seed_draws_again_but_reads_no_raw_file_again(netflow, put, data_dir, monkeypatch):
     path = str(put(netflow({"Benign": 60, "DoS": 40}), "own.csv"))
     first = prepare.prepare(path, data_dir)
-    monkeypatch.setattr(flows, "inspect", lambda *_: pytest.fail("the raw file was looked at again"))
+    monkeypatch.setattr(raw, "inspect", lambda *_: pytest.fail("the raw file was looked at again"))
     others = [prepare.prepare(path, data_dir, seed=1), prepare.prepare(path, data_dir, "grouped")]
     assert len({first.folder, *(other.folder for other in others)}) == 3
 
@@ -322,13 +342,13 @@ def test_everything_that_shapes_the_rows_makes_another_key(four_parts, data_dir,
 
     found = [folder(), folder(seed=1), folder(split="grouped")]
     found += [folder(rows=500), folder(rows=501), folder(rows=500, seed=1)]
-    found += [folder(without=slug) for slug in PARTS] + [folder(dataset="nf-bot-iot")]
-    raw = data_dir / "raw" / "NF-BoT-IoT.csv"
-    raw.write_text(raw.read_text().replace("Theft", "DoS"))
+    found += [folder(dataset=name) for name in (*(f"nf-uq-nids-without-{slug}" for slug in PARTS), "nf-bot-iot")]
+    path = data_dir / "raw" / "NF-BoT-IoT.csv"
+    path.write_text(path.read_text().replace("Theft", "DoS"))
     found.append(folder())
-    os.utime(raw, (1, 1))
+    os.utime(path, (1, 1))
     found.append(folder())
-    monkeypatch.setattr(files, "code_key", lambda *_: "other code")
+    monkeypatch.setattr(cleaned, "PREPARATION", 2)
     found.append(folder())
     assert len(set(found)) == len(found)
 
@@ -365,11 +385,11 @@ def test_one_file_read_as_a_dataset_and_as_ones_own_is_two_things(first, netflow
 def test_an_interrupted_preparation_leaves_nothing_and_the_next_one_is_whole(
     stage, error, netflow, put, data_dir, monkeypatch, rows_of
 ):
-    monkeypatch.setattr(flows, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(prepare, "BATCH_ROWS", 50)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 50)
     path = str(put(netflow({"Benign": 150, "DoS": 50}), "own.csv"))
     module, name = {
-        "clean": (cleaning, "clean_batch"), "split": (prepare, "_renamed"), "subsample": (prepare, "_write_subsample"),
+        "clean": (cleaning, "clean_batch"), "split": (prepare, "_merged"), "subsample": (prepare, "_content"),
     }[stage]  # fmt: skip
     whole, calls = getattr(module, name), []
 
@@ -380,6 +400,8 @@ def test_an_interrupted_preparation_leaves_nothing_and_the_next_one_is_whole(
         return whole(*arguments)
 
     before = {"clean": [], "split": ["clean"], "subsample": ["clean", "paper"]}[stage]
+    if stage == "subsample":
+        prepare.prepare(path, data_dir)
     monkeypatch.setattr(module, name, second_call_fails)
     with pytest.raises(InputError if isinstance(error, OSError) else error):
         prepare.prepare(path, data_dir, rows=60)
@@ -391,16 +413,16 @@ def test_an_interrupted_preparation_leaves_nothing_and_the_next_one_is_whole(
 
 KILLED = """
 import os, signal, sys
-from tlids_helpers.data import prepare, raw as flows, split
-flows.BLOCK_BYTES, prepare.BATCH_ROWS, calls = 2000, 50, []
+from tlids_helpers.data import clean, parquet, prepare, raw, split
+raw.BLOCK_BYTES, parquet.BATCH_ROWS, calls = 2000, 50, []
 def die(*_):
     calls.append(1)
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-draw = split.draw
-if sys.argv[3] == "split":
-    split.draw = lambda *arguments: (die(), draw(*arguments))[1]
-prepare.prepare(sys.argv[1], sys.argv[2], progress=die if sys.argv[3] == "clean" else None)
+module, name = {"clean": (clean, "clean_batch"), "split": (split, "draw")}[sys.argv[3]]
+whole = getattr(module, name)
+setattr(module, name, lambda *arguments: (die(), whole(*arguments))[1])
+prepare.prepare(sys.argv[1], sys.argv[2])
 """
 
 
@@ -416,9 +438,9 @@ def test_a_killed_preparation_leaves_no_half_written_file_that_is_ever_read(stag
 
 FULL_DISK = """
 import resource, sys
-from tlids_helpers.data import prepare, raw as flows
+from tlids_helpers.data import prepare, raw
 from tlids_helpers.common.errors import InputError
-flows.BLOCK_BYTES = 16 << 10
+raw.BLOCK_BYTES = 16 << 10
 resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
 try:
     prepare.prepare(sys.argv[1], sys.argv[2])
@@ -427,25 +449,27 @@ except InputError as error:
 """
 
 
-def test_a_disk_that_fills_up_while_writing_is_said_in_one_sentence_and_leaves_nothing(netflow, put, data_dir):
+def test_a_disk_that_fills_up_while_writing_is_one_sentence_and_leaves_nothing(netflow, put, data_dir):
     path = str(put(netflow({"Benign": 3000, "DoS": 1000}), "own.csv"))
     run = subprocess.run([sys.executable, "-c", FULL_DISK, path, str(data_dir)], capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.count("\n") == 1
-    assert run.stdout.startswith(f"expected to write to {data_dir / 'prepared'}, but ")
-    assert "File too large" in run.stdout and "free some space" in run.stdout
+    assert str(data_dir / "prepared") in run.stdout and "File too large" in run.stdout
     assert not any((data_dir / "prepared").iterdir())
 
 
 TOGETHER = """
 import json, sys, time
 from pathlib import Path
-from tlids_helpers.data import prepare
+from tlids_helpers.data import clean, prepare
 me, other, patience = Path(sys.argv[3]), Path(sys.argv[4]), time.monotonic() + 60
-def meet(_):  # both have begun to write, neither has ended
+clean_batch = clean.clean_batch
+def meet(*arguments):  # both have begun to write, neither has ended
     me.touch()
     while not other.exists() and time.monotonic() < patience:
         time.sleep(0.001)
-prepared = prepare.prepare(sys.argv[1], sys.argv[2], progress=meet)
+    return clean_batch(*arguments)
+clean.clean_batch = meet
+prepared = prepare.prepare(sys.argv[1], sys.argv[2])
 print(json.dumps([prepared.counts, prepare.load(prepared, "test")[0].sum().item()]))
 """
 
@@ -456,51 +480,10 @@ def test_two_processes_that_prepare_at_once_both_succeed_with_the_same_rows(netf
     commands = [[sys.executable, "-c", TOGETHER, path, str(data_dir), *order] for order in (flags, flags[::-1])]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     runs = [subprocess.Popen(command, **pipes) for command in commands]
-    said = [run.communicate(timeout=120) for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    assert json.loads(said[0][0]) == json.loads(said[1][0])
+    told = [run.communicate(timeout=120) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    assert json.loads(told[0][0]) == json.loads(told[1][0])
     assert len(list((data_dir / "prepared").iterdir())) == 2  # clean and split, no scratch left
-
-
-def test_a_keyed_folder_that_another_has_finished_meanwhile_is_left_as_it_is(tmp_path):
-    folder = tmp_path / "result"
-    with files.written_whole(folder, keyed=True) as slow:
-        with files.written_whole(folder, keyed=True) as fast:
-            (fast / "flows").write_text("first")
-        reader = (folder / "flows").stat().st_ino
-        (slow / "flows").write_text("second")
-    assert (folder / "flows").stat().st_ino == reader and (folder / "flows").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["result"]
-
-
-def test_a_keyed_folder_that_lacks_a_file_is_made_anew(tmp_path):
-    (tmp_path / "result").mkdir()
-    with files.written_whole(tmp_path / "result", keyed=True) as scratch:
-        (scratch / "flows").write_text("whole")
-    assert (tmp_path / "result" / "flows").read_text() == "whole"
-
-
-def test_a_folder_that_is_not_keyed_is_replaced_and_comes_back_when_that_fails(tmp_path):
-    for text in ("old", "new"):
-        with files.written_whole(tmp_path / "run") as scratch:
-            (scratch / "result").write_text(text)
-    assert (tmp_path / "run" / "result").read_text() == "new"
-    with pytest.raises(InputError), files.written_whole(tmp_path / "run") as scratch:
-        scratch.rmdir()  # nothing is left to take the old one's place
-    assert (tmp_path / "run" / "result").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_changed_simulator_makes_another_stand_in(data_dir, tmp_path, monkeypatch):
-    entry = DATASETS["nf-bot-iot"]
-    monkeypatch.setattr(cleaned.standin, "__file__", str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(cleaned.standin, "simulate", lambda *_: pd.DataFrame({"x": [1]}))
-    found = []
-    for source in ("one", "another"):
-        (tmp_path / "__init__.py").write_text("")
-        (tmp_path / "traffic.py").write_text(source)
-        found.append(cleaned._stand_in(entry, data_dir))
-    assert len(set(found)) == 2 and all(path.is_file() for path in found)
 
 
 # ---- recordings
@@ -542,7 +525,7 @@ def test_other_splits_of_recordings_do_not_look_at_them(recordings, put, data_di
 @pytest.mark.parametrize(
     ("frame", "found"),
     [
-        (lambda frame: frame.drop(columns="Session"), "there is none"),
+        (lambda frame: frame.drop(columns="Session"), "found none"),
         (lambda frame: frame.assign(Session="session1"), "found 1"),
     ],
 )
@@ -557,7 +540,7 @@ def test_what_the_meter_adds_is_never_offered_as_a_feature(cicflow, put, data_di
         FIRST_SWITCHED_MS=range(100), LAST_SWITCHED_MS=range(100), SRC_MAC="02:00:00:00:00:01", DST_MAC="",
         END_REASON="idle", IPV4_SRC_ADDR="10.0.0.1", IPV4_DST_ADDR="10.0.0.2", Session="a", Flow_Duration=1,
     )  # fmt: skip
-    assert "Flow_Duration" in flows.inspect(put(frame, "own.csv")).extras
-    file = flows.inspect(put(frame, "own.csv"))
+    assert "Flow_Duration" in raw.inspect(put(frame, "own.csv")).extras
+    file = raw.inspect(put(frame, "own.csv"))
     meters = {"FIRST_SWITCHED_MS", "LAST_SWITCHED_MS", "SRC_MAC", "DST_MAC", "END_REASON", "Session"}
     assert not meters & set(file.extras) and not {"IPV4_SRC_ADDR", "IPV4_DST_ADDR"} & set(file.extras)

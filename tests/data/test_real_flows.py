@@ -5,9 +5,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from tlids_helpers import tables
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import cleaned, prepare, select
+from tlids_helpers.data import cleaned, prepare, select, show
 from tlids_helpers.data import raw as flows
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
 from tlids_helpers.data.split import ROLES
@@ -58,7 +57,7 @@ def test_the_bot_iot_samples_class_counts_are_those_of_its_readme(shared, bot):
 def test_nothing_in_the_bot_iot_sample_had_to_be_dropped(bot):
     census = bot.parts["nf-bot-iot-v2"]["census"]
     assert (census["rows"], census["kept"]) == (278_781, 278_781)
-    assert not any(census[name] for name in tables.CENSUS_ROWS if name not in ("rows", "kept"))
+    assert not any(census[name] for name in show.CENSUS_ROWS if name not in ("rows", "kept"))
 
 
 def test_the_bot_iot_samples_test_rows_are_a_fifth_of_each_class(bot):
@@ -88,7 +87,7 @@ def test_equal_real_flows_never_cross_the_grouped_split(home):
     frame = pd.concat([pd.DataFrame(prepare.load(prepared, role)[0]).assign(role=role) for role in ROLES])
     assert len(frame) == 278_781 and len(frame) - len(frame.drop_duplicates(list(range(9)))) == 92_158  # design.md
     assert (frame.groupby(list(range(9)))["role"].nunique() == 1).all()
-    assert tables.twins(prepared) == 0
+    assert show.twins(prepared) == 0
     assert prepared.size("test") / len(frame) == pytest.approx(0.2, abs=0.01)
 
 
@@ -106,7 +105,9 @@ def test_the_sample_is_refused_under_the_version_1_name(shared, data_dir):
 def test_the_sample_cut_short_is_refused(shared, put, data_dir):
     whole = (shared / "data" / "netflow" / SAMPLES["nf-bot-iot-v2"]).read_bytes()
     put(whole[:-100_000], "NF-BoT-IoT-v2.csv.gz")
-    with pytest.raises(InputError, match="expected NF-BoT-IoT-v2.csv.gz whole, but it cannot be read to its end"):
+    with pytest.raises(
+        InputError, match="expected NF-BoT-IoT-v2.csv.gz whole, found that it cannot be read to its end"
+    ):
         prepare.prepare("nf-bot-iot-v2", data_dir, allow_subset=True)
 
 

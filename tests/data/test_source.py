@@ -1,68 +1,53 @@
-"""Which rows transfer starts from."""
+"""Which rows transfer starts from, under either protocol (Section 4.3)."""
 
 import dataclasses
 
 import pytest
-from small_flows import write_csv
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare, source
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("own")
-    return prepare.prepare(str(write_csv(folder / "home.csv")), folder / "data")
+from tlids_helpers.data.prepare import Prepared
 
 
 @pytest.fixture
-def preparations(monkeypatch):
-    """Instead of preparing, take note of what would be prepared."""
-    seen = []
-    monkeypatch.setattr(prepare, "prepare", lambda *given: seen.append(given))
-    return seen
+def prepared(netflow, put, data_dir) -> Prepared:
+    """A user's own NetFlow file."""
+    return prepare.prepare(str(put(netflow({"Benign": 60, "DoS": 40}), "own.csv")), data_dir)
 
 
-def as_dataset(prepared, slug: str, **fields):
-    """`prepared` as if it were a dataset of the catalog."""
-    found = DATASETS[slug]
-    own = {"name": slug, "title": found.title, "family": found.family, "version": found.version}
-    return dataclasses.replace(prepared, **{**own, **fields})
+def as_dataset(prepared: Prepared, slug: str, **fields) -> Prepared:
+    """The same rows under the name of a dataset of the catalog."""
+    entry = DATASETS[slug]
+    named = {"name": slug, "title": entry.title, "family": entry.family, "version": entry.version, "paper_slug": slug}
+    return dataclasses.replace(prepared, **{**named, **fields})
 
 
-@pytest.mark.parametrize(
-    "slug, expected",
-    [
-        ("nf-bot-iot", "nf-uq-nids"), ("nf-uq-nids", "nf-uq-nids"), ("nf-ton-iot-v2", "nf-uq-nids-v2"),
-        ("mqtt-iot-ids2020", "cic-ton-iot"), ("cic-ton-iot", "iot-ds2"),
-    ],
-)  # fmt: skip
-def test_a_catalog_datasets_source_is_the_catalogs(prepared, slug, expected):
-    assert source.source_of(as_dataset(prepared, slug)) == expected
+@pytest.mark.parametrize("slug", DATASETS)
+def test_a_catalog_datasets_source_is_the_catalogs(slug, prepared):
+    assert source.source_of(as_dataset(prepared, slug)) == DATASETS[slug].source
 
 
 def test_a_users_own_flows_start_from_their_familys_largest(prepared):
     assert source.source_of(prepared) == "nf-uq-nids"
     assert source.source_of(dataclasses.replace(prepared, family="cicflow")) == "cic-ton-iot"
-    assert source.source_of(dataclasses.replace(prepared, name="nf-ton-iot-v2")) == "nf-uq-nids"
+    assert source.source_of(dataclasses.replace(prepared, name="nf-ton-iot-v2")) == "nf-uq-nids"  # a file of that name
 
 
 def test_a_source_that_is_asked_for_is_taken(prepared):
     assert source.source_of(prepared, "nf-ton-iot") == "nf-ton-iot"
 
 
-def test_an_unknown_source_is_one_sentence_with_the_slugs(prepared):
-    with pytest.raises(InputError, match=r"expected a source of the catalog \(nf-bot-iot, .*found 'imagenet'"):
+def test_an_unknown_source_is_answered_with_the_slugs(prepared):
+    with pytest.raises(InputError, match="nf-bot-iot, .*'imagenet'"):
         source.source_of(prepared, "imagenet")
 
 
 def test_a_source_of_another_family_is_refused_before_it_is_trained(prepared):
-    with pytest.raises(InputError, match="expected a source of the netflow family.*found cic-ton-iot"):
+    with pytest.raises(InputError, match="netflow.*cic-ton-iot"):
         source.source_of(prepared, "cic-ton-iot")
-    cicflow = dataclasses.replace(prepared, family="cicflow", features=CICFLOW_FEATURES)
-    with pytest.raises(InputError, match="expected a source of the cicflow family"):
-        source.source_of(cicflow, "nf-uq-nids")
+    with pytest.raises(InputError, match="cicflow.*nf-uq-nids"):
+        source.source_of(dataclasses.replace(prepared, family="cicflow", features=CICFLOW_FEATURES), "nf-uq-nids")
 
 
 def test_both_protocols_are_offered_for_a_part_of_the_source_and_one_for_anything_else(prepared):
@@ -73,38 +58,37 @@ def test_both_protocols_are_offered_for_a_part_of_the_source_and_one_for_anythin
     assert source.protocols_for(part, "nf-uq-nids", "leave_target_out") == ["leave_target_out"]
 
 
-def test_an_unknown_protocol_is_one_sentence(prepared):
-    with pytest.raises(InputError, match="paper, leave_target_out or both, found 'theirs'"):
+def test_an_unknown_protocol_is_answered_with_those_there_are(prepared):
+    with pytest.raises(InputError, match="leave_target_out or both.*'theirs'"):
         source.protocols_for(prepared, "nf-uq-nids", "theirs")
-    with pytest.raises(InputError, match="one of paper, leave_target_out, found 'both'"):
-        source.prepare_source(prepared, "nf-uq-nids", "both", "data", False)
+    with pytest.raises(InputError, match="paper, leave_target_out.*'both'"):
+        source.source_dataset("nf-ton-iot", "nf-uq-nids", "both")
 
 
 @pytest.mark.parametrize(
-    "slug, protocol, expected",
+    ("dataset", "protocol", "expected"),
     [
-        ("nf-ton-iot", "paper", "nf-uq-nids"), ("nf-ton-iot", "leave_target_out", "nf-uq-nids-without-nf-ton-iot"),
-        ("nf-uq-nids", "paper", "nf-uq-nids"), ("nf-ton-iot-v2", "leave_target_out", "nf-uq-nids"),
+        ("nf-ton-iot", "paper", "nf-uq-nids"),
+        ("nf-ton-iot", "leave_target_out", "nf-uq-nids-without-nf-ton-iot"),
+        ("nf-uq-nids", "paper", "nf-uq-nids"),
+        ("nf-ton-iot-v2", "leave_target_out", "nf-uq-nids"),
+        ("own.csv", "leave_target_out", "nf-uq-nids"),
     ],
-)  # fmt: skip
-def test_the_source_is_prepared_as_the_target_is_and_without_it_under_leave_target_out(
-    prepared, preparations, slug, protocol, expected
+)
+def test_a_part_is_left_out_of_its_union_and_nothing_of_anything_else(dataset, protocol, expected):
+    assert source.source_dataset(dataset, "nf-uq-nids", protocol) == expected
+
+
+def test_a_source_cannot_be_left_out_of_itself():
+    with pytest.raises(InputError, match="more than NF-UQ-NIDS itself.*nf-uq-nids"):
+        source.source_dataset("nf-uq-nids", "nf-uq-nids", "leave_target_out")
+
+
+@pytest.mark.parametrize(("split", "of_source"), [("grouped", "grouped"), ("paper", "paper"), ("session", "paper")])
+def test_the_source_is_split_and_subsampled_as_the_target_is_but_never_by_recordings(
+    split, of_source, prepared, four_parts, data_dir
 ):
-    assert source.source_dataset(slug, "nf-uq-nids", protocol) == expected
-    target = as_dataset(prepared, slug, split="grouped", seed=7, rows=1000)
-    source.prepare_source(target, "nf-uq-nids", protocol, "data", True)
-    ((dataset, *rest, without),) = preparations
-    assert "-without-".join(filter(None, (dataset, without))) == expected
-    assert rest == ["data", "grouped", 7, 1000, True]
-
-
-def test_a_source_is_never_split_by_recordings(prepared, preparations):
-    source.prepare_source(as_dataset(prepared, "testbed", split="session"), "nf-uq-nids", "paper", "data", True)
-    assert preparations[0][2] == "paper"
-
-
-def test_a_source_cannot_be_left_out_of_itself(prepared, preparations):
-    whole = as_dataset(prepared, "nf-uq-nids")
-    with pytest.raises(InputError, match="more than the target, found nf-uq-nids"):
-        source.prepare_source(whole, "nf-uq-nids", "leave_target_out", "data", False)
-    assert not preparations
+    target = as_dataset(prepared, "nf-ton-iot", split=split, seed=7, rows=300)
+    found = source.prepare_source(target, "nf-uq-nids", "leave_target_out", data_dir, True)
+    assert (found.name, found.split, found.seed, found.rows) == ("nf-uq-nids-without-nf-ton-iot", of_source, 7, 300)
+    assert "nf-ton-iot" not in found.parts and len(found.parts) == 3

@@ -75,7 +75,7 @@ def _count(file: raw.FlowFile, entry: Dataset) -> Census:
         for batch in clean.clean_batches(dataclasses.replace(file, extras=()), entry, census):
             bar.update(len(batch))
     if not census.rows:
-        raise InputError(f"expected flows in {file.path.name}, but there is only a header: download it again")
+        raise InputError(f"expected flows in {file.path.name}, found only a header: download it again")
     return census
 
 
@@ -106,8 +106,10 @@ def fingerprint(path: Path, member: str = "") -> tuple[int, str]:
                 digest.update(block)
                 size += len(block)
     except raw.READ_ERRORS as error:
-        why = str(error) or type(error).__name__
-        raise InputError(f"expected {path.name} whole, but it ends too early ({why}): download it again") from None
+        found = str(error) or type(error).__name__
+        raise InputError(
+            f"expected {path.name} whole, found that it ends too early ({found}): download it again"
+        ) from None
     return size, digest.hexdigest()
 
 

@@ -160,7 +160,7 @@ def _last_session(part: Clean) -> str:
     entry = DATASETS.get(part.slug)
     if SESSION_COLUMN not in pq.read_schema(part.file).names:
         raise InputError(
-            f"expected a column {SESSION_COLUMN!r} in {part.path_name} for split='session', but there is none: "
+            f"expected a column {SESSION_COLUMN!r} in {part.path_name} for split='session', found none: "
             "add one that says in which recording each flow was made, or use another split"
         )
     found = sorted(filter(None, set(pq.read_table(part.file, columns=[SESSION_COLUMN])[SESSION_COLUMN].to_pylist())))
@@ -257,7 +257,7 @@ def _content(batch: pa.RecordBatch, seeds: np.ndarray) -> int:
     """
     names = sorted(name for name in batch.schema.names if name != "Attack")
     columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]  # null is NaN
-    return int(splitting.hash_rows(np.stack(columns, axis=1), seeds).sum())
+    return int(splitting.hash_rows(np.stack(columns).T, seeds).sum())
 
 
 def _read_meta(folder: Path) -> Prepared:
@@ -300,8 +300,8 @@ def _kept(full: Path, meta: dict, keep: dict[str, np.ndarray], seed: int) -> Ite
 
 
 def _codes(labels: pa.Array, classes) -> np.ndarray:
-    """Class names -> their places in `classes`, int32; looks up the few distinct names, not every row."""
+    """Class names -> their codes in `classes`, int32; looks up the few distinct names, not every row."""
     encoded = labels.dictionary_encode()
-    places = {name: place for place, name in enumerate(classes)}
-    table = np.array([places[name] for name in encoded.dictionary.to_pylist()], dtype=np.int32)
+    code_of = {name: code for code, name in enumerate(classes)}
+    table = np.array([code_of[name] for name in encoded.dictionary.to_pylist()], dtype=np.int32)
     return table[encoded.indices.to_numpy()] if len(table) else np.zeros(len(labels), dtype=np.int32)

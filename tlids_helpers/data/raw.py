@@ -50,9 +50,8 @@ class FlowFile:
     path: Path
     family: str
     columns: list[str]  # as the file spells them
-    found: dict[str, str] = field(
-        default_factory=dict
-    )  # our name -> the file's; the nine features, "Attack", and KEPT_COLUMNS if there
+    # our name -> the file's: the nine features, "Attack", and those of KEPT_COLUMNS that are there
+    found: dict[str, str] = field(default_factory=dict)
     member: str = ""  # inside a zip
     extras: tuple[str, ...] = ()  # CICFlowMeter: the other columns, from which nine could be chosen instead
     lines_before: int = 0  # before the header
@@ -104,8 +103,8 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
     file.family = _family(file, dataset)
     if dataset is not None:
         _check_version(file, dataset)
-    label = _label_column(file, dataset)
-    file.found = {name: find_column(name, file.columns) or _missing(name, file) for name in file.features}
+    label = _column((dataset.label,) if dataset else LABEL_NAMES, file)
+    file.found = {name: _column((name,), file) for name in file.features}
     kept = {name: find_column(name, file.columns) for name in KEPT_COLUMNS}
     file.found |= {"Attack": label} | {name: spelled for name, spelled in kept.items() if spelled}
     if file.family == "cicflow":
@@ -158,12 +157,11 @@ def _check_version(file: FlowFile, dataset: Dataset) -> None:
         )
 
 
-def _label_column(file: FlowFile, dataset: Dataset | None) -> str:
-    names = (dataset.label,) if dataset else LABEL_NAMES
-    return next((c for name in names if (c := find_column(name, file.columns))), None) or _missing(names[0], file)
-
-
-def _missing(name: str, file: FlowFile) -> str:
+def _column(names: tuple[str, ...], file: FlowFile) -> str:
+    """The file's spelling of the first of `names` that it has. Raises InputError where it has none."""
+    if spelled := next(filter(None, (find_column(name, file.columns) for name in names)), None):
+        return spelled
+    name = names[0]
     near = difflib.get_close_matches(normal(name), [normal(c) for c in file.columns], 1, cutoff=0.5)
     spelled = next((c.strip() for c in file.columns if near and normal(c) == near[0]), None)
     hint = f"the nearest is {spelled!r}" if spelled else f"its {len(file.columns)} columns hold nothing like it"
@@ -217,7 +215,7 @@ def _no_flows(path: Path, text: str, lines: list[str]) -> InputError:
         if any(_header(line, separator) for line in lines):
             return InputError(f"expected commas between the columns of {path.name}, found {word}: save it with commas")
     return InputError(
-        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} in its place: "
+        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} first: "
         "give a CSV file with column names"
     )
 

@@ -81,7 +81,8 @@ def hash_rows(features: np.ndarray, seed: int | np.ndarray) -> np.ndarray:
     words = (features + np.float32(0.0)).view(np.uint32)  # + 0 makes -0.0 equal to 0.0
     state = np.full(len(words), (seed * 0x9E3779B97F4A7C15) & (2**64 - 1), dtype=np.uint64)
     for column in words.T:
-        state = _mix(state ^ column.astype(np.uint64))
+        state ^= column
+        _mix(state)
     return state
 
 
@@ -94,9 +95,11 @@ def grouped_roles(features: np.ndarray, seed: int) -> np.ndarray:
     return roles
 
 
-def _mix(state: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele et al., 2014), after adding its constant."""
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+def _mix(state: np.ndarray) -> None:
+    """Change `state` to its finaliser of splitmix64 (Steele et al., 2014), after adding its constant."""
+    state += np.uint64(0x9E3779B97F4A7C15)
+    state ^= state >> np.uint64(30)
+    state *= np.uint64(0xBF58476D1CE4E5B9)
+    state ^= state >> np.uint64(27)
+    state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)

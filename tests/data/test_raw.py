@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import cleaned as sources
-from tlids_helpers.data import raw as flows
+from tlids_helpers.data import raw
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
 
 BOT = DATASETS["nf-bot-iot"]
@@ -79,9 +78,9 @@ def test_the_member_with_the_published_name_is_read_from_a_zip_of_several(text, 
         archive.writestr("f7546561558c07c5_NFV1DATA/nf-bot-iot.CSV", text)
         archive.writestr("__MACOSX/._NF-BoT-IoT.csv", b"\x00\x05\x16\x07")
         archive.writestr("FurtherInformation.txt", "read me")
-    file = flows.inspect(path, BOT)
+    file = raw.inspect(path, BOT)
     assert file.member == "f7546561558c07c5_NFV1DATA/nf-bot-iot.CSV"
-    assert sum(len(batch) for batch in flows.read_batches(file)) == 50
+    assert sum(len(batch) for batch in raw.read_batches(file)) == 50
 
 
 @pytest.mark.parametrize(
@@ -91,18 +90,18 @@ def test_the_member_with_the_published_name_is_read_from_a_zip_of_several(text, 
 def test_a_dataset_is_found_under_each_of_its_names(name, put, data_dir):
     path = put("x", name)
     put("x", "NF-BoT-IoT-v2.csv")
-    assert flows.locate_file(BOT, data_dir / "raw") == path
+    assert raw.locate_file(BOT, data_dir / "raw") == path
 
 
 def test_a_relatives_file_is_not_taken_for_the_datasets(put, data_dir):
     put("x", "NF-BoT-IoT-v2.csv")
-    assert flows.locate_file(BOT, data_dir / "raw") is None
-    assert flows.locate_file(BOT, data_dir / "absent") is None
+    assert raw.locate_file(BOT, data_dir / "raw") is None
+    assert raw.locate_file(BOT, data_dir / "absent") is None
 
 
 @pytest.mark.parametrize("lead", ["", "\ufeff", "<!DOCTYPE html>\n", "\n\n", "\ufeff<!DOCTYPE html>\n<html>\n\n"])
 def test_the_header_is_found_whatever_stands_before_it(lead, text, put, data_dir):
-    file = flows.inspect(put(lead + text, "lead.csv"))
+    file = raw.inspect(put(lead + text, "lead.csv"))
     assert (file.html_lines, file.bom) == (lead.count("<"), "\ufeff" in lead)
     pd.testing.assert_frame_equal(cleaned(file.path, data_dir), cleaned(put(text, "plain.csv"), data_dir))
 
@@ -132,9 +131,9 @@ PUBLISHED_SPELLINGS = {
 @pytest.mark.parametrize("build", PUBLISHED_SPELLINGS)
 def test_each_builds_spelling_of_the_nine_is_found(build, put):
     header = ",".join([*PUBLISHED_SPELLINGS[build], " Label"])
-    file = flows.inspect(put(f"{header}\n1,2,3,4,5,6,7,8,9,BENIGN\n", "own.csv"))
+    file = raw.inspect(put(f"{header}\n1,2,3,4,5,6,7,8,9,BENIGN\n", "own.csv"))
     assert file.family == "cicflow" and file.extras == ()
-    batch = next(flows.read_batches(file))
+    batch = next(raw.read_batches(file))
     assert [batch[name][0].as_py() for name in CICFLOW_FEATURES] == list("123456789")
     assert set(file.renamed) == {n for n in CICFLOW_FEATURES if n != file.found[n]}
 
@@ -143,7 +142,7 @@ def test_the_other_cicflowmeter_columns_are_kept_but_none_that_names_hosts_times
     frame = cicflow({"Normal": 2, "DoS": 2}).assign(Cat="x", Sub_Cat="y")
     frame.insert(0, "Unnamed: 0", range(4))
     frame.insert(0, "", range(4))
-    file = flows.inspect(put(frame, "own.csv"))
+    file = raw.inspect(put(frame, "own.csv"))
     unwanted = {"", "Unnamed: 0", "Flow_ID", "Src_IP", "Dst_IP", "Timestamp", "Label", "Cat", "Sub_Cat"}
     assert set(file.extras) == set(frame.columns) - unwanted - set(CICFLOW_FEATURES)
 
@@ -156,65 +155,25 @@ def test_a_column_that_stands_twice_is_read_once(text, put, data_dir):
 
 
 def test_bytes_that_are_no_utf_8_in_a_column_we_do_not_need_do_not_stop_the_reading(cicflow, put, data_dir):
-    raw = cicflow({"Normal": 5, "DoS": 5}).to_csv(index=False).encode()
-    raw = raw.replace(b"01/01/2020", b"01/01/2020 \xcf\xc2\xce\xe7")
-    assert len(cleaned(put(raw, "own.csv"), data_dir)) == 10
+    text = cicflow({"Normal": 5, "DoS": 5}).to_csv(index=False).encode()
+    text = text.replace(b"01/01/2020", b"01/01/2020 \xcf\xc2\xce\xe7")
+    assert len(cleaned(put(text, "own.csv"), data_dir)) == 10
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_batches_are_bounded_whatever_the_files_size(kind, netflow, put, monkeypatch):
-    monkeypatch.setattr(flows, "BLOCK_BYTES", 16 << 10)
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 16 << 10)
     frame = pd.concat([netflow({"Benign": 10_000})] * 14)
-    sizes = [len(batch) for batch in flows.read_batches(flows.inspect(put(frame, f"big.{kind}")))]
+    sizes = [len(batch) for batch in raw.read_batches(raw.inspect(put(frame, f"big.{kind}")))]
     assert sum(sizes) == 140_000
     assert max(sizes) <= (131_072 if kind == "parquet" else (16 << 10) // 28)  # a row has at least 28 characters
-
-
-def batch_of(*values: float) -> pa.RecordBatch:
-    return pa.record_batch({"IN_BYTES": pa.array(values, pa.float32()), "Attack": ["DoS"] * len(values)})
-
-
-def test_batches_read_ahead_are_the_same_in_the_same_order_and_one_ahead_at_most():
-    batches, begun = [batch_of(n) for n in range(20)], []
-    for number, batch in enumerate(flows.read_ahead(begun.append(b) or b for b in batches)):
-        assert batch is batches[number] and len(begun) <= number + 2
-    assert begun == batches
-
-
-def test_what_goes_wrong_while_reading_ahead_is_raised_where_that_batch_would_be_used():
-    def batches():
-        yield batch_of(1)
-        raise InputError("expected more")
-
-    reading = flows.read_ahead(batches())
-    assert len(next(reading)) == 1
-    with pytest.raises(InputError, match="expected more"):
-        next(reading)
-
-
-def test_batches_written_behind_are_in_the_file_in_their_order_when_it_is_closed(tmp_path):
-    batches = [batch_of(n, n + 0.5, -n) for n in range(20)]
-    with flows.parquet_writer(tmp_path / "x.parquet", batches[0].schema) as write:
-        for batch in batches:
-            write(batch)
-    assert pq.read_table(tmp_path / "x.parquet").equals(pa.Table.from_batches(batches))
-
-
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_batch_that_cannot_be_written_is_told_by_the_next_one_or_by_the_end(after, tmp_path):
-    good = batch_of(1)
-    with pytest.raises(ValueError, match="schema"), flows.parquet_writer(tmp_path / "x.parquet", good.schema) as write:
-        write(pa.record_batch({"other": [1]}))
-        for _ in range(after):
-            write(good)
-            pytest.fail("the batch before was taken for written")
 
 
 PEAK = """
 import sys
 import pyarrow as pa
-from tlids_helpers.data import prepare, raw as flows
-flows.BLOCK_BYTES, prepare.BATCH_ROWS = 64 << 10, 4096
+from tlids_helpers.data import parquet, prepare, raw
+raw.BLOCK_BYTES, parquet.BATCH_ROWS = 64 << 10, 4096
 prepare.prepare(sys.argv[1], sys.argv[2], rows=1000)
 print(pa.default_memory_pool().max_memory())
 """

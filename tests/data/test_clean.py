@@ -5,8 +5,7 @@ import dataclasses
 import pyarrow.parquet as pq
 import pytest
 
-from tlids_helpers.data import cleaned
-from tlids_helpers.data import raw as flows
+from tlids_helpers.data import cleaned, raw
 from tlids_helpers.data.catalog import DATASETS, FEATURES
 
 HEADER = "L4_SRC_PORT,L4_DST_PORT,PROTOCOL,L7_PROTO,IN_BYTES,OUT_BYTES,IN_PKTS,OUT_PKTS,TCP_FLAGS,Attack"
@@ -118,7 +117,7 @@ def test_windows_line_ends_change_no_count_and_no_class(census):
 
 
 def test_everything_at_once_adds_up_across_batches(census, monkeypatch):
-    monkeypatch.setattr(flows, "BLOCK_BYTES", 700)  # a few lines a batch
+    monkeypatch.setattr(raw, "BLOCK_BYTES", 700)  # a few lines a batch
     block = [
         GOOD, EVIL, EVIL, HEADER, GOOD.replace("60", "nan"), EVIL.replace("61", "inf"), "<html>", "1,2",
         GOOD.replace("Benign", ""), GOOD.replace("60", "-1"), EVIL.replace("DoS", "DOS"),
@@ -132,8 +131,8 @@ def test_everything_at_once_adds_up_across_batches(census, monkeypatch):
 
 
 def test_a_label_in_a_windows_encoding_is_read(put, data_dir):
-    raw = "\n".join([HEADER, GOOD, EVIL]).encode().replace(b"DoS", b"Web Attack \x96 XSS")
-    clean = cleaned.clean(str(put(raw, "own.csv")), data_dir, True)[0]
+    text = "\n".join([HEADER, GOOD, EVIL]).encode().replace(b"DoS", b"Web Attack \x96 XSS")
+    clean = cleaned.clean(str(put(text, "own.csv")), data_dir, True)[0]
     assert clean.classes == {"Benign": 1, "Web Attack \u2013 XSS": 1}
 
 
