@@ -13,21 +13,23 @@ from typing import BinaryIO
 
 from tlids_edge import status
 from tlids_edge.alerts import eve
+from tlids_edge.alerts.eve_file import FileSink
+from tlids_edge.alerts.eve_stdout import StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
-from tlids_edge.alerts.sinks import FileSink, StdoutSink
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.capture.tcpdump import Losses
+from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector, Verdict
-from tlids_edge.detect.rules import ArpWatch, FanOut, RuleAlert, rules_against
+from tlids_edge.detect.fan_out import FanOut
+from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import LabelRule, label_flow
-from tlids_edge.flows.meter import Flow, Meter
+from tlids_edge.flows.meter import SYN, Flow, Meter
 from tlids_edge.status import say
 
 TURN_S = 0.05  # between two turns of the loop's duties
 DELAY_S = 0.5  # flows end this late by the wall clock, so that packets on their way still count
 JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has been set
-SYN = 0x02
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Watch:
     live: bool = False
     all_flows: bool = False
     status_s: float = status.STATUS_S
-    place: dict = field(default_factory=dict)  # merged into every EVE line
+    origin: dict = field(default_factory=dict)  # merged into every EVE line
     losses: Losses = field(default_factory=Losses)
     packets: PacketStats = field(default_factory=PacketStats)
     tally: status.Tally = field(default_factory=status.Tally)
@@ -115,7 +117,7 @@ class Watch:
         }
 
     def summary(self) -> list[str]:
-        """What is said at exit: packets, losses, flows, verdicts as in Section 5.4, confusion matrix."""
+        """What is told at exit: packets, losses, flows, verdicts as in Section 5.4, confusion matrix."""
         tally, losses = self.tally, self.losses
         seconds = time.monotonic() - self.started
         drops = "an unknown number" if self.live and losses.dropped is None else losses.dropped or 0
@@ -166,7 +168,7 @@ class Watch:
     def _follow_clock(self, now: float) -> None:
         """Let the wall clock end flows; tell when somebody set it.
 
-        The meter closes what a jump forward makes old, and begins anew at the first packet after a jump back.
+        The meter closes what a jump forward makes old, and starts over at the first packet after a jump back.
         """
         wall = time.time()
         jump = wall - now - self._offset
@@ -210,16 +212,16 @@ class Watch:
         truth = label_flow(self.labels, verdict.flow) if self.labels is not None else None
         self.tally.add(verdict.label, verdict.is_alert, anomaly, truth)
         if anomaly:
-            alerts.append(eve.alert_line(verdict, self.detector.card, rules, self.place))
+            alerts.append(eve.alert_line(verdict, self.detector.card, rules, self.origin))
             lines.append(alerts[-1])
         if self.all_flows:
-            lines.append(eve.flow_line(verdict, anomaly, self.place))
+            lines.append(eve.flow_line(verdict, anomaly, self.origin))
 
     def _report(self, found: list[RuleAlert]) -> None:
         """Write the alerts of a rule."""
         if found:
             self.tally.rule_alerts += len(found)
-            lines = [eve.rule_line(alert, self.place) for alert in found]
+            lines = [eve.rule_line(alert, self.origin) for alert in found]
             self.sink.write(lines)
             if self.mqtt is not None:
                 self.mqtt.write(lines)
@@ -245,3 +247,13 @@ class Watch:
     def _hang_up(self, _number: int, _frame: object) -> None:
         """Note SIGHUP."""
         self.hung_up = True
+
+
+def rules_against(flow: Flow, arp: ArpWatch | None, fan_out: FanOut | None) -> tuple[str, ...]:
+    """The names of the rules under whose alert the source of a flow stood when the flow ended."""
+    names = []
+    if arp is not None and len(arp.suspects) and (flow.src_hw, flow.last_us) in arp.suspects:
+        names.append("arp")
+    if fan_out is not None and len(fan_out.suspects) and (flow.key[0], flow.last_us) in fan_out.suspects:
+        names.append("fan-out")
+    return tuple(names)

@@ -5,17 +5,20 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from tlids_edge.flows.labels import BENIGN
 
 STATUS_S = 10.0
+RENEWED_S = 0.5  # between two progress lines of the meter
 
 
-def say(text: str) -> None:
+def say(text: str, program: str = "tlids-edge") -> None:
     """Print one line for people; a terminal that is gone or a full disk is no reason to stop."""
     try:
-        print(f"tlids-edge: {text}", file=sys.stderr, flush=True)
+        print(f"{program}: {text}", file=sys.stderr, flush=True)
     except OSError:
         pass
 
@@ -104,3 +107,29 @@ def confusion_lines(matrix: Counter) -> list[str]:
         found, missed = matrix[attack, True], matrix[attack, False]
         lines.append(f"{attack}: {found} of {found + missed} flows found")
     return lines
+
+
+class MeterLine:
+    """One line on a terminal, renewed twice a second; nothing elsewhere, in a CI's log, or when asked to be quiet."""
+
+    def __init__(self, stream: TextIO, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start the clock, which counts seconds."""
+        self.stream, self.clock = stream, clock
+        self.shown = not quiet and stream.isatty() and not os.environ.get("CI")
+        self.packets, self.at = 0, clock()  # of the last line, or of the beginning
+        self.written = False
+
+    def show(self, packets: int, flows: int) -> None:
+        """Renew the line when its time has come; the rate is that since the line before."""
+        elapsed = self.clock() - self.at
+        if not self.shown or elapsed < RENEWED_S:
+            return
+        rate = (packets - self.packets) / elapsed
+        line = f"{packets:,} packets, {flows:,} flows, {rate:,.0f} packets/s"
+        print(f"\r{line}\033[K", end="", file=self.stream, flush=True)
+        self.packets, self.at, self.written = packets, self.at + elapsed, True
+
+    def clear(self) -> None:
+        """Wipe the line."""
+        if self.written:
+            print("\r\033[K", end="", file=self.stream, flush=True)

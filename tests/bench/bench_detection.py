@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import bench_edge
+import bench_process
 import lines
 import numpy as np
 import testbed_run
@@ -18,8 +20,6 @@ from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows.meter import Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
-
-bench_edge, bench_process = lines.from_edge("bench_edge"), lines.from_edge("bench_process")
 
 PACKETS = {False: 125_754, True: 3_000}  # the whole session
 ATTEMPTS = {False: 50_000, True: 1_000}

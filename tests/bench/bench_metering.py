@@ -1,4 +1,4 @@
-"""How fast captures become flows beside nfstream and pyshark, and how that grows; see edge/bench_edge.py for the tools.
+"""How fast captures become flows beside nfstream and pyshark, and how that grows; `bench_edge` has the tools.
 
     python tests/bench/bench_metering.py [--quick]
 
@@ -18,13 +18,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import bench_edge
 import lines
 import testbed_run
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import open_ndpi
-
-bench_edge = lines.from_edge("bench_edge")
 
 PACKETS = {False: 200_000, True: 5_000}  # quick?
 ATTEMPTS = {False: 50_000, True: 1_000}

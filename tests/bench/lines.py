@@ -7,16 +7,13 @@ A benchmark prints one JSON object a line on standard output, everything else on
 A ratio above 1 always says that this project's way is better.
 """
 
-import importlib
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from tlids_edge.status import peak_memory_mb
@@ -80,10 +77,3 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def from_edge(name: str) -> ModuleType:
-    """A script of edge/, as a module: `from_edge("bench_edge")`."""
-    if str(REPOSITORY / "edge") not in sys.path:
-        sys.path.append(str(REPOSITORY / "edge"))
-    return importlib.import_module(name)

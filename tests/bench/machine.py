@@ -4,7 +4,7 @@ import os
 import platform
 from pathlib import Path
 
-from lines import from_edge
+import bench_edge
 
 from tlids_helpers.results import runs
 
@@ -16,7 +16,7 @@ def describe() -> dict[str, str]:
     """Fact -> what it is here, all text."""
     versions = runs.versions(PACKAGES, with_python=False)
     return {
-        "processor": from_edge("bench_edge").machine().rsplit(",", 1)[0],
+        "processor": bench_edge.machine().rsplit(",", 1)[0],
         "cores": str(cores()),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB",
         "system": f"{system()}, {platform.machine()}",

@@ -1,16 +1,22 @@
 """Run `tlids-edge` as its users do: as a process of its own, fed by files, pipes and signals."""
 
+import fcntl
 import json
 import os
+import re
 import select
+import shutil
+import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+LIMIT_S = 120.0  # generous: whatever waits, waits for a condition, and a busy machine is no fault
 STARTED: list[subprocess.Popen] = []  # so that a failing test leaves nothing behind; see `nothing_left_running`
 
 
@@ -20,7 +26,7 @@ def command(model: Path, source: str, *options: str) -> list[str]:
 
 def run_edge(model: Path, source: str, *options: str, **keywords) -> subprocess.CompletedProcess:
     """Run to the end; output as bytes."""
-    return subprocess.run(command(model, source, *options), capture_output=True, timeout=60, **keywords)
+    return subprocess.run(command(model, source, *options), capture_output=True, timeout=LIMIT_S, **keywords)
 
 
 def start_edge(model: Path, source: str, *options: str, prefix: tuple[str, ...] = (), **keywords) -> subprocess.Popen:
@@ -32,13 +38,35 @@ def start_edge(model: Path, source: str, *options: str, prefix: tuple[str, ...] 
 
 def wait_until_watching(edge: subprocess.Popen) -> None:
     """Read standard error up to the line that says the model is loaded and signals are caught."""
+    wait_until_told(edge, r"tlids-edge: watching")
+
+
+def wait_until_told(edge: subprocess.Popen, words: str) -> str:
+    """Read standard error up to a line with a match of `words`; that line."""
     for line in edge.stderr:
-        if b"tlids-edge: watching" in line:
-            return
-    raise AssertionError("tlids-edge ended before it watched anything")
+        if re.search(words, text := line.decode()):
+            return text
+    raise AssertionError(f"tlids-edge ended before it told {words!r}")
 
 
-def first_line(edge: subprocess.Popen, seconds: float = 15.0) -> bytes:
+def wait_until_filled(pipe) -> None:
+    """Wait until three quarters of a pipe are taken; the rest is soon, or can never be: lines do not share pages."""
+    size = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    wait_for(lambda: unread(pipe) >= size * 3 // 4, "the pipe to fill")
+
+
+def unread(pipe) -> int:
+    """The bytes that wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def stop(edge: subprocess.Popen, number: int = signal.SIGTERM) -> tuple[bytes, bytes]:
+    """Stop it by a signal; what is left of standard output and error."""
+    edge.send_signal(number)
+    return edge.communicate(timeout=LIMIT_S)
+
+
+def first_line(edge: subprocess.Popen, seconds: float = LIMIT_S) -> bytes:
     """The first line on standard output, waited for no longer than this."""
     assert select.select([edge.stdout], [], [], seconds)[0], f"no line in {seconds} s"
     return edge.stdout.readline()
@@ -52,7 +80,7 @@ def events(text: bytes, kind: str | None = None) -> list[dict]:
     return [event for event in found if kind in (None, event.get("event_type"))]
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = LIMIT_S) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -78,8 +106,6 @@ def alive(pid: int) -> bool:
 
 def need_root(*tools: str) -> None:
     """Skip a test that needs root and some system tools."""
-    import shutil
-
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes network namespaces or mounts")
     for tool in tools:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edge_process import STARTED, need_root
+from edge_process import LIMIT_S, STARTED, need_root
 from tiny_model import tiny_tflite, write_model
 
 
@@ -70,4 +70,4 @@ def send_udp(namespace: str, address: str, ports: range, payload: str = "hello",
         "    s.sendto(sys.argv[4].encode(), (sys.argv[1], port))\n"
     )
     arguments = [address, str(ports.start), str(ports.stop), payload, str(source_port)]
-    subprocess.run(["ip", "netns", "exec", namespace, "python3", "-c", script, *arguments], check=True, timeout=10)
+    subprocess.run(["ip", "netns", "exec", namespace, "python3", "-c", script, *arguments], check=True, timeout=LIMIT_S)

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Verdict
-from tlids_edge.detect.rules import RuleAlert
+from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.meter import Flow
 
 SID_MODEL = 9_100_000  # plus the index of the class in the card
@@ -34,10 +34,10 @@ def timestamp(time_us: int) -> str:
     return f"{_second(seconds)}.{micros:06d}+0000"
 
 
-def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), place: dict | None = None) -> bytes:
+def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: dict | None = None) -> bytes:
     """The alert for one flow that the model, a rule, or both hold for an anomaly.
 
-    Severity is 1 when model and rule agree, 2 for the model alone, 3 for a rule alone. `place` is merged in:
+    Severity is 1 when model and rule agree, 2 for the model alone, 3 for a rule alone. `origin` is merged in:
     `in_iface` when live, `pcap_filename` on replay.
     """
     scores = {
@@ -57,20 +57,22 @@ def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), place: d
         signature, sid = f"TL-IDS flow of a source under a rule's alert: {', '.join(rules)}", SID_RAISED
     severity = (1 if rules else 2) if verdict.is_alert else 3
     alert = _alert(sid, signature, "Network anomaly", severity, scores)
-    return _line(_flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (place or {}))
+    return _line(
+        _flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (origin or {})
+    )
 
 
-def flow_line(verdict: Verdict, alerted: bool, place: dict | None = None) -> bytes:
+def flow_line(verdict: Verdict, alerted: bool, origin: dict | None = None) -> bytes:
     """The `flow` event of one flow, with the model's verdict among its flow variables."""
     variables = [
         {"key": "tlids_class", "value": verdict.label},
         {"key": "tlids_score", "value": _number(verdict.score)},
     ]
     event = _flow_event(verdict.flow, "flow") | {"metadata": {"flowvars": variables}}
-    return _line(event | {"flow": _counters(verdict.flow) | {"alerted": alerted}} | (place or {}))
+    return _line(event | {"flow": _counters(verdict.flow) | {"alerted": alerted}} | (origin or {}))
 
 
-def rule_line(alert: RuleAlert, place: dict | None = None) -> bytes:
+def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
     """The alert of a rule, which belongs to no single flow."""
     event: dict = {"timestamp": timestamp(alert.time_us), "event_type": "alert"}
     event |= {"src_ip": alert.src} if alert.src else {}
@@ -78,7 +80,7 @@ def rule_line(alert: RuleAlert, place: dict | None = None) -> bytes:
     event |= {"proto": "ARP", "ether": {"src_mac": alert.src_mac}} if alert.src_mac else {}
     metadata = {f"tlids_{name}": [value] for name, value in alert.details.items()}
     event["alert"] = _alert(alert.signature_id, alert.signature, alert.category, alert.severity, metadata)
-    return _line(event | (place or {}))
+    return _line(event | (origin or {}))
 
 
 def flow_id(flow: Flow) -> int:

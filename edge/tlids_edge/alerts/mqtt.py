@@ -34,11 +34,9 @@ class MqttSink:
         """
         host, port = split_broker(broker)
         try:
-            from paho.mqtt import client as paho
+            from paho.mqtt import client as paho  # here, because it is optional
         except ImportError as error:
-            raise InputError(
-                '--mqtt needs paho-mqtt, which is not installed: pip install "tlids-edge[mqtt]".'
-            ) from error
+            raise InputError("expected paho-mqtt for --mqtt, found none", 'pip install "tlids-edge[mqtt]"') from error
         self.node = re.sub(r"[^A-Za-z0-9_-]", "_", node or socket.gethostname()) or "pi"
         self.written = self.unwritten = 0
         self.fault = ""
@@ -124,5 +122,5 @@ def split_broker(broker: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", broker)
     port = int(found[3] or PORT) if found else 0
     if not 0 < port <= 65535:
-        raise InputError(f"Expected an MQTT broker as HOST or HOST:PORT after --mqtt, found {broker!r}.")
+        raise InputError(f"expected an MQTT broker after --mqtt, found {broker!r}", "give HOST or HOST:PORT")
     return found[1] or found[2], port

@@ -92,7 +92,7 @@ def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
         inflated = Inflated(read, start)
         start = _read_at_least(inflated.read, 4)
         if inflated.fault and not start:
-            raise InputError("Expected a pcap or pcapng capture, found a damaged gzip file; copy it again.")
+            raise InputError("expected a pcap or pcapng capture, found damaged gzip data", "copy it again")
         return _and_fault(_records(inflated.read, start, stats), inflated, stats)
     return _records(read, start, stats)
 
@@ -107,12 +107,13 @@ def _and_fault(records: Iterator[Record], inflated: Inflated, stats: PacketStats
 def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
     """Tell pcap from pcapng by the first four bytes."""
     if not start:
-        raise InputError("Expected a pcap or pcapng capture, found an empty file; record one with `tcpdump -w FILE`.")
+        raise InputError("expected a pcap or pcapng capture, found nothing", "record one with `tcpdump -w FILE`")
     if start[:4] in PCAP_MAGIC:
         return _pcap(read, start, stats)
     if start[:4] == PCAPNG_MAGIC:
         return _pcapng(read, start, stats)
-    raise InputError(f"Expected a pcap or pcapng capture, found {_describe(start)}.")
+    found, remedy = _describe(start)
+    raise InputError(f"expected a pcap or pcapng capture, found {found}", remedy)
 
 
 def _read_at_least(read: Callable[[int], bytes], size: int) -> bytes:
@@ -123,13 +124,13 @@ def _read_at_least(read: Callable[[int], bytes], size: int) -> bytes:
     return data
 
 
-def _describe(start: bytes) -> str:
-    """Name what a stream that is no capture looks like, with what to do about it."""
+def _describe(start: bytes) -> tuple[str, str]:
+    """What a stream that is no capture looks like, and what to do about it."""
     if start.startswith((b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
-        return "compressed data: unpack it first, for example `zstdcat FILE | tlids-meter -`"
+        return "compressed data", "unpack it first, for example `zstdcat FILE | tlids-meter -`"
     if start.lstrip()[:1] in (b"<", b"{", b"["):
-        return f"text that begins with {start.lstrip()[:15]!r}: check the download"
-    return f"a file that begins with the bytes {start[:4].hex(' ')}: check that it is the right file"
+        return f"text that begins with {start.lstrip()[:15].decode(errors='replace')!r}", "check the download"
+    return f"data that begins with the bytes {start[:4].hex(' ')}", "check that it is the right file"
 
 
 def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:

@@ -1,6 +1,6 @@
 """The paper's capture (Section 5.3): pyshark reads the packets, and hands them over as a pcap stream.
 
-Run as a program, `pyshark_capture.py INTERFACE|FILE`, it writes pcap to standard output, so that the rest
+Run as a program, `pyshark_child.py INTERFACE|FILE`, it writes pcap to standard output, so that the rest
 of the program treats it like tcpdump. It exists for comparison: tshark dissects every packet to JSON and
 pyshark parses it, which is 150 times slower than reading tcpdump's pipe, and nobody counts the packets that
 are lost on the way.
@@ -38,9 +38,9 @@ def main(arguments: list[str]) -> int:
 def _open(source: str):
     """A pyshark capture of a file or an interface that also gives the raw bytes."""
     try:
-        import pyshark
+        import pyshark  # here, because it is optional: a message says how to install it
     except ImportError:
-        sys.exit('InputError: --capture pyshark needs it: pip install "tlids-edge[pyshark]"; apt install tshark')
+        sys.exit('InputError: expected pyshark, found none: pip install "tlids-edge[pyshark]"; sudo apt install tshark')
     kind = {"input_file": source, "keep_packets": False} if os.path.isfile(source) else {"interface": source}
     reader = pyshark.FileCapture if "input_file" in kind else pyshark.LiveCapture
     return reader(**kind, use_json=True, include_raw=True, eventloop=asyncio.new_event_loop())

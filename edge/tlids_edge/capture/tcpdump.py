@@ -84,10 +84,10 @@ def tcpdump_command(interface: str) -> list[str]:
         InputError: there is no such interface, or no tcpdump.
     """
     if not is_interface(interface):
-        raise InputError(f"Expected a network interface ({', '.join(interfaces())}), found {interface!r}.")
+        raise InputError(f"expected a network interface, found {interface!r}", f"here are {', '.join(interfaces())}")
     program = shutil.which("tcpdump") or shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin")
     if program is None:
-        raise InputError("Live capture needs tcpdump, which is not installed: sudo apt install tcpdump.")
+        raise InputError("expected tcpdump for a live capture, found none", "sudo apt install tcpdump")
     # without immediate mode the kernel hands packets over once a second, and SIGTERM loses those it still
     # holds
     buffer = ["--immediate-mode", "-B", str(KERNEL_BUFFER_KIB), "-s", str(SNAP_LENGTH)]
@@ -137,7 +137,7 @@ class LiveCapture:
         """Yield one pcap stream for each life of the child.
 
         Raises:
-            InputError: the very first child could not capture, for a reason that waiting does not mend.
+            InputError: the very first child could not capture, for a reason that waiting does not cure.
         """
         failures, ended_at = 0, 0.0
         while True:
@@ -183,7 +183,9 @@ class LiveCapture:
                 process_group=0,
             )
         except OSError as error:
-            raise InputError(f"Cannot run {self._command[0]}: {error.strerror}.") from error
+            raise InputError(
+                f"expected to run {self._command[0]}, found: {error.strerror}", "check that it is installed"
+            ) from error
         os.set_blocking(self._child.stderr.fileno(), False)
         self._words, self._listening, self._dropped_now = b"", False, 0
         self._ask_at = time.monotonic() + ASK_S
@@ -247,8 +249,8 @@ class LiveCapture:
         text = self._words.decode(errors="replace")
         if "permission" in text or "not permitted" in text:
             raise InputError(
-                "Capturing needs a right that tcpdump does not have here: run with sudo, or give tcpdump "
-                "cap_net_raw as edge/README.md shows."
+                "expected the right to capture packets, found that tcpdump does not have it here",
+                "run with sudo, or give tcpdump cap_net_raw as edge/README.md shows",
             )
         if not self._counts_drops and "InputError" in text:
             raise InputError(text.split("InputError: ")[-1].strip())

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tlids_edge.alerts.eve_file import FileSink
+from tlids_edge.alerts.eve_stdout import StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
-from tlids_edge.alerts.sinks import FileSink, StdoutSink
 from tlids_edge.capture import tcpdump
+from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.rules import ArpWatch, FanOut
+from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi, open_ndpi
-from tlids_edge.help import manual
+from tlids_edge.help import command_parser
 from tlids_edge.monitor import Watch
 from tlids_edge.status import STATUS_S, say
 
@@ -42,13 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        "tlids-edge",
-        usage=manual.EDGE_USAGE,
-        description=manual.EDGE_DESCRIPTION,
-        epilog=manual.EDGE_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("tlids-edge", "tlids-edge --model DIR --source FILE|-|INTERFACE [option ...]")
     _add_input(parser.add_argument_group("input").add_argument)
     _add_output(parser.add_argument_group("output").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
@@ -115,14 +111,14 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     detector = Detector(options.model)
     live = _is_live(options.source)
     if not 0 <= options.eve_max_mb < float("inf"):
-        raise InputError(f"Expected --eve-max-mb 0 or above, found {options.eve_max_mb}.")
+        raise InputError(f"expected --eve-max-mb 0 or above, found {options.eve_max_mb}", "0 never rotates the file")
     labels = read_labels(options.labels) if options.labels else None
     watch = Watch(
         _meter(options, detector), detector,
         StdoutSink(patient=not live) if options.eve == "-" else _file(options),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
-        place=_place(options.source, live),
+        origin=_origin(options.source, live),
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
         watch.sink.stopped = lambda: watch.stopping
@@ -133,15 +129,22 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
 
 
 def _meter(options: argparse.Namespace, detector: Detector) -> Meter:
-    """The meter that the model's card asks for, with nDPI where the family uses it."""
+    """The meter that the model's card asks for, with nDPI where the family uses it.
+
+    Raises:
+        InputError: an option is not above zero.
+    """
     card = detector.card
     ndpi = open_ndpi() if card.family == "netflow" else None
     if ndpi is not None and card.l7:
         _compare_ndpi(ndpi, card.l7)
-    try:
-        return Meter(card.family, options.idle_timeout, options.active_timeout, options.max_flows, ndpi, card.dialect)
-    except ValueError as error:
-        raise InputError(f"Expected usable options: {error}.") from error
+    return Meter(
+        card.family,
+        _positive(options.idle_timeout, "--idle-timeout"),
+        _positive(options.active_timeout, "--active-timeout"),
+        _positive(options.max_flows, "--max-flows"),
+        ndpi,
+    )
 
 
 def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:
@@ -168,11 +171,13 @@ def _is_live(source: str) -> bool:
         live = tcpdump.is_interface(source)
     if not live and source != "-" and (not os.path.exists(source) or os.path.isdir(source)):
         known = ", ".join(tcpdump.interfaces())
-        raise InputError(f"Expected a capture file, -, or an interface ({known}) as --source, found {source!r}.")
+        raise InputError(
+            f"expected a capture file, - or an interface as --source, found {source!r}", f"interfaces here: {known}"
+        )
     return live
 
 
-def _place(source: str, live: bool) -> dict:
+def _origin(source: str, live: bool) -> dict:
     """Where the packets came from, in EVE's words."""
     if live:
         return {"in_iface": source}
@@ -184,7 +189,9 @@ def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
     if options.capture == "tcpdump" and not watch.live:
         return _one_stream(_descriptor(options.source), watch)
     if options.source == "-":
-        raise InputError("Expected a file or an interface with --capture pyshark, found standard input.")
+        raise InputError(
+            "expected a file or an interface with --capture pyshark, found standard input", "leave --capture out"
+        )
     if options.capture == "pyshark":
         command = tcpdump.pyshark_command(options.source)
     else:
@@ -202,12 +209,14 @@ def _descriptor(source: str) -> int:
     """
     if source == "-":
         if os.isatty(0):
-            raise InputError("Expected a capture on standard input, found a terminal; pipe `tcpdump -w -` into it.")
+            raise InputError("expected a capture on standard input, found a terminal", "pipe `tcpdump -w -` into it")
         return 0
     try:
         return os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold up the start
     except OSError as error:
-        raise InputError(f"Cannot read {source}: {error.strerror}.") from error
+        raise InputError(
+            f"expected a capture {source} that can be read, found: {error.strerror}", "check its permissions"
+        ) from error
 
 
 def _one_stream(descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
@@ -217,13 +226,13 @@ def _one_stream(descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
 
 
 def _positive(value: float, name: str) -> float:
-    """Check an option.
+    """Check an option, a number of seconds or of flows.
 
     Raises:
         InputError: it is not above zero.
     """
-    if not 0 < value < float("inf"):
-        raise InputError(f"Expected {name} above zero, found {value}.")
+    if not value > 0:
+        raise InputError(f"expected {name} above zero, found {value}", "give a larger number")
     return value
 
 

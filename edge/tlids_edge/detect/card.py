@@ -18,6 +18,7 @@ MODEL_FILE, CARD_FILE = "model.tflite", "card.json"
 MAX_CARD_BYTES = 1 << 20
 MAX_MODEL_BYTES = 32 << 20  # the paper's CNN has 0.85 MB; a Pi 3 has 1 GB for everything
 MAX_CLASSES, MAX_NAME = 1000, 100
+_AGAIN = "export the model again with notebook 05"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,12 @@ def read_card(folder: str | Path) -> Card:
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"Expected a JSON model card in {path}, found something else ({error}).") from error
+        raise InputError(f"expected a JSON model card in {path}, found: {error}", _AGAIN) from error
     if not isinstance(fields, dict):
-        raise InputError(f"Expected a JSON object in {path}, found a {type(fields).__name__}.")
+        raise InputError(f"expected a JSON object in {path}, found a {type(fields).__name__}", _AGAIN)
     problem = _problem(fields)
     if problem:
-        raise InputError(f"The card {path} does not fit: {problem}; export the model again with notebook 05.")
+        raise InputError(f"expected {problem} in {path}", _AGAIN)
     return Card(
         str(fields.get("name", "")), fields["family"], fields.get("dialect"), tuple(fields["classes"]),
         fields["benign"], float(fields["threshold"]), fields["files"][MODEL_FILE]["sha256"].lower(),
@@ -78,8 +79,8 @@ def read_model(folder: str | Path, card: Card) -> bytes:
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         raise InputError(
-            f"Expected {path} with SHA-256 {card.sha256[:12]}... as its card says, found {found[:12]}...; "
-            "copy model.tflite and card.json again from the same export."
+            f"expected {path} with SHA-256 {card.sha256[:12]}... as its card says, found {found[:12]}...",
+            "copy model.tflite and card.json again from the same export",
         )
     return content
 
@@ -91,29 +92,31 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
         InputError: there is no such file, it cannot be read, or it is larger.
     """
     if not path.is_file():
-        raise InputError(f"Expected {what} at {path}, found no such file; give --model the folder of an export.")
+        raise InputError(f"expected {what} at {path}, found no such file", "give --model the folder of an export")
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+        raise InputError(
+            f"expected {what} {path} that can be read, found: {error.strerror}", "check its permissions"
+        ) from error
     if len(content) > limit:
-        raise InputError(f"Expected {what} of at most {limit:,} bytes at {path}, found a larger file.")
+        raise InputError(f"expected {what} of at most {limit:,} bytes at {path}, found a larger file", _AGAIN)
     return content
 
 
 def _problem(fields: dict) -> str:
-    """What is wrong with a card, "" if nothing is."""
+    """What is wrong with a card, as "what it should hold, found what it holds"; "" if nothing is."""
     if fields.get("schema") != SCHEMA:
-        return f"schema {SCHEMA} expected, {fields.get('schema')!r} found"
+        return f"schema {SCHEMA}, found {_short(fields.get('schema'))}"
     family = fields.get("family")
     if not isinstance(family, str) or family not in FEATURES:
-        return f"family netflow or cicflow expected, {family!r} found"
+        return f"family netflow or cicflow, found {_short(family)}"
     if fields.get("features") != list(FEATURES[family]):
-        return f"features {', '.join(FEATURES[family])} expected in this order, {fields.get('features')!r} found"
+        return f"features {', '.join(FEATURES[family])} in this order, found {fields.get('features')!r}"
     dialect = fields.get("dialect")
     if family == "cicflow" and dialect not in DIALECTS:
-        return f"dialect one of {', '.join(DIALECTS)} expected, {dialect!r} found"
+        return f"dialect one of {', '.join(DIALECTS)}, found {_short(dialect)}"
     return _class_problem(fields) or _file_problem(fields)
 
 
@@ -121,15 +124,15 @@ def _class_problem(fields: dict) -> str:
     """What is wrong with the classes and the threshold."""
     classes, benign, threshold = (fields.get(name) for name in ("classes", "benign", "threshold"))
     if not isinstance(classes, list) or not 2 <= len(classes) <= MAX_CLASSES:
-        return "a list of at least two classes expected"
+        return f"a list of 2 to {MAX_CLASSES} classes, found {_short(classes)}"
     if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes):
-        return f"class names of 1 to {MAX_NAME} characters expected"
+        return f"class names of 1 to {MAX_NAME} characters, found {_short(classes)}"
     if len(set(classes)) != len(classes):
-        return "different class names expected, one is there twice"
+        return "different class names, found one twice"
     if benign not in classes:
-        return f"a benign class among the classes expected, {benign!r} found"
+        return f"a benign class among the classes, found {_short(benign)}"
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
-        return f"a threshold above 0 and up to 1 expected, {threshold!r} found"
+        return f"a threshold above 0 and up to 1, found {_short(threshold)}"
     return ""
 
 
@@ -139,7 +142,13 @@ def _file_problem(fields: dict) -> str:
     entry = files.get(MODEL_FILE) if isinstance(files, dict) else None
     digest = entry.get("sha256") if isinstance(entry, dict) else None
     if not isinstance(digest, str) or len(digest) != 64:
-        return f"the SHA-256 of {MODEL_FILE} expected under files, {digest!r} found"
+        return f"the SHA-256 of {MODEL_FILE} under files, found {_short(digest)}"
     if not isinstance(fields.get("l7"), str | None):
-        return f"l7 a text or null expected, {fields['l7']!r} found"
+        return f"l7 as a text or null, found {_short(fields['l7'])}"
     return ""
+
+
+def _short(value: object) -> str:
+    """A value of a card as one line of bearable length."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -20,6 +20,7 @@ from tlids_edge.flows.meter import Flow
 SMALL_SIZES = (8, 64)
 BATCH = 256
 MAX_DELAY_MS = 200
+_AGAIN = "export the model again with notebook 05"
 
 
 class Verdict(NamedTuple):
@@ -110,12 +111,16 @@ class Detector:
             try:
                 probabilities = self.predict(np.zeros((size, len(self.card.features)), dtype=np.float32))
             except (ValueError, RuntimeError) as error:
-                raise InputError(f"Expected a model in {path} that runs, found {_first_line(error)}.") from error
+                raise InputError(
+                    f"expected a model in {path} that runs, found: {_first_line(error)}", _AGAIN
+                ) from error
             if probabilities.shape != (size, classes):
                 found = f"{probabilities.shape[-1]} outputs" if probabilities.ndim == 2 else str(probabilities.shape)
-                raise InputError(f"Expected one output for each of the card's {classes} classes, {path} has {found}.")
+                raise InputError(
+                    f"expected one output for each of the card's {classes} classes, found {found} in {path}", _AGAIN
+                )
             if not np.allclose(probabilities.sum(axis=1), 1.0, atol=0.05) or probabilities.min() < 0:
-                raise InputError(f"Expected probabilities that add up to 1 from {path}, found other numbers.")
+                raise InputError(f"expected probabilities that add up to 1, found other numbers from {path}", _AGAIN)
 
 
 def _open_model(folder: str | Path, content: bytes) -> tuple[Interpreter, int, int]:
@@ -129,15 +134,16 @@ def _open_model(folder: str | Path, content: bytes) -> tuple[Interpreter, int, i
         interpreter = Interpreter(model_content=content, num_threads=1)
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"Expected a LiteRT model in {path}, found {_first_line(error)}.") from error
+        raise InputError(f"expected a LiteRT model in {path}, found: {_first_line(error)}", _AGAIN) from error
     if len(inputs) != 1 or len(outputs) != 1:
-        raise InputError(f"Expected one input and one output in {path}, found {len(inputs)} and {len(outputs)}.")
+        raise InputError(f"expected one input and one output in {path}, found {len(inputs)} and {len(outputs)}", _AGAIN)
     shape = [int(size) for size in inputs[0]["shape_signature"]]
     if len(shape) != 2 or shape[1] != 9 or shape[0] not in (-1, 1):
-        raise InputError(f"Expected an input of shape [batch, 9] in {path}, found {shape}.")
+        raise InputError(f"expected an input of shape [batch, 9] in {path}, found {shape}", _AGAIN)
     for tensor in (inputs[0], outputs[0]):
         if tensor["dtype"] is not np.float32:
-            raise InputError(f"Expected float32 input and output in {path}, found {np.dtype(tensor['dtype'])}.")
+            found = np.dtype(tensor["dtype"])
+            raise InputError(f"expected float32 input and output in {path}, found {found}", _AGAIN)
     return interpreter, inputs[0]["index"], outputs[0]["index"]
 
 

@@ -55,9 +55,11 @@ def read_labels(path: str | Path) -> list[LabelRule]:
         with open(path, newline="", encoding="utf-8-sig") as file:
             return _read_rows(csv.DictReader(file, skipinitialspace=True, strict=True), str(path))
     except OSError as error:
-        raise InputError(f"Cannot read the labels {path}: {error.strerror}.") from error
+        raise InputError(
+            f"expected labels {path} that can be read, found: {error.strerror}", "check the name and its permissions"
+        ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"Expected labels as UTF-8 text in {path}, found other bytes.") from error
+        raise InputError(f"expected labels as UTF-8 text in {path}, found other bytes", "save it as UTF-8") from error
 
 
 def label_flow(rules: list[LabelRule], flow: Flow) -> str:
@@ -78,29 +80,34 @@ def _read_rows(reader: csv.DictReader, path: str) -> list[LabelRule]:
     missing = [name for name in COLUMNS if name not in columns]
     unknown = [name for name in columns if name not in COLUMNS + OPTIONAL]
     if missing or unknown or len(set(columns)) != len(columns):
-        raise InputError(f"Expected the columns {','.join(COLUMNS)} in line 1 of {path}, found {','.join(columns)!r}.")
+        raise InputError(
+            f"expected the columns {','.join(COLUMNS)} in line 1 of {path}, found {','.join(columns)!r}",
+            "write them there",
+        )
     reader.fieldnames = columns
     rules = []
     try:
         for row in reader:
             rules.append(_rule(row))
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"Line {reader.line_num} of {path}: {error}.") from error
+    except csv.Error as error:
+        raise InputError(f"expected CSV in line {reader.line_num} of {path}, found: {error}", "correct it") from error
+    except ValueError as error:
+        raise InputError(f"expected {error} in line {reader.line_num} of {path}", "correct that line") from error
     return rules
 
 
 def _rule(row: dict) -> LabelRule:
-    """One row; a ValueError says what is wrong with it."""
+    """One row; a ValueError names what should be there and what is."""
     if None in row or None in row.values():
-        raise ValueError("as many fields as the first line expected, found more or fewer")
+        raise ValueError("as many fields as in the first line, found more or fewer")
     field = {name: value.strip() for name, value in row.items()}
     start, end = _time_us(field["start"], -inf), _time_us(field["end"], inf)
     if start > end:
-        raise ValueError(f"a start before the end expected, found {field['start']} to {field['end']}")
+        raise ValueError(f"a start before the end, found {field['start']} to {field['end']}")
     if not field["attack"]:
-        raise ValueError("the name of an attack expected, found an empty field")
+        raise ValueError("the name of an attack, found an empty field")
     if field.get("both_ways", "") not in ("", "0", "1"):
-        raise ValueError(f"both_ways 0 or 1 expected, found {field['both_ways']!r}")
+        raise ValueError(f"both_ways 0 or 1, found {field['both_ways']!r}")
     return LabelRule(
         start, end, _host(field["src"]), _host(field["dst"]), _port(field["dst_port"]), field["attack"],
         field.get("both_ways", "") != "0",
@@ -116,7 +123,7 @@ def _time_us(text: str, default: float) -> float:
     except ValueError:
         seconds = _iso_seconds(text)
     if not isfinite(seconds):
-        raise ValueError(f"a time expected, found {text!r}")
+        raise ValueError(f"a time, found {text!r}")
     return seconds * 1e6
 
 
@@ -125,7 +132,7 @@ def _iso_seconds(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"seconds since 1970 or a time like 2026-03-01T10:00:00Z expected, found {text!r}") from None
+        raise ValueError(f"seconds since 1970 or a time like 2026-03-01T10:00:00Z, found {text!r}") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -139,7 +146,7 @@ def _host(text: str) -> Host:
     try:
         return ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"an address, a network like 10.0.0.0/8 or a MAC address expected, found {text!r}") from None
+        raise ValueError(f"an address, a network like 10.0.0.0/8 or a MAC address, found {text!r}") from None
 
 
 def _port(text: str) -> int | None:
@@ -147,7 +154,7 @@ def _port(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise ValueError(f"a port from 0 to 65535 expected, found {text!r}")
+        raise ValueError(f"a port from 0 to 65535, found {text!r}")
     return int(text)
 
 

@@ -14,7 +14,7 @@ A flow ends
 
 Which packets a flow holds depends on the packets' own timestamps alone, so a live run and its replay agree. The
 clock is the newest timestamp seen. A timestamp that falls behind it by more than the idle timeout (and ten seconds)
-means that the machine's clock was set back: all open flows end as idle and the clock starts anew. Smaller steps back
+means that the machine's clock was set back: all open flows end as idle and the clock starts over. Smaller steps back
 are disorder in the capture, and count as no time passed.
 """
 
@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from math import inf, sqrt
 
 from tlids_edge.capture.packets import Packet, address_text, mac_text
+from tlids_edge.flows.ndpi import Ndpi
 
 NETFLOW_FEATURES = (
     "L4_SRC_PORT", "L4_DST_PORT", "PROTOCOL", "TCP_FLAGS", "L7_PROTO",
@@ -167,17 +168,16 @@ class Meter:
 
     def __init__(
         self, family: str = "netflow", idle_timeout: float = 15.0, active_timeout: float = 60.0,
-        max_flows: int = 20_000, l7=None, dialect: str | None = None, endings: str = "tlids",
+        max_flows: int = 20_000, l7: Ndpi | None = None, endings: str = "tlids",
     ) -> None:  # fmt: skip
-        """Timeouts in seconds; `l7` is an `l7.Ndpi` or None; `endings="cicflowmeter"` replaces the timeouts."""
+        """Timeouts in seconds; without `l7` every L7_PROTO is 0; `endings="cicflowmeter"` replaces the timeouts."""
         _check(family, FAMILIES, "family")
-        _check(dialect or DEFAULT_DIALECT, DIALECTS, "dialect")
         _check(endings, ENDINGS, "endings")
         if endings == "cicflowmeter":
             idle_timeout, active_timeout = inf, CICFLOWMETER_LIFE_S
         if not (idle_timeout > 0 and active_timeout > 0 and max_flows >= 1):
-            raise ValueError("timeouts and max_flows must be above zero")
-        self.family, self.dialect, self.endings = family, dialect or DEFAULT_DIALECT, endings
+            raise ValueError(f"expected numbers above zero, found {idle_timeout}, {active_timeout} and {max_flows}")
+        self.family, self.endings = family, endings
         self.max_flows = max_flows
         self.opened = self.evicted = 0
         self.closed: dict[str, int] = {}
@@ -359,4 +359,4 @@ def _count_payload(flow: Flow, forward: bool, now: int, payload: int) -> None:
 def _check(value: str, allowed: tuple[str, ...], name: str) -> None:
     """Refuse a setting that does not exist."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+        raise ValueError(f"expected {name} to be one of {', '.join(allowed)}, found {value!r}")

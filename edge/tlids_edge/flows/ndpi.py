@@ -54,11 +54,13 @@ class Ndpi:
         try:
             self._library = ctypes.CDLL(library or LIBRARY)
         except OSError as error:
-            raise NdpiUnavailable(f"nDPI is not installed ({error}); `apt install libndpi4.2` brings it") from error
+            raise NdpiUnavailable(
+                f"expected nDPI {RELEASE}, found none ({error}): `apt install libndpi4.2` brings it"
+            ) from error
         self._library.ndpi_revision.restype = c_char_p
         self.version = self._library.ndpi_revision().decode()
         if self.version.split(".")[:2] != RELEASE.split("."):
-            raise NdpiUnavailable(f"nDPI {RELEASE} expected, {self.version} found; `apt install libndpi4.2` brings it")
+            raise NdpiUnavailable(f"expected nDPI {RELEASE}, found {self.version}: `apt install libndpi4.2` brings it")
         self._declare()
         self._module = self._start_module()
         self._flow_size = self._library.ndpi_detection_get_sizeof_ndpi_flow_struct()
@@ -87,7 +89,7 @@ class Ndpi:
         """Create a detection module that looks for every protocol."""
         module = self._library.ndpi_init_detection_module(0)
         if not module:
-            raise NdpiUnavailable("nDPI could not start: out of memory")
+            raise NdpiUnavailable("expected nDPI to start, found no memory for it")
         self._library.ndpi_set_protocol_detection_bitmask2(module, b"\xff" * (_PROTOCOL_BITS // 8))
         self._library.ndpi_finalize_initialization(module)
         return module

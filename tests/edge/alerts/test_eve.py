@@ -1,18 +1,17 @@
-"""eve.py and sinks.py: lines that Suricata's schema accepts, and files that rotate without losing one."""
+"""eve.py: lines that Suricata's schema accepts."""
 
 import json
-import re
+from dataclasses import replace
 
 import jsonschema
 import pytest
-from frames import T0, conversation, ethernet, ipv4, pcap, udp
-from test_rules import GATEWAY, ORDINARY, PHONE, packets, scan, spoof
+from edge_process import events, run_edge
+from frames import T0, conversation, ethernet, ipv4, udp
+from home_traffic import GATEWAY, ORDINARY, PHONE, packets, scan, spoof
 from tlids_edge.alerts import eve
-from tlids_edge.alerts.mqtt import discovery, split_broker
-from tlids_edge.alerts.sinks import FileSink
+from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.rules import ArpWatch, FanOut
-from tlids_edge.errors import InputError
+from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.flows.meter import Meter
 
 
@@ -36,8 +35,6 @@ def ipv6_udp() -> bytes:
     return ethernet(
         header + bytes.fromhex("1388 0035 0009 0000 78".replace(" ", "")),
         0x86DD,
-        "02:00:00:00:00:01",
-        "02:00:00:00:00:02",
     )
 
 
@@ -77,8 +74,6 @@ def test_rule_alerts_validate_against_suricatas_schema(validator):
 
 
 def test_every_line_of_a_real_capture_validates(model, validator, shared, tmp_path):
-    from edge_process import events, run_edge
-
     capture = shared / "pcap" / "mqttset" / "bruteforce" / "bruteforce-test.pcapng"
     found = events(run_edge(model, str(capture), "--all-flows").stdout)
     assert len(found) > 100
@@ -130,86 +125,6 @@ def test_severity_tells_model_and_rule_apart(model):
 
 def test_a_class_name_with_a_line_break_stays_on_one_line(model):
     verdicts, card = judged(model, [(T0, udp("10.0.0.1", 1, "10.0.0.2", 53))])
-    from dataclasses import replace
-
     odd = replace(card, classes=("Benign", "DoS", 'a\n"b\u2028'))
     line = eve.alert_line(verdicts[0]._replace(label='a\n"b\u2028'), odd)
     assert line.count(b"\n") == 1 and json.loads(line)["alert"]["signature"].endswith('a\n"b\u2028')
-
-
-def lines(count: int, start: int = 0) -> list[bytes]:
-    return [b'{"n":%d}\n' % n for n in range(start, start + count)]
-
-
-def test_rotation_keeps_every_line_whole_and_the_newest_files(tmp_path):
-    sink = FileSink(tmp_path / "eve.json", max_bytes=100, keep=3)
-    for start in range(0, 60, 5):
-        sink.write(lines(5, start))
-    sink.close()
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["eve.json", "eve.json.1", "eve.json.2", "eve.json.3"]
-    assert all((tmp_path / name).stat().st_size <= 100 for name in names)
-    order = [json.loads(line)["n"] for name in reversed(names) for line in open(tmp_path / name)]
-    assert order == sorted(order) and order[-1] == 59 and order[0] == 60 - len(order)
-
-
-def test_a_line_that_a_crash_left_unfinished_is_ended_before_new_ones(tmp_path):
-    (tmp_path / "eve.json").write_bytes(b'{"n":0}\n{"n":')
-    FileSink(tmp_path / "eve.json").write(lines(1))
-    assert (tmp_path / "eve.json").read_bytes() == b'{"n":0}\n{"n":\n{"n":0}\n'
-
-
-def test_a_folder_that_vanishes_costs_counted_lines_and_comes_back(tmp_path):
-    folder = tmp_path / "log"
-    folder.mkdir()
-    sink = FileSink(folder / "eve.json")
-    (folder / "eve.json").unlink()
-    folder.rmdir()
-    sink.reopen()
-    sink.write(lines(3))
-    assert (sink.written, sink.unwritten) == (0, 3) and "No such file" in sink.fault
-    folder.mkdir()
-    sink.write(lines(2))
-    assert (sink.written, sink.unwritten, sink.fault) == (2, 3, "")
-
-
-def test_an_eve_path_that_cannot_be_written_is_refused_at_the_start(tmp_path):
-    with pytest.raises(InputError, match="Is a directory"):
-        FileSink(tmp_path)
-
-
-def test_mqtt_discovery_describes_both_sensors_to_home_assistant():
-    topics = dict(discovery("pi"))
-    last = topics["homeassistant/sensor/tlids_pi/last_alert/config"]
-    assert last["state_topic"] == last["json_attributes_topic"] == "tlids/pi/alert"
-    assert last["availability_topic"] == "tlids/pi/state"
-    assert topics["homeassistant/sensor/tlids_pi/alerts/config"]["state_topic"] == "tlids/pi/stats"
-    assert len({sensor["unique_id"] for sensor in topics.values()}) == 2
-
-
-@pytest.mark.parametrize(
-    ("broker", "parts"),
-    [
-        ("ha.local", ("ha.local", 1883)),
-        ("10.0.0.5:8883", ("10.0.0.5", 8883)),
-        ("[fe80::1]:1", ("fe80::1", 1)),
-    ],
-)
-def test_a_broker_is_a_host_with_or_without_a_port(broker, parts):
-    assert split_broker(broker) == parts
-
-
-@pytest.mark.parametrize("broker", ["", "host:", "host:0", "host:99999", "ho st", "mqtt://host", "a:b:c"])
-def test_a_broker_that_makes_no_sense_is_refused(broker):
-    with pytest.raises(InputError, match="HOST or HOST:PORT"):
-        split_broker(broker)
-
-
-def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
-    pytest.importorskip("paho.mqtt")
-    from edge_process import run_edge
-
-    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
-    done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
-    assert done.returncode == 0 and done.stdout.count(b"\n") == 30
-    assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 5

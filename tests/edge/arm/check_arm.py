@@ -64,11 +64,11 @@ def check_input(options: argparse.Namespace) -> None:
     """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         found = f"{sys.platform} on {platform.machine()}"
-        raise InputError(f"Expected Linux on x86-64 to compare with, found {found}: run this on such a machine.")
+        raise InputError(f"expected Linux on x86-64 to compare with, found {found}: run this on such a machine")
     if not options.capture.is_file():
-        raise InputError(f"Expected a capture {options.capture}, found none: give one with CAPTURE=FILE.")
+        raise InputError(f"expected a capture {options.capture}, found none: give one with CAPTURE=FILE")
     if not (options.model / "card.json").is_file():
-        raise InputError(f"Expected a model in {options.model}, found no card.json: give one with MODEL=DIR.")
+        raise InputError(f"expected a model in {options.model}, found no card.json: give one with MODEL=DIR")
 
 
 def run(machine: Machine, options: argparse.Namespace, folder: Path) -> dict:
@@ -92,9 +92,9 @@ def check_machines(here: dict, arm: dict) -> None:
         InputError: the comparison would say nothing.
     """
     if arm["machine"] != "aarch64":
-        raise InputError(f"Expected an aarch64 Python under emulation, found {arm['machine']}: remove build/arm.")
+        raise InputError(f"expected an aarch64 Python under emulation, found {arm['machine']}: remove build/arm")
     if here["nDPI"] is None or here["nDPI"] != arm["nDPI"]:
-        raise InputError(f"Expected nDPI {arm['nDPI']} here as there, found {here['nDPI']}: run `make system` as root.")
+        raise InputError(f"expected nDPI {arm['nDPI']} here as there, found {here['nDPI']}: run `make system` as root")
 
 
 def compare_all(ours: Path, theirs: Path) -> list[Comparison]:

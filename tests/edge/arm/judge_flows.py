@@ -21,7 +21,7 @@ def main(capture: str, model: str, output: str) -> None:
     """Write one JSON line a flow: id, classes, alarm, probabilities in the order of the card's classes."""
     detector, ndpi = Detector(model), open_ndpi()
     card = detector.card
-    meter = Meter(card.family, l7=ndpi, dialect=card.dialect)
+    meter = Meter(card.family, l7=ndpi)
     with open(capture, "rb") as stream, Path(output).open("w") as lines:
         for packet in read_packets(stream, PacketStats()):
             meter.add(packet)

@@ -81,7 +81,7 @@ def set_up(work: Path, lock: Path) -> Path:
         return target
     for tool in ("apt-get", "dpkg-deb", "tar"):
         if shutil.which(tool) is None:
-            raise InputError(f"Expected {tool} to unpack Debian's packages, found none: run this on Debian or Ubuntu.")
+            raise InputError(f"expected {tool} to unpack Debian's packages, found none: run this on Debian or Ubuntu")
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work, prefix="unfinished-") as unfinished:
         whole = Path(unfinished) / "whole"
@@ -107,7 +107,7 @@ def pinned(lock: Path) -> list[str]:
     pins = {r.name: f"{r.name}{r.specifier}" for r in requirements if r.marker is None or r.marker.evaluate(place)}
     for name in WHEELS:
         if name not in pins:
-            raise InputError(f"Expected {name} pinned for Python {PYTHON} in {lock}, found none: run `make lock`.")
+            raise InputError(f"expected {name} pinned for Python {PYTHON} in {lock}, found none: run `make lock`")
     return [pins[name] for name in WHEELS]
 
 
@@ -135,7 +135,7 @@ def _fetch_packages(scratch: Path, whole: Path) -> None:
 def _apt_configuration(scratch: Path) -> Path:
     """Write a configuration under which apt keeps to `scratch` and sees trixie for arm64 and nothing installed."""
     if not KEYRING.exists():
-        raise InputError(f"Expected Debian's keys in {KEYRING}, found none: install debian-archive-keyring.")
+        raise InputError(f"expected Debian's keys in {KEYRING}, found none: install debian-archive-keyring")
     for folder in ("lists/partial", "cache/archives/partial", "none"):
         (scratch / folder).mkdir(parents=True)
     (scratch / "status").touch()
@@ -165,7 +165,7 @@ def _debian_mirror() -> str:
     for uri in _run(command, "apt's sources").split():
         if uri.rstrip("/").endswith("/debian"):  # debian-security and others have other names
             return uri
-    raise InputError("Expected a Debian mirror among apt's sources, found none: run with DEBIAN_MIRROR=URL.")
+    raise InputError("expected a Debian mirror among apt's sources, found none: run with DEBIAN_MIRROR=URL")
 
 
 def _fetch_wheels(site: Path, pins: list[str]) -> None:
@@ -193,9 +193,9 @@ def _run(
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise InputError(
-            f"Expected {expected} within {seconds} s, found it still running: try again, or give less."
+            f"expected {expected} within {seconds} s, found it still running: try again, or give less"
         ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise InputError(f"Expected {expected}, {Path(command[0]).name} ended with {done.returncode} and said: {said}")
+        raise InputError(f"expected {expected}, found {Path(command[0]).name} ended with {done.returncode}: {said}")
     return done.stdout

@@ -2,7 +2,7 @@
 
 import io
 
-import fuzz_packets
+from bench import fuzz_packets
 from build_pcap import ethernet, pcap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -7,16 +7,15 @@ import shlex
 import pytest
 from tlids_edge.cli import edge as edge_cli
 from tlids_edge.cli import meter as meter_cli
-from tlids_edge.help import manual
+from tlids_edge.help import help_text
 
 COMMANDS = {"tlids-edge": edge_cli, "tlids-meter": meter_cli}
-EPILOGS = {"tlids-edge": manual.EDGE_EPILOG, "tlids-meter": manual.METER_EPILOG}
 SECTIONS = ("examples", "files", "exit status", "see also")
 
 
 def examples(name: str) -> list[list[str]]:
     """The arguments of every example in a command's manual."""
-    text = EPILOGS[name].split("\n\n")[0].replace("\\\n", " ").replace("|\n", "| ")
+    text = help_text(name)[1].split("\n\n")[0].replace("\\\n", " ").replace("|\n", "| ")
     parts = [part for line in text.splitlines() for part in line.split(" | ")]
     return [shlex.split(part.split(">")[0])[1:] for part in parts if part.strip().startswith(f"{name} ")]
 
@@ -60,4 +59,4 @@ def test_every_example_is_a_command_line_that_is_understood(name):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_that_the_manual_speaks_of_exists(name, capsys, monkeypatch):
     options = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", helped(name, capsys, monkeypatch).split("examples:")[0]))
-    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", EPILOGS[name])) <= options
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", help_text(name)[1])) <= options

@@ -410,7 +410,6 @@ def test_like_cicflowmeter_flows_of_one_packet_are_left_out():
     "settings",
     [
         {"family": "sflow"},
-        {"dialect": "klingon"},
         {"endings": "never"},
         {"idle_timeout": 0},
         {"active_timeout": -1},
@@ -419,5 +418,5 @@ def test_like_cicflowmeter_flows_of_one_packet_are_left_out():
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(settings):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="expected .*found"):
         Meter(**settings)

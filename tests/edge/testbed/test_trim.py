@@ -145,7 +145,7 @@ def test_the_same_capture_gives_the_same_bytes(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no capture at all", build.pcap()], ids=["empty", "text", "no packets"])
 def test_what_holds_no_packets_is_refused_and_leaves_nothing(tmp_path, content):
     (tmp_path / "whole.pcap").write_bytes(content)
-    with pytest.raises(InputError, match="Expected"):
+    with pytest.raises(InputError, match="xpected .*found"):
         trim(tmp_path / "whole.pcap", tmp_path / "trimmed.pcap.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["whole.pcap"]
 

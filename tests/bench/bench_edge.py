@@ -1,6 +1,6 @@
 """How fast the meter is beside the tools it replaces: CPU seconds, one core, the same captures; printed as ratios.
 
-    python edge/bench_edge.py [CAPTURE] [--packets N] [--flows N] [--model DIR]
+    python tests/bench/bench_edge.py [CAPTURE] [--packets N] [--flows N] [--model DIR]
 
 pyshark and nfstream are extras (`pip install pyshark nfstream`), tshark comes with apt; what is absent is left out.
 CPU time counts the children (nfstream's meters, pyshark's tshark), so a busy machine changes little.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.capture.pcap import Record, read_records
+from tlids_edge.detect.detector import Detector
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import open_ndpi
 
@@ -30,7 +31,7 @@ SHARED_CAPTURE = "pcap/benign-home/blink-cam-01.pcap"
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = Path(__file__).resolve().parents[2] / "shared" / SHARED_CAPTURE
+    shared = Path(__file__).resolve().parents[3] / "shared" / SHARED_CAPTURE
     parser.add_argument("capture", nargs="?", type=Path, default=shared, help="a pcap or pcapng file")
     parser.add_argument("--packets", type=int, default=200_000, help="repeat the capture until it has so many")
     parser.add_argument("--flows", type=int, default=50_000, help="connections opened in the new-flow comparison")
@@ -102,8 +103,6 @@ def run_meter(capture: Path, model: Path | None = None) -> None:
 
 def judge_with(model: Path) -> Callable[[list], object]:
     """The detector's batches of flows, without waiting for time to pass."""
-    from tlids_edge.detect.detector import Detector
-
     detector = Detector(model, max_delay_ms=0)
     return lambda flows: detector.add(flows, 0.0)
 

@@ -1,6 +1,6 @@
 """The whole Pi process: drops at a given rate over veth, peak memory with a full flow table, start to first verdict.
 
-    sudo python edge/bench_process.py --model DIR [CAPTURE] [--pps N] [--packets N]
+    sudo python tests/bench/bench_process.py --model DIR [CAPTURE] [--pps N] [--packets N]
 
 The live part needs root and tcpreplay (`apt install tcpreplay`), and runs between two network namespaces of its own.
 """
@@ -29,7 +29,7 @@ TIMEOUT_S = 180
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = Path(__file__).resolve().parents[2] / "shared" / bench_edge.SHARED_CAPTURE
+    shared = Path(__file__).resolve().parents[3] / "shared" / bench_edge.SHARED_CAPTURE
     parser.add_argument("capture", nargs="?", type=Path, default=shared, help="a pcap or pcapng file")
     parser.add_argument("--model", type=Path, required=True, help="folder with model.tflite and card.json")
     parser.add_argument("--packets", type=int, default=500_000, help="sent over veth")

@@ -1,6 +1,6 @@
 """Fuzz the decoder and the meter with mutated captures; the tests run a little of it, and this file runs millions:
 
-    python tests/edge/fuzz_packets.py --inputs 10000000 --seed 1
+    python tests/bench/fuzz_packets.py --inputs 10000000 --seed 1
 
 Frames come from hand-built seeds and, where there are any, from the shared captures. Whatever comes in, the only
 exception is InputError and the counts must add up.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge"))
 
 from build_pcap import (
     START,

@@ -1,0 +1,95 @@
+"""eve_file.py: files that rotate without losing a line, and disks that are full."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from edge_process import events, need_root
+from tlids_edge.alerts.eve_file import FileSink
+from tlids_edge.errors import InputError
+
+
+def lines(count: int, start: int = 0) -> list[bytes]:
+    return [b'{"n":%d}\n' % n for n in range(start, start + count)]
+
+
+def test_rotation_keeps_every_line_whole_and_the_newest_files(tmp_path):
+    sink = FileSink(tmp_path / "eve.json", max_bytes=100, keep=3)
+    for start in range(0, 60, 5):
+        sink.write(lines(5, start))
+    sink.close()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["eve.json", "eve.json.1", "eve.json.2", "eve.json.3"]
+    assert all((tmp_path / name).stat().st_size <= 100 for name in names)
+    order = [json.loads(line)["n"] for name in reversed(names) for line in open(tmp_path / name)]
+    assert order == sorted(order) and order[-1] == 59 and order[0] == 60 - len(order)
+
+
+def test_a_line_that_a_crash_left_unfinished_is_ended_before_new_ones(tmp_path):
+    (tmp_path / "eve.json").write_bytes(b'{"n":0}\n{"n":')
+    FileSink(tmp_path / "eve.json").write(lines(1))
+    assert (tmp_path / "eve.json").read_bytes() == b'{"n":0}\n{"n":\n{"n":0}\n'
+
+
+def test_a_folder_that_vanishes_costs_counted_lines_and_comes_back(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    sink = FileSink(folder / "eve.json")
+    (folder / "eve.json").unlink()
+    folder.rmdir()
+    sink.reopen()
+    sink.write(lines(3))
+    assert (sink.written, sink.unwritten) == (0, 3) and "No such file" in sink.fault
+    folder.mkdir()
+    sink.write(lines(2))
+    assert (sink.written, sink.unwritten, sink.fault) == (2, 3, "")
+
+
+def test_an_eve_path_that_cannot_be_written_is_refused_at_the_start(tmp_path):
+    with pytest.raises(InputError, match="expected to write .*found: Is a directory"):
+        FileSink(tmp_path)
+
+
+def test_a_full_disk_costs_counted_lines_and_never_half_a_line(tmp_path):
+    need_root("mount", "umount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk]).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    sink = FileSink(disk / "eve.json")
+    try:
+        lines = [json.dumps({"n": index, "text": "x" * 300}).encode() + b"\n" for index in range(100)]
+        for start in range(0, 100, 10):
+            sink.write(lines[start : start + 10])
+        assert sink.written + sink.unwritten == 100 and sink.unwritten > 0
+        assert "No space left" in sink.fault
+        assert len(events((disk / "eve.json").read_bytes())) == sink.written
+        os.truncate(disk / "eve.json", 0)  # somebody makes room
+        before = sink.written
+        sink.write(lines[:5])
+        assert sink.fault == "" and sink.written == before + 5
+        assert [event["n"] for event in events((disk / "eve.json").read_bytes())] == [0, 1, 2, 3, 4]
+    finally:
+        sink.close()
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_disk_that_fills_half_way_through_a_line_is_cut_back(tmp_path, monkeypatch):
+    sink = FileSink(tmp_path / "eve.json")
+    write, room = os.write, [25]
+
+    def cramped(descriptor: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        taken = write(descriptor, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr("tlids_edge.alerts.eve_file.os.write", cramped)
+    sink.write([b'{"line":1}\n', b'{"line":2}\n', b'{"line":3}\n'])
+    assert (sink.written, sink.unwritten) == (2, 1)
+    assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n'
+    room[0] = 1000
+    sink.write([b'{"line":4}\n'])
+    assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n{"line":4}\n'

@@ -1,0 +1,99 @@
+"""mqtt.py: what Home Assistant is told, and brokers that make no sense or are away."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+from edge_process import LIMIT_S, run_edge, start_edge, wait_for
+from frames import T0, pcap, udp
+from tlids_edge.alerts.mqtt import discovery, split_broker
+from tlids_edge.errors import InputError
+
+
+def test_mqtt_discovery_describes_both_sensors_to_home_assistant():
+    topics = dict(discovery("pi"))
+    last = topics["homeassistant/sensor/tlids_pi/last_alert/config"]
+    assert last["state_topic"] == last["json_attributes_topic"] == "tlids/pi/alert"
+    assert last["availability_topic"] == "tlids/pi/state"
+    assert topics["homeassistant/sensor/tlids_pi/alerts/config"]["state_topic"] == "tlids/pi/stats"
+    assert len({sensor["unique_id"] for sensor in topics.values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("broker", "parts"),
+    [
+        ("ha.local", ("ha.local", 1883)),
+        ("10.0.0.5:8883", ("10.0.0.5", 8883)),
+        ("[fe80::1]:1", ("fe80::1", 1)),
+    ],
+)
+def test_a_broker_is_a_host_with_or_without_a_port(broker, parts):
+    assert split_broker(broker) == parts
+
+
+@pytest.mark.parametrize("broker", ["", "host:", "host:0", "host:99999", "ho st", "mqtt://host", "a:b:c"])
+def test_a_broker_that_makes_no_sense_is_refused(broker):
+    with pytest.raises(InputError, match="expected an MQTT broker.*found .*HOST or HOST:PORT"):
+        split_broker(broker)
+
+
+def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
+    pytest.importorskip("paho.mqtt")
+    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
+    assert done.returncode == 0 and done.stdout.count(b"\n") == 30
+    assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 60  # paho waits so long between two attempts
+
+
+class Broker(threading.Thread):
+    """As much of an MQTT 3.1.1 broker as one publisher needs."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.published: list[tuple[str, bytes]] = []
+        self.start()
+
+    def run(self) -> None:
+        peer, _ = self.server.accept()
+        with peer, peer.makefile("rb") as stream:
+            while first := stream.read(1):
+                kind, body = first[0], stream.read(self.length(stream))
+                if kind >> 4 == 1:
+                    peer.sendall(b"\x20\x02\x00\x00")
+                elif kind >> 4 == 3:
+                    size = int.from_bytes(body[:2])
+                    topic, rest = body[2 : 2 + size].decode(), body[2 + size :]
+                    if kind & 6:
+                        peer.sendall(b"\x40\x02" + rest[:2])
+                        rest = rest[2:]
+                    self.published.append((topic, rest))
+
+    @staticmethod
+    def length(stream) -> int:
+        size = shift = 0
+        while (byte := stream.read(1)[0]) & 128:
+            size, shift = size | (byte & 127) << shift, shift + 7
+        return size | byte << shift
+
+
+def test_alerts_reach_an_mqtt_broker_and_the_end_is_announced(model):
+    pytest.importorskip("paho.mqtt")
+    broker = Broker()
+    port = broker.server.getsockname()[1]
+    options = ("--mqtt", f"127.0.0.1:{port}", "--status", "0.3", "--eve", os.devnull)
+    edge = start_edge(model, "-", *options, stdin=subprocess.PIPE)
+    frames = [(T0 + n * 60, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(3)]
+    edge.stdin.write(pcap(frames))
+    edge.stdin.flush()
+    wait_for(lambda: any(topic.endswith("/stats") for topic, _ in broker.published), "the status")
+    edge.communicate(timeout=LIMIT_S)
+    alerts = [json.loads(text) for topic, text in broker.published if topic.endswith("/alert")]
+    assert sorted(alert["src_port"] for alert in alerts) == [1, 2, 3]
+    states = [text for topic, text in broker.published if topic.endswith("/state")]
+    assert states == [b"online", b"offline"]
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == 2
