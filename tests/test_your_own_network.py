@@ -8,7 +8,7 @@ what a test has not got:
     ssh, scp                  programs that run or copy in that home folder
     the recordings            the testbed's two, under the names that the page's tcpdump gives its first file
     ~/flows/labels.csv        the testbed's labels of both
-    training                  the parameters that the page names for a quick try, added to the lines it says
+    training                  the parameters that the page names for a quick try, added to the lines it names
 
 Every other command on the page is looked up: its program, its options, the files and notebooks it names.
 """
@@ -44,7 +44,7 @@ STAND_INS = {
 
 
 def run_page(home: Path) -> list[str]:
-    """Run the marked blocks; what each printed."""
+    """Run the marked blocks; the output of each."""
     clone, programs = home / "clone", home / "programs"
     for folder in (home / "recording", home / "flows", clone / "runs", programs):
         folder.mkdir(parents=True)
@@ -167,7 +167,7 @@ def simple_commands(line: str) -> list[list[str]]:
 
 
 def program_help(program: str) -> str:
-    """What a system program says of its options; on whichever stream, with whichever status."""
+    """What a system program prints about its options; on whichever stream, with whichever status."""
     if shutil.which(program) is None:
         pytest.skip(f"needs {program}, which is not installed")
     done = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60)
@@ -209,7 +209,7 @@ def test_notebooks_on_the_page_exist_and_have_the_parameters_it_gives_them():
     used = [command for command in commands() if command[0] == "papermill"]
     assert len(used) == 3
     extra = re.findall(r"`((?:-p \S+ \S+ ?)+)`", TEXT)
-    given = {"03_transfer": set(), "05_edge_export": set(), "07_audit": set()}
+    given = {Path(notebook).stem: set() for _, notebook, *_ in used}
     for _, notebook, output, *arguments in used:
         assert Path(output).parent.name == "runs"
         given[Path(notebook).stem] |= set(arguments[1::3])
@@ -241,16 +241,16 @@ def test_make_knows_the_target_that_the_page_asks_for():
     assert f"READY = {target}\n" in makefile or re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE)
 
 
-def test_sentences_that_the_page_quotes_are_what_the_programs_say():
+def test_sentences_that_the_page_quotes_are_in_the_programs():
     sources = [*(REPOSITORY / "tlids_helpers").rglob("*.py"), *(REPOSITORY / "edge").rglob("*.py")]
-    said = re.sub(r'"\s*f?"', "", "\n".join(path.read_text() for path in sources))
+    messages = re.sub(r'"\s*f?"', "", "\n".join(path.read_text() for path in sources))
     for quoted in (
         "expected at least two recordings in the column",
         "expected a threshold that at most",
         "that is too few rows to show",
         "no flow is labelled",
-        "nDPI is not installed",
+        "expected nDPI",
         "with SHA-256",
         "flows found",
     ):
-        assert quoted in TEXT and quoted in said, quoted
+        assert quoted in TEXT and quoted in messages, quoted

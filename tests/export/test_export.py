@@ -14,10 +14,11 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from small_flows import CLASSES, raw_flows, rows, train_rows, write_csv
 from tlids_edge.detect.card import read_card
 
-from tlids_helpers import chosen_run, experiment
+from tlids_helpers import experiment
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import CICFLOW_FEATURES
+from tlids_helpers.experiment import Setup
 from tlids_helpers.export import card, convert, cost, litert, show
 from tlids_helpers.export.int8 import equalised
 from tlids_helpers.network import model, recipe, transfer
@@ -25,6 +26,7 @@ from tlids_helpers.network.model import predict
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results import threshold as thresholds
 
+FLOAT32 = 5e-5  # how far two programs, or two batch sizes, may differ in a probability on any processor
 RECIPE = Recipe(epochs=6, batch_size=16, learning_rate=0.05)
 
 
@@ -37,7 +39,7 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(prepared, tmp_path_factory):
     """A run long enough for its network to tell the classes apart."""
-    return experiment.from_scratch("02", prepared, "multiclass", RECIPE, 42, tmp_path_factory.mktemp("runs"))
+    return experiment.from_scratch(prepared, Setup(recipe=RECIPE, runs_dir=tmp_path_factory.mktemp("runs")))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,14 @@ def alert(exports, prepared):
 
 @pytest.fixture(scope="module")
 def folder(run, prepared, exports, alert):
-    return card.write(run, prepared, exports["float32"], alert, run.folder.parent, l7="ndpi 4.2")
+    return card.write(run, prepared, exports["float32"], alert, l7="ndpi 4.2")
+
+
+@pytest.fixture
+def elsewhere(run, tmp_path):
+    """The same run under a runs folder of its own."""
+    shutil.copytree(run.folder, tmp_path / run.folder.name)
+    return dataclasses.replace(run, folder=tmp_path / run.folder.name)
 
 
 @pytest.mark.parametrize("precision", convert.PRECISIONS)
@@ -71,12 +80,12 @@ def test_each_precision_gives_keras_classes_within_its_limit(exports, network, p
     assert (agreement.rows, agreement.same_class) == (len(features), same)
     assert agreement.largest_difference == pytest.approx(np.abs(found - expected).max())
     assert agreement.same_or_tie >= convert.SAME_CLASS[precision] and exports[precision].agrees
-    assert found.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert found.sum(axis=1) == pytest.approx(1, abs=FLOAT32)
 
 
-def test_float32_agrees_to_six_digits_even_on_flows_of_zeros_and_billions(exports, network):
+def test_float32_agrees_as_far_as_float32_goes_even_on_flows_of_zeros_and_billions(exports, network):
     flows = raw_flows()
-    np.testing.assert_allclose(litert.predict(exports["float32"].content, flows), predict(network, flows), atol=1e-5)
+    np.testing.assert_allclose(litert.predict(exports["float32"].content, flows), predict(network, flows), atol=FLOAT32)
 
 
 def test_the_integer_files_are_a_third_of_float32_and_float16_is_half(exports):
@@ -107,7 +116,7 @@ def test_preprocessing_inside_the_file_is_the_logarithm_and_standardising_of_num
     flows[0] = -1
     fit = np.log1p(prepare.load(prepared, "train")[0].astype(np.float64))
     expected = (np.log1p(np.maximum(flows, 0).astype(np.float64)) - fit.mean(axis=0)) / fit.std(axis=0)
-    np.testing.assert_allclose(standardised(exports[precision].content, flows), expected, atol=1e-5)
+    np.testing.assert_allclose(standardised(exports[precision].content, flows), expected, rtol=1e-5, atol=FLOAT32)
 
 
 def standardised(content: bytes, flows: np.ndarray) -> np.ndarray:
@@ -129,7 +138,7 @@ def test_the_rewritten_network_is_the_same_function_without_normalisations(netwo
     flows = rows(300, seed=4)[0]
     expected = predict(network, flows)
     assert expected.std(axis=0).min() > 0.05
-    np.testing.assert_allclose(predict(rewritten, flows), expected, atol=1e-4)
+    np.testing.assert_allclose(predict(rewritten, flows), expected, atol=5e-4)
 
 
 def test_every_channel_of_the_rewritten_network_peaks_at_1_or_is_never_on(network, prepared):
@@ -146,7 +155,7 @@ def test_batches_of_any_size_give_the_same(exports):
     flows = rows(1500, seed=6)[0]
     whole = litert.predict(exports["float32"].content, flows)
     one_by_one = np.concatenate([litert.predict(exports["float32"].content, row[None]) for row in flows[1020:1030]])
-    np.testing.assert_allclose(one_by_one, whole[1020:1030], atol=1e-6)
+    np.testing.assert_allclose(one_by_one, whole[1020:1030], atol=FLOAT32)
     assert litert.predict(exports["float32"].content, flows[:0]).shape == (0, 4)
 
 
@@ -161,9 +170,9 @@ def test_a_tie_may_go_either_way_and_a_clear_row_may_not():
 
 
 def test_an_unknown_precision_and_int8_without_rows_are_refused(network):
-    with pytest.raises(InputError, match="float32, float16, dynamic, int8"):
-        convert.check("float8", 0.001)
-    with pytest.raises(InputError, match="training rows"):
+    with pytest.raises(InputError, match="float32, float16, dynamic, int8, found 'float8'"):
+        convert.check_precision("float8")
+    with pytest.raises(InputError, match="training rows .* found none"):
         convert.convert(network, "int8")
 
 
@@ -224,7 +233,7 @@ def test_the_card_says_what_the_model_is_and_what_its_threshold_rests_on(folder,
     assert (fields["simulated"], fields["mark"], fields["precision"]) == (False, "own", "float32")
     assert (fields["seed"], fields["split"], fields["recipe"]) == (42, "paper", "own")  # six epochs are not the paper's
     assert {"keras", "ai-edge-litert", "numpy", "python"} <= set(fields["versions"])
-    assert fields["metrics"]["litert"] == pytest.approx(run.result["scores"])
+    assert fields["metrics"]["litert"] == pytest.approx(run.result["scores"], abs=0.01)
     assert fields["metrics"]["validation"]["benign_rows"] == alert.rows
     expected = convert.rates_on_test(exports["float32"], prepared, "multiclass", alert.value)
     assert fields["metrics"]["test"] == expected
@@ -235,7 +244,7 @@ def test_a_card_made_from_simulated_rows_says_so_and_the_papers_recipe_is_named(
         marked = dataclasses.replace(run, result={**run.result, **changes})
         fields = card.describe(marked, prepared, exports["float32"], alert, None, None)
         assert fields["simulated"] is True and "simulated" in fields["mark"]
-    assert recipe.name_of({**Recipe().as_dict(), "rows": None}) == "paper"
+    assert recipe.name_of({**dataclasses.asdict(Recipe()), "rows": None}) == "paper"
 
 
 def test_the_pi_takes_the_folder_and_gives_the_same_probabilities(folder, exports, alert, prepared):
@@ -243,40 +252,40 @@ def test_the_pi_takes_the_folder_and_gives_the_same_probabilities(folder, export
     assert (found.threshold, found.classes, found.family) == (alert.value, CLASSES, "netflow")
     features = prepare.load(prepared, "test")[0]
     on_pi = card.predict_as_the_pi(folder, features)
-    np.testing.assert_allclose(on_pi, litert.predict(exports["float32"].content, features), atol=1e-6)
+    np.testing.assert_allclose(on_pi, litert.predict(exports["float32"].content, features), atol=FLOAT32)
 
 
-def test_a_file_that_disagrees_is_not_written_and_nothing_half_written_stays(run, prepared, exports, alert, tmp_path):
+def test_a_file_that_disagrees_is_not_written_and_nothing_half_written_stays(elsewhere, prepared, exports, alert):
     worse = dataclasses.replace(exports["int8"].agreement, same_class=0.9, same_or_tie=0.96)
     nothing = dataclasses.replace(exports["int8"].agreement, finite=False)
-    for agreement, found in ((worse, "96.00%"), (nothing, "no numbers")):
-        with pytest.raises(InputError, match=found):
-            card.write(run, prepared, dataclasses.replace(exports["int8"], agreement=agreement), alert, tmp_path)
-    assert list(tmp_path.rglob("*")) == []
+    for agreement, found in ((worse, "found 96.00%"), (nothing, "found values that are no numbers")):
+        with pytest.raises(InputError, match=rf"expected .* 97.00% .* {found}"):
+            card.write(elsewhere, prepared, dataclasses.replace(exports["int8"], agreement=agreement), alert)
+    assert list(elsewhere.folder.parent.iterdir()) == [elsewhere.folder]
 
 
-def test_a_model_the_pi_would_refuse_leaves_the_older_folder_as_it_was(run, prepared, exports, alert, tmp_path):
-    folder = card.write(run, prepared, exports["float32"], alert, tmp_path)
+def test_a_model_the_pi_would_refuse_leaves_the_older_folder_as_it_was(elsewhere, prepared, exports, alert):
+    folder = card.write(elsewhere, prepared, exports["float32"], alert)
     before = (folder / "card.json").read_bytes()
     other = convert.convert(
         model.full_model(model.preprocessing(train_rows()[0]), model.backbone(), model.head(3)), "float32"
     )
     broken = dataclasses.replace(exports["float32"], content=other)
-    with pytest.raises(InputError, match="one output for each of the card's 4 classes"):
-        card.write(run, prepared, broken, alert, tmp_path)
+    with pytest.raises(InputError, match="4 classes.* found .*3"):
+        card.write(elsewhere, prepared, broken, alert)
     assert (folder / "card.json").read_bytes() == before
     assert [found.name for found in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_model_on_other_features_than_the_pi_meters_is_refused(run, prepared, exports, alert, tmp_path):
+def test_a_model_on_other_features_than_the_pi_meters_is_refused(run, prepared, exports, alert):
     other = {**run.result, "features": ["MIN_TTL", *run.result["features"][1:]]}
-    with pytest.raises(InputError, match="features=paper"):
-        card.write(dataclasses.replace(run, result=other), prepared, exports["float32"], alert, tmp_path)
+    with pytest.raises(InputError, match="L4_SRC_PORT.* found one on MIN_TTL"):
+        card.write(dataclasses.replace(run, result=other), prepared, exports["float32"], alert)
 
 
 def test_a_dataset_without_a_benign_class_can_have_no_alert_threshold(prepared, exports):
     renamed = dataclasses.replace(prepared, benign="Normal")
-    with pytest.raises(InputError, match="benign class"):
+    with pytest.raises(InputError, match=f"benign class .* found {', '.join(CLASSES)}"):
         convert.choose_threshold(exports["float32"], renamed, "multiclass", 0.05)
 
 
@@ -301,8 +310,12 @@ def test_the_dialect_is_what_the_training_rows_show_and_none_for_netflow(prepare
     assert card.dialect_of(constant) == "constant-window"
     assert card.dialect_of(varying) == "cse-cic-ids2018"
     assert card.dialect_of(varying, "cicflowmeter-2020") == "cicflowmeter-2020"
-    for rows_of, dialect in ((constant, "cse-cic-ids2018"), (varying, "constant-window"), (varying, "unheard-of")):
-        with pytest.raises(InputError, match="dialect"):
+    for rows_of, dialect, found in (
+        (constant, "cse-cic-ids2018", "always -1"),
+        (varying, "constant-window", "not always -1"),
+        (varying, "unheard-of", "'unheard-of'"),
+    ):
+        with pytest.raises(InputError, match=f"dialect.* found .*{found}"):
             card.dialect_of(rows_of, dialect)
 
 
@@ -335,18 +348,7 @@ def test_memory_is_none_where_there_is_no_proc(monkeypatch, tmp_path):
     assert cost.resident_memory() == pytest.approx(51.2)
 
 
-# the notebook's run, tables and figure
-
-
-def test_the_run_is_found_by_its_name_or_announced_as_a_training(prepared, run, tmp_path):
-    choice = chosen_run.choose(prepared, "multiclass", "scratch", RECIPE, 42, "", tmp_path, False)
-    assert choice.name == run.folder.name
-    assert chosen_run.sentence(choice, run.folder.parent) == f"the model is there ({run.folder.name})"
-    assert chosen_run.obtain(choice, "05", run.folder.parent).folder == run.folder
-    said = chosen_run.sentence(choice, tmp_path)
-    assert f"on {prepared.size('train'):,} rows for at most 6 epochs" in said
-    with pytest.raises(InputError, match="scratch, paper, leave_target_out"):
-        chosen_run.choose(prepared, "multiclass", "both", RECIPE, 42, "", tmp_path, False)
+# the tables and the figure of the notebook
 
 
 def test_tables_and_figure_carry_the_mark_and_every_precision(exports, alert, prepared):
@@ -355,12 +357,12 @@ def test_tables_and_figure_carry_the_mark_and_every_precision(exports, alert, pr
     )
     on_test = convert.rates_on_test(exports["float32"], prepared, "multiclass", alert.value)
     for table in (
-        show.agreement_table(exports, "simulated"),
-        show.cost_table(costs, "simulated"),
-        show.arithmetic_table(exports, "simulated").T,
+        show.agreement(exports, "simulated"),
+        show.cost(costs, "simulated"),
+        show.arithmetic(exports, "simulated").T,
     ):
         assert list(table.index) == list(convert.PRECISIONS)
-    assert show.threshold_table(alert, on_test, "simulated").columns.name == "simulated"
+    assert show.threshold(alert, on_test, "simulated").columns.name == "simulated"
     figure = show.size_and_latency(exports, costs, "sizes", "simulated")
     assert "[simulated]" in figure.get_suptitle()
     assert "kB" in figure.axes[0].get_xlabel() and "µs" in figure.axes[0].get_ylabel()

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from tlids_edge.cli import meter
 from tlids_edge.detect.detector import Detector
@@ -15,9 +17,12 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import cleaned, prepare
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.export import card
-from tlids_helpers.testbed import recordings, shipped_model
+from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results.runs import Setup
+from tlids_helpers.testbed import __main__ as command
+from tlids_helpers.testbed import recordings
 
-MODEL = shipped_model.FOLDER
+MODEL = command.MODEL
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +62,9 @@ def test_both_families_tell_of_the_same_flows(flows, cicflows):
 
 def test_there_are_enough_classes_and_flows_in_both_sessions(flows):
     assert len(flows) >= 20_000 and flows["Attack"].nunique() >= 10
-    for _, mine in flows.groupby("Session"):
-        assert (mine["Attack"] == "Benign").sum() >= 2_000
-        assert set(mine["Attack"]) == set(flows["Attack"])
+    for _, recorded in flows.groupby("Session"):
+        assert (recorded["Attack"] == "Benign").sum() >= 2_000
+        assert set(recorded["Attack"]) == set(flows["Attack"])
 
 
 @pytest.mark.parametrize("slug", ["testbed", "testbed-cicflow"])
@@ -81,12 +86,13 @@ def test_the_sessions_share_no_address_and_no_device():
 
 def test_nothing_that_the_attacker_sends_or_is_sent_is_called_benign(flows):
     for name in recordings.sessions():
-        told = recordings.recording(recordings.FOLDER, name)
-        attacker = next(host for host in told.hosts if host["name"] == "attacker")
-        mine = flows[flows["Session"] == name]
-        his = (mine["SRC_MAC"] == attacker["mac"]) | (mine["DST_MAC"] == attacker["mac"])
-        his |= (mine["IPV4_SRC_ADDR"] == attacker["address"]) | (mine["IPV4_DST_ADDR"] == attacker["address"])
-        assert his.sum() > 1000 and (mine.loc[his, "Attack"] != "Benign").all()
+        recording = recordings.recording(recordings.FOLDER, name)
+        attacker = next(host for host in recording.hosts if host["name"] == "attacker")
+        recorded = flows[flows["Session"] == name]
+        with_attacker = (recorded["SRC_MAC"] == attacker["mac"]) | (recorded["DST_MAC"] == attacker["mac"])
+        for column in ("IPV4_SRC_ADDR", "IPV4_DST_ADDR"):
+            with_attacker |= recorded[column] == attacker["address"]
+        assert with_attacker.sum() > 1000 and (recorded.loc[with_attacker, "Attack"] != "Benign").all()
 
 
 def test_before_the_first_attack_every_flow_is_benign(flows):
@@ -103,9 +109,9 @@ def test_the_second_session_is_the_test_split_whatever_is_asked(slug, data_dir):
     assert (prepared.split, prepared.mark) == ("session", "")
     assert prepared.size("test") == (frame["Session"] == "session2").sum()
     features, codes = prepare.load(prepared, "test")
-    mine = frame.loc[frame["Session"] == "session2", list(prepared.features)].to_numpy(np.float32)
-    order, other = (np.lexsort(rows.T) for rows in (features, mine))
-    assert np.array_equal(features[order], mine[other])
+    recorded = frame.loc[frame["Session"] == "session2", list(prepared.features)].to_numpy(np.float32)
+    order, other = (np.lexsort(rows.T) for rows in (features, recorded))
+    assert np.array_equal(features[order], recorded[other])
 
 
 def test_a_random_split_of_the_testbed_can_be_had_by_its_path(data_dir):
@@ -113,16 +119,60 @@ def test_a_random_split_of_the_testbed_can_be_had_by_its_path(data_dir):
     assert prepared.split == "paper" and prepared.size("test") < DATASETS["testbed"].total / 4
 
 
-def test_a_missing_recording_is_told_and_nothing_is_written(tmp_path):
+def test_missing_labels_are_named_and_nothing_is_written(tmp_path, capsys):
     shutil.copy(recordings.FOLDER / "session1.pcap.gz", tmp_path)
-    with pytest.raises(InputError, match="Record them anew"):
-        recordings.write_flows(tmp_path)
+    assert command.main(["flows", str(tmp_path)]) == 2
+    assert "session1.labels.csv" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["session1.pcap.gz"]
 
 
-def test_a_shipped_file_that_is_gone_is_told_and_never_simulated(tmp_path, data_dir, monkeypatch):
+def test_the_command_writes_the_tables_beside_the_recordings(tmp_path, capsys):
+    need_ndpi()
+    for name in ("session1.pcap.gz", "session1.labels.csv"):
+        shutil.copy(recordings.FOLDER / name, tmp_path)
+    assert command.main(["flows", str(tmp_path)]) == 0
+    for name, line in zip(recordings.FILES.values(), capsys.readouterr().out.splitlines(), strict=True):
+        table = pq.read_table(tmp_path / name)
+        shipped = pq.read_table(recordings.FOLDER / name, filters=[("Session", "==", "session1")])
+        assert table.schema.equals(shipped.schema) and table.equals(shipped)
+        assert line == f"{name}: {len(shipped):,} flows"
+
+
+def test_an_interrupted_metering_leaves_no_part_of_a_session(monkeypatch):
+    def interrupted(captures, options, outcome):
+        yield ()
+        outcome.interrupted = True
+
+    monkeypatch.setattr(recordings.table, "flow_rows", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recordings.meter_session(recordings.FOLDER, "session1", "netflow")
+
+
+def test_a_recording_is_what_its_file_describes_and_a_broken_one_is_refused(tmp_path):
+    content = {
+        "subnet": "10.0.0.0/24",
+        "packets": {"captured": 7},
+        "hosts": {"tv": {"mac": ""}},
+        "attacks": [],
+        "more": 1,
+    }
+    (tmp_path / "session1.json").write_text(json.dumps({**content, "more": 1}))
+    found = recordings.recording(tmp_path, "session1")
+    assert (found.subnet, found.packets, found.hosts) == ("10.0.0.0/24", 7, [{"name": "tv", "mac": ""}])
+    (tmp_path / "session1.json").write_text("{}")
+    for name in ("session1", "session2"):
+        with pytest.raises(InputError, match=f"session in .*{name}.json, found"):
+            recordings.recording(tmp_path, name)
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path):
+    with pytest.raises(InputError, match="session1.pcap.gz .* found none"):
+        recordings.sessions(tmp_path)
+
+
+def test_a_shipped_file_that_is_gone_is_named_and_never_simulated(tmp_path, data_dir, monkeypatch):
     monkeypatch.setattr(files, "REPOSITORY", tmp_path)
-    with pytest.raises(InputError, match="restore it"):
+    with pytest.raises(InputError, match="testbed.parquet"):
         prepare.prepare("testbed", data_dir)
 
 
@@ -130,24 +180,36 @@ def test_a_shipped_file_that_is_gone_is_told_and_never_simulated(tmp_path, data_
 
 
 def test_the_shipped_model_is_one_the_pi_takes_small_and_not_simulated():
-    told = card.read(MODEL)
-    assert Detector(MODEL).card.classes == tuple(told["classes"])
-    assert (
-        sorted(path.name for path in MODEL.iterdir())
-        == ["card.json", "model.tflite"]
-        == sorted(["card.json", *told["files"]])
-    )
+    fields = card.read(MODEL)
+    assert Detector(MODEL).card.classes == tuple(fields["classes"])
+    assert sorted(path.name for path in MODEL.iterdir()) == ["card.json", "model.tflite"]
+    assert list(fields["files"]) == ["model.tflite"]
     assert (MODEL / "model.tflite").stat().st_size < 1_000_000
-    assert (told["dataset"], told["split"], told["simulated"], told["mark"]) == ("testbed", "session", False, "")
-    assert told["l7"] == "ndpi 4.2" and told["recipe"] == "paper"
+    assert (fields["dataset"], fields["split"], fields["simulated"], fields["mark"]) == (
+        "testbed",
+        "session",
+        False,
+        "",
+    )
+    assert fields["l7"] == "ndpi 4.2" and fields["recipe"] == "paper"
+
+
+def test_the_command_leaves_what_the_pi_needs_and_no_more(tmp_path, data_dir, monkeypatch):
+    monkeypatch.setattr(command, "Setup", partial(Setup, recipe=Recipe(epochs=1)))
+    folder = tmp_path / "model"
+    sentence = command.make_model(folder, data_dir, tmp_path / "runs")
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.tflite"]
+    assert Detector(folder).card.threshold == card.read(folder)["threshold"]
+    assert card.read(folder)["threshold_basis"] == sentence
+    assert list((tmp_path / "runs").glob("*/model.keras"))
 
 
 def test_the_cards_scores_are_those_of_the_shipped_rows(data_dir):
-    told, prepared = card.read(MODEL), prepare.prepare("testbed", data_dir)
+    fields, prepared = card.read(MODEL), prepare.prepare("testbed", data_dir)
     features, truth = prepare.load(prepared, "test")
-    assert tuple(told["classes"]) == prepared.classes
+    assert tuple(fields["classes"]) == prepared.classes
     predicted = card.predict_as_the_pi(MODEL, features).argmax(axis=1)
-    assert np.mean(predicted == truth) == pytest.approx(told["metrics"]["litert"]["accuracy"], abs=1e-3)
+    assert np.mean(predicted == truth) == pytest.approx(fields["metrics"]["litert"]["accuracy"], abs=1e-3)
 
 
 # ---- the user's own captures

@@ -1,7 +1,7 @@
-"""The model's folder for the Pi: model.tflite, model.keras and card.json, which says what they are.
+"""The model's folder for the Pi: model.tflite, model.keras and card.json, which describes them.
 
-What the fields must be is the Pi's to say: `tlids_edge.detect.card` reads them, and a folder it
-would refuse is not written.
+`tlids_edge.detect.card` reads the card on the Pi and decides what its fields must be: a folder that it would refuse is
+not written.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from tlids_edge.detect.detector import Detector
-from tlids_edge.errors import InputError as Refused
 from tlids_edge.flows import meter
 
 from tlids_helpers.common import files
@@ -28,45 +27,39 @@ from tlids_helpers.results.runs import Run
 from tlids_helpers.results.threshold import Threshold
 
 SCHEMA = 1
-FOLDER = "models"  # under runs_dir
+FOLDER = "models"  # beside the runs
 CONSTANT_WINDOW = "constant-window"  # the dialect whose Init_Fwd_Win_Byts is -1 in every row
 
 
+def export_run(run: Run, prepared: Prepared, false_positive_rate: float) -> tuple[Path, Threshold]:
+    """Export a run as notebook 05 does by default, in float32; returns its folder and the alert threshold."""
+    task = run.result["task"]
+    model = load_source(run.model_path, prepared.features, run.result)
+    export = convert.convert_all(model, prepared, task, ("float32",))["float32"]
+    alert = convert.choose_threshold(export, prepared, task, false_positive_rate)
+    return write(run, prepared, export, alert), alert
+
+
 def write(
-    run: Run,
-    prepared: Prepared,
-    chosen: Export,
-    alert: Threshold,
-    runs_dir: str | Path,
-    dialect: str | None = "",
-    l7: str = "",
+    run: Run, prepared: Prepared, export: Export, alert: Threshold, dialect: str | None = "", l7: str = ""
 ) -> Path:
-    """Leave the folder runs_dir/models/<run>-<precision>, whole or not at all, and return it.
+    """Leave the folder models/<run>-<precision> beside the run's, whole or not at all, and return it.
 
     `dialect`: see `dialect_of`; `l7`: the nDPI that numbered L7_PROTO in your own flows, such as "ndpi 4.2". Raises
     InputError when the file disagrees with Keras, when the run is on other features than the Pi meters, and when
     the Pi would refuse the folder.
     """
-    convert.refuse_disagreeing(chosen)
+    _refuse_disagreeing(export)
     _refuse_other_features(run, prepared)
-    fields = describe(run, prepared, chosen, alert, dialect_of(prepared, dialect), l7_of(prepared, l7))
-    folder = files.resolve(runs_dir) / FOLDER / f"{run.folder.name}-{chosen.precision}"
+    fields = describe(run, prepared, export, alert, dialect_of(prepared, dialect), l7_of(prepared, l7))
+    folder = run.folder.parent / FOLDER / f"{run.folder.name}-{export.precision}"
     with files.written_whole(folder) as scratch:
-        (scratch / "model.tflite").write_bytes(chosen.content)
+        (scratch / "model.tflite").write_bytes(export.content)
         shutil.copyfile(run.model_path, scratch / "model.keras")
         fields["files"] = {name: _fingerprint(scratch / name) for name in ("model.tflite", "model.keras")}
         (scratch / "card.json").write_text(json.dumps(fields, indent=1))
         _refuse_as_the_pi_would(scratch)
     return folder
-
-
-def export_run(run: Run, prepared: Prepared, target: float, runs_dir: str | Path) -> tuple[Path, Threshold]:
-    """Export a run as notebook 05 does by default (float32) and write its folder; `target` is a false-positive rate."""
-    task = run.result["task"]
-    model = load_source(run.model_path, prepared.features, run.result)
-    chosen = convert.convert_all(model, prepared, task, ("float32",))["float32"]
-    alert = convert.choose_threshold(chosen, prepared, task, target)
-    return write(run, prepared, chosen, alert, runs_dir), alert
 
 
 def read(folder: Path) -> dict:
@@ -82,35 +75,34 @@ def predict_as_the_pi(folder: Path, features: np.ndarray) -> np.ndarray:
 
 
 def describe(
-    run: Run, prepared: Prepared, chosen: Export, alert: Threshold, dialect: str | None, l7: str | None
+    run: Run, prepared: Prepared, export: Export, alert: Threshold, dialect: str | None, l7: str | None
 ) -> dict:
     """All fields of the card but `files`."""
     result = run.result
-    packages = (*runs.PACKAGES, "ai-edge-litert")
     return {
         "schema": SCHEMA, "name": run.folder.name, "dataset": result["dataset"], "title": result["title"],
         "task": result["task"], "protocol": result["protocol"], "source": result["source"],
         "family": result["family"], "features": result["features"], "dialect": dialect, "l7": l7,
-        "classes": result["classes"], "benign": convert.benign_name(prepared, result["task"]),
+        "classes": result["classes"], "benign": result["classes"][convert.benign_code(prepared, result["task"])],
         "threshold": alert.value, "threshold_fpr": alert.target, "threshold_basis": alert.sentence(),
         "recipe": recipe.name_of(result["parameters"]), "parameters": result["parameters"],
         "seed": result["seed"], "split": result["split"], "rows": result["rows"],
         "simulated": comparison.is_simulated(result), "mark": comparison.full_mark(result),
-        "metrics": metrics(result, prepared, chosen, alert), "precision": chosen.precision,
-        "versions": runs.versions(packages), "trained_with": result["versions"],
+        "metrics": metrics(result, prepared, export, alert), "precision": export.precision,
+        "versions": runs.versions((*runs.PACKAGES, "ai-edge-litert")), "trained_with": result["versions"],
     }  # fmt: skip
 
 
-def metrics(result: dict, prepared: Prepared, chosen: Export, alert: Threshold) -> dict:
+def metrics(result: dict, prepared: Prepared, export: Export, alert: Threshold) -> dict:
     """Scores on the test split, agreement with Keras, and what the threshold does on validation and test rows."""
-    found = chosen.agreement
+    agreement = export.agreement
     return {
         "keras": result["scores"],
-        "litert": found.scores,
-        "same_class": found.same_class,
-        "largest_difference": found.largest_difference,
+        "litert": agreement.scores,
+        "same_class": agreement.same_class,
+        "largest_difference": agreement.largest_difference,
         "validation": {"benign_rows": alert.rows, "alarms": alert.alarms, "false_positive_rate": alert.rate},
-        "test": convert.rates_on_test(chosen, prepared, result["task"], alert.value),
+        "test": convert.rates_on_test(export, prepared, result["task"], alert.value),
     }
 
 
@@ -130,16 +122,26 @@ def dialect_of(prepared: Prepared, dialect: str | None = "") -> str | None:
     if (dialect == CONSTANT_WINDOW) != constant:
         found = "always -1" if constant else "not always -1"
         raise InputError(
-            f"expected the training rows to fit the dialect {dialect}, but their Init_Fwd_Win_Byts is {found}: "
-            "leave dialect empty"
+            f"expected training rows of the dialect {dialect}, found Init_Fwd_Win_Byts {found}: leave dialect empty"
         )
     return dialect
 
 
 def l7_of(prepared: Prepared, l7: str = "") -> str | None:
-    """Which nDPI numbered L7_PROTO: what the caller says, else the catalog; None where nobody knows."""
+    """Which nDPI numbered L7_PROTO: the given one, else the catalog's; None where it is not known."""
     entry = DATASETS.get(prepared.name)
     return l7 or (entry.l7 if entry else "") or None
+
+
+def _refuse_disagreeing(export: Export) -> None:
+    if export.agrees:
+        return
+    found = f"{export.agreement.same_or_tie:.2%}" if export.agreement.finite else "values that are no numbers"
+    raise InputError(
+        f"expected the {export.precision} file to give the class Keras gives on at least "
+        f"{convert.SAME_CLASS[export.precision]:.2%} of {export.agreement.rows:,} test rows, found {found}, so nothing "
+        "is written: train longer, or choose precision=float32"
+    )
 
 
 def _refuse_other_features(run: Run, prepared: Prepared) -> None:
@@ -154,8 +156,8 @@ def _refuse_other_features(run: Run, prepared: Prepared) -> None:
 def _refuse_as_the_pi_would(folder: Path) -> None:
     try:
         Detector(folder)
-    except Refused as error:
-        raise InputError(f"expected a model that the Pi takes, but it says: {error}") from None
+    except InputError as error:
+        raise InputError(f"expected a model that the Pi takes, found that it refuses: {error}") from None
 
 
 def _fingerprint(file: Path) -> dict:

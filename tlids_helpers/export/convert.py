@@ -7,7 +7,7 @@ int8         weights and activations in one byte from the first convolution to t
 
 All take nine raw feature values as float32 and give probabilities as float32. In int8 the preprocessing stays float,
 because raw values span nine powers of ten and one byte has 256 steps; so does the softmax, because an alert threshold
-for one false alarm in a thousand needs finer steps than 1/256. Its weights are rewritten first (equalise.py).
+for one false alarm in a thousand needs finer steps than 1/256. Its weights are rewritten first (int8.py).
 """
 
 import contextlib
@@ -33,9 +33,8 @@ from tlids_helpers.results.threshold import Threshold
 SAME_CLASS = {"float32": 0.9999, "float16": 0.999, "dynamic": 0.99, "int8": 0.97}
 """For each precision the share of test rows that must keep the class Keras gives them, ties aside."""
 
-TIE = 0.01  # classes whose probabilities differ by less are a tie, which rounding may decide either way
-
 PRECISIONS = tuple(SAME_CLASS)
+TIE = 0.01  # classes whose probabilities differ by less are a tie, which rounding may decide either way
 REPRESENTATIVE = 100  # training rows of each class that int8 takes its ranges from
 
 
@@ -67,6 +66,31 @@ class Export:
         return self.agreement.finite and self.agreement.same_or_tie >= SAME_CLASS[self.precision]
 
 
+def check_precision(precision: str) -> None:
+    """Raise InputError unless `precision` is one of `PRECISIONS`."""
+    if precision not in PRECISIONS:
+        raise InputError(f"expected precision to be one of {', '.join(PRECISIONS)}, found {precision!r}: correct it")
+
+
+def convert_all(
+    model: keras.Model, prepared: Prepared, task: str, precisions: tuple[str, ...] = PRECISIONS
+) -> dict[str, Export]:
+    """Precision -> the model in it, compared with Keras on the test rows. Test rows shape nothing in it.
+
+    Raises InputError for an unknown precision.
+    """
+    features, truth = prepare.load(prepared, "test", task)
+    expected = predict(model, features)
+    rows = representative(prepared, task)
+    exports = {}
+    for precision in precisions:
+        content = convert(model, precision, rows)
+        with _quiet():  # LiteRT announces once that it uses its own kernels
+            found = litert.predict(content, features)
+        exports[precision] = Export(precision, content, agreement(expected, found, truth))
+    return exports
+
+
 def representative(prepared: Prepared, task: str = "multiclass") -> np.ndarray:
     """Training rows (m, 9) whose activations set int8's ranges: at most 100 of each class, so that rare ones count."""
     features, codes = prepare.load(prepared, "train", task)
@@ -75,18 +99,12 @@ def representative(prepared: Prepared, task: str = "multiclass") -> np.ndarray:
     return features[np.concatenate(kept)]
 
 
-def check(precision: str, false_positive_rate: float) -> None:
-    """Raise InputError for what cannot be asked for, before anybody waits for a training."""
-    _check_precision(precision)
-    threshold.check_rate(false_positive_rate)
-
-
 def convert(model: keras.Model, precision: str, rows: np.ndarray | None = None) -> bytes:
     """The content of a LiteRT file with built-in operations alone; `rows` (m, 9), training rows, are for int8.
 
     Raises InputError for an unknown precision, for int8 without rows, and when Keras runs on JAX.
     """
-    _check_precision(precision)
+    check_precision(precision)
     if precision == "int8" and (rows is None or not len(rows)):
         raise InputError("expected training rows to take the ranges of int8 from, found none: raise rows")
     require_tensorflow()
@@ -105,34 +123,15 @@ def convert(model: keras.Model, precision: str, rows: np.ndarray | None = None) 
         return converter.convert()
 
 
-def convert_all(
-    model: keras.Model, prepared: Prepared, task: str, precisions: tuple[str, ...] = PRECISIONS
-) -> dict[str, Export]:
-    """Precision -> the model in it, compared with Keras on the test rows. Test rows shape nothing in it.
-
-    Raises InputError for an unknown precision.
-    """
-    features, truth = prepare.load(prepared, "test", task)
-    expected = predict(model, features)
-    rows = representative(prepared, task)
-    exports = {}
-    for precision in precisions:
-        content = convert(model, precision, rows)
-        with _quiet():  # LiteRT says once that it uses its own kernels
-            found = litert.predict(content, features)
-        exports[precision] = Export(precision, content, agreement(expected, found, truth))
-    return exports
-
-
 def agreement(expected: np.ndarray, found: np.ndarray, truth: np.ndarray) -> Agreement:
     """Compare probabilities (n, C) of Keras (`expected`) and LiteRT (`found`); `truth` are class codes (n,)."""
-    theirs, ours = expected.argmax(axis=1), found.argmax(axis=1)
-    before, after = metrics.scores(truth, theirs), metrics.scores(truth, ours)
-    behind = expected.max(axis=1) - expected[np.arange(len(ours)), ours]
+    by_keras, by_litert = expected.argmax(axis=1), found.argmax(axis=1)
+    before, after = metrics.scores(truth, by_keras), metrics.scores(truth, by_litert)
+    behind = expected.max(axis=1) - expected[np.arange(len(truth)), by_litert]
     return Agreement(
         rows=len(truth),
-        same_class=float(np.mean(theirs == ours)),
-        same_or_tie=float(np.mean((theirs == ours) | (behind < TIE))),
+        same_class=float(np.mean(by_keras == by_litert)),
+        same_or_tie=float(np.mean((by_keras == by_litert) | (behind < TIE))),
         largest_difference=float(np.abs(expected - found).max()),
         accuracy_change=after["accuracy"] - before["accuracy"],
         macro_f1_change=after["macro_f1"] - before["macro_f1"],
@@ -141,46 +140,34 @@ def agreement(expected: np.ndarray, found: np.ndarray, truth: np.ndarray) -> Agr
     )
 
 
-def refuse_disagreeing(export: Export) -> None:
-    """Raise InputError unless `export` agrees with Keras as its precision must."""
-    if export.agrees:
-        return
-    found = f"{export.agreement.same_or_tie:.2%}" if export.agreement.finite else "values that are no numbers"
-    raise InputError(
-        f"expected the {export.precision} file to give the class Keras gives on at least "
-        f"{SAME_CLASS[export.precision]:.2%} of {export.agreement.rows:,} test rows, found {found}, so nothing is "
-        "written: train longer, or choose precision=float32"
-    )
-
-
-def choose_threshold(export: Export, prepared: Prepared, task: str, target: float) -> Threshold:
+def choose_threshold(export: Export, prepared: Prepared, task: str, false_positive_rate: float) -> Threshold:
     """The alert threshold of this very file on the benign validation rows; see `threshold.choose`.
 
-    `target` is a false-positive rate, a fraction of 1. Raises InputError without a benign class, and as `choose` does.
+    `false_positive_rate` is a fraction of 1. Raises InputError without a benign class, and as `choose` does.
     """
     benign = benign_code(prepared, task)
     features, codes = prepare.load(prepared, "validation", task)
     probabilities = litert.predict(export.content, features[codes == benign])
-    return threshold.choose(threshold.scores(probabilities, benign), target)
+    return threshold.choose(threshold.scores(probabilities, benign), false_positive_rate)
 
 
 def rates_on_test(export: Export, prepared: Prepared, task: str, value: float) -> dict:
-    """What a threshold does on the test rows, for the reader alone.
+    """What the threshold `value` does on the test rows, for the reader alone.
 
     Keys: benign_rows, alarms (of them), attack_rows, and the shares that alert: false_positive_rate of the benign,
     detection_rate of the attacks (None where there is no such row), fractions of 1. Raises InputError without a benign
     class.
     """
-    benign = benign_code(prepared, task)
     features, codes = prepare.load(prepared, "test", task)
     alerting = alerts(litert.predict(export.content, features), prepared, task, value)
-    normal, attacks = alerting[codes == benign], alerting[codes != benign]
+    attack = codes != benign_code(prepared, task)
+    false_alarms, found = alerting[~attack], alerting[attack]
     return {
-        "benign_rows": len(normal),
-        "alarms": int(normal.sum()),
-        "false_positive_rate": float(normal.mean()) if len(normal) else None,
-        "attack_rows": len(attacks),
-        "detection_rate": float(attacks.mean()) if len(attacks) else None,
+        "benign_rows": len(false_alarms),
+        "alarms": int(false_alarms.sum()),
+        "false_positive_rate": float(false_alarms.mean()) if len(false_alarms) else None,
+        "attack_rows": len(found),
+        "detection_rate": float(found.mean()) if len(found) else None,
     }
 
 
@@ -189,8 +176,11 @@ def alerts(probabilities: np.ndarray, prepared: Prepared, task: str, value: floa
     return threshold.scores(probabilities, benign_code(prepared, task)) >= value
 
 
-def benign_name(prepared: Prepared, task: str) -> str:
-    """The benign class as the model knows it. Raises InputError where there is none, so that nothing can alert."""
+def benign_code(prepared: Prepared, task: str) -> int:
+    """The benign class's column among the probabilities.
+
+    Raises InputError where there is none, so that nothing can alert.
+    """
     classes = prepare.class_list(prepared, task)
     name = prepare.BINARY_CLASSES[0] if task == "binary" else prepared.benign
     if name not in classes:
@@ -198,17 +188,7 @@ def benign_name(prepared: Prepared, task: str) -> str:
             f"expected a benign class in {prepared.title} to set an alert threshold against, found "
             f"{', '.join(classes)}: add flows labelled 'Benign'"
         )
-    return name
-
-
-def benign_code(prepared: Prepared, task: str) -> int:
-    """The benign class's column among the probabilities. Raises InputError as `benign_name` does."""
-    return prepare.class_list(prepared, task).index(benign_name(prepared, task))
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise InputError(f"expected precision to be one of {', '.join(PRECISIONS)}, found {precision!r}: correct it")
+    return classes.index(name)
 
 
 def _quantised(converter, rows: np.ndarray) -> bytes:
@@ -230,17 +210,17 @@ def _quantised(converter, rows: np.ndarray) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what TensorFlow's C++ says on standard error; if the block fails, it is said after all."""
+    """Hold back what TensorFlow's C++ writes to standard error; if the block fails, it is written after all."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said, warnings.catch_warnings():
+    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        os.dup2(said.fileno(), 2)
+        os.dup2(held.fileno(), 2)
         try:
             yield
         except BaseException:
-            said.seek(0)
-            os.write(kept, said.read())
+            held.seek(0)
+            os.write(kept, held.read())
             raise
         finally:
             os.dup2(kept, 2)

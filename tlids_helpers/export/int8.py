@@ -8,8 +8,8 @@ quantization through weight equalization and bias correction"). Here that number
 
 import numpy as np
 
-from tlids_helpers.network import model as network
 from tlids_helpers.network.backend import keras
+from tlids_helpers.network.model import full_model
 
 PARTS = ("preprocessing", "backbone", "head")
 
@@ -22,9 +22,8 @@ def equalised(model: keras.Model, rows: np.ndarray) -> keras.Model:
     first, blocks, last = (model.get_layer(name) for name in PARTS)
     fresh = [_without_normalisation(part) for part in (blocks, last)]
     largest = _largest_outputs(model, rows)
-    inputs = network.channels(first)
     # what the next layer makes good: true input = scale * input + shift
-    scale, shift = np.ones(inputs), np.zeros(inputs)
+    scale, shift = np.ones(1), np.zeros(1)
     for layer in [*blocks.layers, *last.layers]:
         if isinstance(layer, keras.layers.BatchNormalization):
             slope, offset = _as_line(layer)
@@ -37,7 +36,7 @@ def equalised(model: keras.Model, rows: np.ndarray) -> keras.Model:
             scale = largest.get(layer.name, np.ones(len(bias)))
             shift = np.zeros(len(bias))
             _named(fresh, layer.name).set_weights([kernel / scale, bias / scale])
-    return network.full_model(first, *fresh)
+    return full_model(first, *fresh)
 
 
 def _as_line(layer: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +61,7 @@ def _largest_outputs(model: keras.Model, rows: np.ndarray) -> dict[str, np.ndarr
 
 
 def _without_normalisation(part: keras.Model) -> keras.Model:
-    """A part's layers anew, without batch normalisation and dropout."""
+    """A copy of a part's layers, without batch normalisation and dropout."""
     left_out = (keras.layers.BatchNormalization, keras.layers.Dropout)
     layers = [type(layer).from_config(layer.get_config()) for layer in part.layers if not isinstance(layer, left_out)]
     return keras.Sequential([keras.Input(part.input_shape[1:]), *layers], name=part.name)

@@ -1,11 +1,10 @@
 """The tables and the figure of notebook 05."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from tlids_helpers import plots, tables
+from tlids_helpers.common import style
 from tlids_helpers.export import convert, litert
 from tlids_helpers.export.convert import Export
 from tlids_helpers.results.threshold import Threshold
@@ -13,7 +12,7 @@ from tlids_helpers.results.threshold import Threshold
 MARKERS = {"float32": "o", "float16": "s", "dynamic": "^", "int8": "D"}
 
 
-def agreement_table(exports: dict[str, Export], mark: str) -> pd.DataFrame:
+def agreement(exports: dict[str, Export], mark: str) -> pd.DataFrame:
     """Each precision beside Keras, on the test rows: one row a precision."""
     rows = {
         precision: {
@@ -27,11 +26,11 @@ def agreement_table(exports: dict[str, Export], mark: str) -> pd.DataFrame:
         }
         for precision, made in exports.items()
     }
-    return tables.marked(pd.DataFrame.from_dict(rows, orient="index").rename_axis("precision"), mark)
+    return style.marked(pd.DataFrame.from_dict(rows, orient="index").rename_axis("precision"), mark)
 
 
-def cost_table(costs: dict[str, dict], mark: str) -> pd.DataFrame:
-    """What `latency.measure` found for each precision; one thread of this machine."""
+def cost(costs: dict[str, dict], mark: str) -> pd.DataFrame:
+    """What `cost.measure` found for each precision; one thread of this machine."""
     names = {
         "p50_us": "one flow, p50, µs",
         "p95_us": "one flow, p95, µs",
@@ -40,30 +39,28 @@ def cost_table(costs: dict[str, dict], mark: str) -> pd.DataFrame:
         "memory_mb": "resident memory, MB",
     }
     frame = pd.DataFrame(costs).T.rename(columns=names)[list(names.values())].astype("float64")
-    return tables.marked(frame.round(1).rename_axis("precision"), mark)
+    return style.marked(frame.round(1).rename_axis("precision"), mark)
 
 
 def size_and_latency(exports: dict[str, Export], costs: dict[str, dict], title: str, mark: str = "") -> Figure:
     """File size against the time for one flow alone: a mark at the median, a line up to the 95th percentile."""
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
-    plt.close(figure)
+    figure, axes = style.figure(8, 4.2)
     for (precision, made), colour in zip(exports.items(), sns.color_palette("colorblind"), strict=False):
-        size, cost = len(made.content) / 1000, costs[precision]
+        size, times = len(made.content) / 1000, costs[precision]
         label = f"{precision}: {made.agreement.same_class:.2%} same class as Keras"
-        axes.vlines(size, cost["p50_us"], cost["p95_us"], color=colour)
-        axes.plot(size, cost["p50_us"], MARKERS[precision], color=colour, markeredgecolor="black", markersize=9,
+        axes.vlines(size, times["p50_us"], times["p95_us"], color=colour)
+        axes.plot(size, times["p50_us"], MARKERS[precision], color=colour, markeredgecolor="black", markersize=9,
                   linestyle="none", label=label)  # fmt: skip
     axes.set(
         xlabel="model.tflite (kB)", ylabel="one flow alone (µs): median, up to 95 %", xlim=(0, None), ylim=(0, None)
     )
-    axes.set_axisbelow(True)
-    axes.grid(color=plots.GRID)
+    axes.grid(color=style.GRID)
     axes.legend()
-    return plots.finish(figure, title, mark)
+    return style.finish(figure, title, mark)
 
 
-def threshold_table(alert: Threshold, on_test: dict, mark: str) -> pd.DataFrame:
-    """What the alert threshold does: on the rows it was chosen on, and on test rows, which had no say in it."""
+def threshold(alert: Threshold, on_test: dict, mark: str) -> pd.DataFrame:
+    """What the alert threshold does: on the rows it was chosen on, and on test rows, which it was not chosen on."""
     false_rate, found_rate = on_test["false_positive_rate"], on_test["detection_rate"]
     columns = {
         "validation (chosen on)": (alert.rows, alert.alarms, alert.rate, None, None),
@@ -75,15 +72,15 @@ def threshold_table(alert: Threshold, on_test: dict, mark: str) -> pd.DataFrame:
         column: ["" if value is None else form.format(value) for form, value in zip(forms, values, strict=True)]
         for column, values in columns.items()
     }
-    return tables.marked(pd.DataFrame(shown, index=list(names)), mark)
+    return style.marked(pd.DataFrame(shown, index=list(names)), mark)
 
 
-def arithmetic_table(exports: dict[str, Export], mark: str) -> pd.DataFrame:
+def arithmetic(exports: dict[str, Export], mark: str) -> pd.DataFrame:
     """Which numbers each part of the network computes in: one column a precision."""
-    return tables.marked(pd.DataFrame({name: arithmetic(made.content) for name, made in exports.items()}), mark)
+    return style.marked(pd.DataFrame({name: number_types(made.content) for name, made in exports.items()}), mark)
 
 
-def arithmetic(content: bytes) -> dict[str, str]:
+def number_types(content: bytes) -> dict[str, str]:
     """Part of the network -> the type of number its operations put out, for a file's content."""
     kinds = {"CONV_2D": "convolutions", "AVERAGE_POOL_2D": "pooling", "FULLY_CONNECTED": "dense", "SOFTMAX": "softmax"}
     found: dict[str, set[str]] = {part: set() for part in ("preprocessing", *kinds.values())}

@@ -1,30 +1,21 @@
 """The testbed's captures -> its flows as Parquet, by the meter that the Pi runs.
 
-    python -m tlids_helpers.testbed [FOLDER]
-
-FOLDER (data/testbed) holds `session1.pcap.gz`, `session1.labels.csv` and so on, as `make testbed` leaves them;
-`testbed.parquet` and `testbed-cicflow.parquet` are written beside: a row a flow, the family's nine features under the
-datasets' names, Label and Attack, Session, and the meter's times, addresses and end reason.
+`make testbed` leaves `session1.pcap.gz`, `session1.labels.csv`, `session1.json` and so on in data/testbed.
+`write_flows` puts `testbed.parquet` and `testbed-cicflow.parquet` beside them: a row a flow, the family's nine features
+under the datasets' names, Label and Attack, Session, and the meter's times, addresses and end reason.
 """
 
-import argparse
-import contextlib
-import io
 import json
-import sys
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
-from tlids_edge.cli import meter
+from tlids_edge.flows import table
+from tlids_edge.flows.table import Options, Outcome
 
-from tlids_helpers.common import files
+from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data.raw import SESSION_COLUMN
 
 FOLDER = files.REPOSITORY / "data" / "testbed"
 FILES = {"netflow": "testbed.parquet", "cicflow": "testbed-cicflow.parquet"}
@@ -32,7 +23,7 @@ FILES = {"netflow": "testbed.parquet", "cicflow": "testbed-cicflow.parquet"}
 
 @dataclass(frozen=True)
 class Recording:
-    """One session of the testbed, as its JSON file tells it."""
+    """One session of the testbed, as its JSON file describes it."""
 
     name: str
     subnet: str
@@ -44,15 +35,17 @@ class Recording:
 def recording(folder: Path, name: str) -> Recording:
     """What was planned and run in a session.
 
-    Raises InputError when its JSON file is missing or no such file.
+    Raises InputError when its JSON file is missing or describes no session.
     """
     path = folder / f"{name}.json"
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        hosts = [{"name": host, **known} for host, known in told["hosts"].items()]
-        return Recording(name, told["subnet"], told["packets"]["captured"], hosts, told["attacks"])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        hosts = [{"name": host, **known} for host, known in content["hosts"].items()]
+        return Recording(name, content["subnet"], content["packets"]["captured"], hosts, content["attacks"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"expected the story of a recording in {path}, found {error!r}: record it anew") from None
+        raise InputError(
+            f"expected the description of a session in {path}, found {error!r}", "record it again with `make testbed`"
+        ) from None
 
 
 def sessions(folder: Path = FOLDER) -> list[str]:
@@ -62,27 +55,25 @@ def sessions(folder: Path = FOLDER) -> list[str]:
     """
     names = sorted(path.name.removesuffix(".pcap.gz") for path in folder.glob("session*.pcap.gz"))
     if not names:
-        raise InputError(f"expected session1.pcap.gz in {folder}, found none: record them with `make testbed`")
+        raise InputError(f"expected session1.pcap.gz in {folder}, found none", "record them with `make testbed`")
     return names
 
 
-def meter_session(folder: Path, session: str, family: str, progress: Callable[[int], object] | None = None) -> pa.Table:
+def meter_session(folder: Path, session: str, family: str) -> pa.Table:
     """The labelled flows of one recording, (flows, columns), in the order in which they ended.
 
-    `progress` is called with the number of packets metered. Raises InputError when the meter cannot read the capture
-    or its labels.
+    Raises InputError when the meter cannot read the capture or its labels.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        target = Path(scratch) / "flows.csv"
-        labels = folder / f"{session}.labels.csv"
-        command = [folder / f"{session}.pcap.gz", "-o", target, "--family", family, "--labels", labels]
-        with contextlib.redirect_stderr(io.StringIO()) as said:
-            status = meter.main([str(word) for word in command], progress)
-        if status:
-            said = said.getvalue().strip()
-            raise InputError(f"expected a capture and its labels in {folder}, but: {said} Record them anew")
-        table = csv.read_csv(target)
-    return table.append_column(SESSION_COLUMN, pa.array([session] * len(table)))
+    options = Options(family=family, labels=folder / f"{session}.labels.csv", session=session, quiet=True)
+    outcome, rows = Outcome(), []
+    with progress.counter("metering", "flows") as count:
+        for row in table.flow_rows([folder / f"{session}.pcap.gz"], options, outcome):
+            rows.append(row)
+            count.update()
+    if outcome.interrupted:  # the meter would hand over what it has, which is no whole session
+        raise KeyboardInterrupt
+    names = table.columns(options)
+    return pa.table([pa.array([row[index] for row in rows]) for index in range(len(names))], names=names)
 
 
 def write_flows(folder: Path = FOLDER) -> dict[str, int]:
@@ -92,22 +83,9 @@ def write_flows(folder: Path = FOLDER) -> dict[str, int]:
     """
     written = {}
     for family, name in FILES.items():
-        table = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
+        flows = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
         partial = folder / f".{name}.partial"
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(flows, partial, compression="zstd")
         partial.replace(folder / name)
-        written[name] = len(table)
+        written[name] = len(flows)
     return written
-
-
-def main() -> int:
-    """Run the command; 0, or 2 with a sentence on standard error when a recording cannot be metered."""
-    parser = argparse.ArgumentParser("python -m tlids_helpers.testbed", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    try:
-        for name, flows in write_flows(parser.parse_args().folder).items():
-            print(f"{name}: {flows:,} flows")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0

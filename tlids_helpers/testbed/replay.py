@@ -1,4 +1,4 @@
-"""What the Pi's own program says of a capture: `edge/capture_and_infer.py` is run on it and its EVE lines are read.
+"""How the Pi's own program judges a capture: `edge/capture_and_infer.py` is run on it and its EVE lines are read.
 
 Nothing of the detector is repeated here, so that what is scored is what runs on the Pi (Section 5.4).
 """
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.flows.labels import label_flow, read_labels
 
-from tlids_helpers.common import files
+from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
 
 SCRIPT = files.REPOSITORY / "edge" / "capture_and_infer.py"
@@ -39,12 +39,13 @@ def replay(model: str | Path, capture: str | Path, *options: str) -> list[dict]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         eve = Path(scratch) / "eve.json"
-        found = subprocess.run(
+        done = subprocess.run(
             [*_command(model, str(files.resolve(capture)), *options), "--eve", str(eve), "--eve-max-mb", "0"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        if found.returncode:
-            raise InputError(found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "the Pi's program died")
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"expected verdicts, found exit status {done.returncode}"]
+            raise InputError(lines[-1])
         return [json.loads(line) for line in eve.read_bytes().splitlines()]
 
 
@@ -52,7 +53,7 @@ def verdicts(events: Iterable[dict], labels: str | Path) -> pd.DataFrame:
     """A row a flow, in the order of judgement: time, src, dst, truth, verdict, score, anomaly, reason.
 
     `time` is that of the flow's last packet, in seconds since 1970; `verdict` is the class that the alert names, or the
-    benign one; `anomaly` is the ensemble's word, the model's or a rule's. `labels` is the labels.csv of the recording.
+    benign one; `anomaly` is True where the model or a rule raises an alert. `labels` is the recording's labels.csv.
     """
     rules = read_labels(files.resolve(labels))
     rows = [_verdict(event, rules) for event in events if event["event_type"] == "flow"]
@@ -60,7 +61,7 @@ def verdicts(events: Iterable[dict], labels: str | Path) -> pd.DataFrame:
 
 
 def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
-    """The alerts that a rule raised by itself: time in seconds since 1970, and what it said."""
+    """The alerts that a rule raised by itself: time in seconds since 1970, and its text."""
     rows = [
         (since_1970(event["timestamp"]), event["alert"]["signature"])
         for event in events
@@ -69,28 +70,20 @@ def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["time", "alert"])
 
 
-def latencies(
-    model: str | Path,
-    capture: str | Path,
-    start: float,
-    seconds: float,
-    progress: Callable[[int], object] | None = None,
-) -> pd.DataFrame:
+def latencies(model: str | Path, capture: str | Path, start: float, seconds: float) -> pd.DataFrame:
     """Play part of a capture in real time: how long after its last packet is a flow judged?
 
     The part is `seconds` long and begins at `start`, in seconds since 1970. Raises InputError when no packet is in it.
-    `progress` is called with 1 after each flow.
 
-    Columns: reason the flow ended, and milliseconds from its last packet to the line that says the verdict. The packets
+    Columns: reason the flow ended, and milliseconds from its last packet to the line with the verdict. The packets
     come through a pipe, as from tcpdump. Flows that only the end of the playing closed are left out.
     """
     with open(files.resolve(capture), "rb") as stream:
         records = [r for r in read_records(stream, PacketStats()) if start <= r.time_us / 1e6 < start + seconds]
     if not records:
         raise InputError(f"expected packets in {seconds:g} s from {start:.0f} of {Path(capture).name}, found none")
-    with subprocess.Popen(
-        _command(model, "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as program:
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(_command(model, "-"), **pipes) as program, progress.counter("judging", "flows") as count:
         _await_model(program)
         began = time.monotonic() - records[0].time_us / 1e6
         player = threading.Thread(target=_play, args=(records, program.stdin, began), daemon=True)
@@ -100,8 +93,7 @@ def latencies(
             if event["event_type"] == "flow" and event["flow"]["reason"] != "shutdown":
                 late = time.monotonic() - began - since_1970(event["timestamp"])
                 rows.append((event["flow"]["reason"], 1000 * late))
-                if progress:
-                    progress(1)
+                count.update()
         player.join()
     return pd.DataFrame(rows, columns=["reason", "milliseconds"])
 
@@ -116,13 +108,13 @@ def shuffle_addresses(capture: str | Path, target: str | Path, seed: int) -> int
         packets = list(read_packets(stream, PacketStats()))
     known = sorted({a for p in packets for a in (p.src, p.dst) if len(a) == 4 and 0 < a[0] < MULTICAST and a[3] < 255})
     order = np.random.default_rng(seed).permutation(len(known))
-    other = {address: known[place] for address, place in zip(known, order, strict=True)}
+    shuffled = {address: known[number] for address, number in zip(known, order, strict=True)}
     with open(target, "wb") as stream:
         stream.write(struct.pack("<IHHiIII", PCAP, 2, 4, 0, 0, SNAP_LENGTH, ETHERNET))
         for packet in packets:
             frame = bytearray(packet.frame)
-            for place, address in _address_places(packet):
-                frame[place : place + 4] = other.get(address, address)
+            for offset, address in _address_offsets(packet):
+                frame[offset : offset + 4] = shuffled.get(address, address)
             stream.write(_record(packet.time_us, bytes(frame), packet.frame_length))
     return len(known)
 
@@ -141,9 +133,9 @@ def _verdict(event: dict, rules: list) -> tuple:
         src_mac=ether.get("src_mac", ""), dst_mac=ether.get("dest_mac", ""),
         src_port=event.get("src_port", 0), dst_port=event.get("dest_port", 0),
     )  # fmt: skip
-    said = {variable["key"]: variable["value"] for variable in event["metadata"]["flowvars"]}
+    found = {variable["key"]: variable["value"] for variable in event["metadata"]["flowvars"]}
     return (
-        end, known.src, known.dst, label_flow(rules, known), said["tlids_class"], float(said["tlids_score"]),
+        end, known.src, known.dst, label_flow(rules, known), found["tlids_class"], float(found["tlids_score"]),
         flow["alerted"], flow["reason"],
     )  # fmt: skip
 
@@ -154,7 +146,7 @@ def _await_model(program: subprocess.Popen) -> None:
         if b"watching" in line:
             threading.Thread(target=program.stderr.read, daemon=True).start()
             return
-    raise InputError("the Pi's program ended before it watched anything: run it by hand to see why")
+    raise InputError("expected the Pi's program to watch, found that it ended first: run it by hand to see the reason")
 
 
 def _play(records: list[Record], pipe: BinaryIO, began: float) -> None:
@@ -172,7 +164,7 @@ def _record(time_us: int, frame: bytes, wire_length: int) -> bytes:
     return struct.pack("<IIII", *divmod(time_us, 1_000_000), len(frame), wire_length) + frame
 
 
-def _address_places(packet: Packet) -> list[tuple[int, bytes]]:
+def _address_offsets(packet: Packet) -> list[tuple[int, bytes]]:
     """Where a frame holds IPv4 addresses, and which."""
     at = packet.ip_offset
     if packet.arp is not None:
