@@ -3,7 +3,7 @@
     python tests/bench/bench_export.py [--quick]
 
 The plain conversion is what TensorFlow's guide shows. Ours does more for int8: weights are rewritten so that one byte
-holds them (export/int8.py), and preprocessing and softmax stay float. And `convert_all` judges every test row with every
+holds them (int8.py), and preprocessing and softmax stay float. And `convert_all` judges every test row with every
 file and with Keras, which is how one learns that a file is broken.
 """
 
