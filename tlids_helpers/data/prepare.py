@@ -47,7 +47,7 @@ class Prepared:
     mark: str  # printed beside every number: "", "simulated", "subset", "v2", "v2 subset", "own"
     split: str
     seed: int
-    rows: int | None  # subsample, None for all
+    rows: int | None  # the subsample that was asked for, None for all
     content: str  # a hash of all rows, their classes and roles, in whatever order: 16 hexadecimal digits
     folder: Path
     counts: dict[str, dict[str, int]] = field(repr=False)  # role -> class -> rows
@@ -83,9 +83,8 @@ def prepare(
         with files.written_whole(folder, keyed=True) as scratch:
             meta = _describe(dataset, parts, split, seed)
             _write(_dealt(parts, split, seed), meta, scratch)
-    if rows is None:
-        return _read_meta(folder)
-    return replace(_read_meta(_subsampled(folder, rows, seed)), rows=rows)  # as asked: a run's name tells it
+    found = _read_meta(folder if rows is None else _subsampled(folder, rows, seed))
+    return replace(found, rows=rows)  # as asked for, also where there are fewer: a run is named by its parameters
 
 
 def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.ndarray, np.ndarray]:
