@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 
 YES, NO = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 NOTHING = ("none", "null", "~", "")  # None, as Python, YAML and an empty cell write it
+LONGEST_NAME = 255  # bytes of a file's name
 QUOTED = 60  # characters of a value in a message
 SEEDS = 4_000_000_000  # scikit-learn takes seeds below 2**32, and the audit counts on from the seed that was given
 
@@ -27,7 +29,7 @@ class Kind:
     expected: str  # ends the sentence "expected NAME to be"
     bring: Callable[[object], object]  # the value in its type; ValueError or OverflowError for one that cannot be used
     words: tuple[str, ...] = ()  # all that it may be, where these are few
-    remedy: str = "correct it"
+    number_remedy: str = "correct it"  # what to do where a number was found
 
 
 def checked(**given: object) -> dict[str, object]:
@@ -49,10 +51,17 @@ def brought(name: str, value: object, called: str = "") -> object:
     try:
         return kind.bring(value.item() if isinstance(value, np.generic) else value)
     except (ValueError, OverflowError):
-        typed = value[:QUOTED].strip().casefold() if isinstance(value, str) else ""
-        near = difflib.get_close_matches(typed, kind.words, 1)
-        remedy = f"did you mean {near[0]}?" if near else kind.remedy
-        raise InputError(f"expected {called or name} to be {kind.expected}, found {_quoted(value)}", remedy) from None
+        fault = f"expected {called or name} to be {kind.expected}, found {_quoted(value)}"
+        raise InputError(fault, _remedy(kind, value)) from None
+
+
+def _remedy(kind: Kind, value: object) -> str:
+    """What to do about a value that cannot be used."""
+    words = {word.casefold(): word for word in kind.words}
+    typed = value[:QUOTED].strip().casefold() if isinstance(value, str) else ""
+    if near := difflib.get_close_matches(typed, words, 1):
+        return f"did you mean {words[near[0]]}?"
+    return kind.number_remedy if isinstance(value, numbers.Number) else "correct it"
 
 
 def _quoted(value: object) -> str:
@@ -144,7 +153,7 @@ def _one_of(*words: str, empty: str = "") -> Kind:
 def _of_text(what: str, may_be_empty: bool = False) -> Kind:
     """Text of any kind: papermill takes `-p dataset 2026` for a number, and `-r dataset 2026` for text."""
     remedy = "correct it, or pass it as text (papermill -r in place of -p)"
-    return Kind(f"{what}, as text", lambda value: _text(value, may_be_empty), remedy=remedy)
+    return Kind(f"{what}, as text", lambda value: _text(value, may_be_empty), number_remedy=remedy)
 
 
 def _text(value: object, may_be_empty: bool) -> str:
@@ -152,12 +161,23 @@ def _text(value: object, may_be_empty: bool) -> str:
     value = "" if value is None else os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(value, str) or "\0" in value or not (value.strip() or may_be_empty):
         raise ValueError
+    if any(len(part.encode(errors="replace")) > LONGEST_NAME for part in value.split("/")):
+        raise ValueError
     return value.strip()
 
 
-TRUE_OR_FALSE = Kind("True or False", _flag, ("true", "false"))
+def _folder(value: object) -> str:
+    """The path of a folder that is there or can be made: a file in its place would be noticed only after training."""
+    text = _text(value, may_be_empty=False)
+    path = files.resolve(text)
+    if path.exists() and not path.is_dir():
+        raise ValueError
+    return text
+
+
+TRUE_OR_FALSE = Kind("True or False", _flag, ("True", "False"))
 EPOCHS = _whole(1, 100_000)
-FOLDER = _of_text("the path of a folder")
+FOLDER = Kind("the path of a folder, as text", _folder)
 
 PARAMETERS = {
     "dataset": _of_text("a slug of the catalog, or the path of your own CSV or Parquet file"),
