@@ -1,5 +1,6 @@
 """Parameters as papermill, YAML and a shell hand them over: brought to their type, or refused in one sentence."""
 
+import errno
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.parameters import brought
 from tlids_helpers.notebooks import NOTEBOOKS, find_notebook
@@ -133,6 +135,26 @@ def test_a_misspelled_word_is_told_the_nearest_one():
 def test_a_number_where_text_belongs_is_told_how_papermill_passes_text():
     with pytest.raises(InputError, match=r"found 2026: .*papermill -r"):
         brought("dataset", 2026)
+
+
+def test_a_folder_that_may_not_be_looked_at_is_not_taken_for_absent(monkeypatch):
+    def denied(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(files, "resolve", denied)
+    with pytest.raises(InputError, match="expected a folder at 'runs', found Permission denied: "):
+        brought("runs_dir", "runs")
+
+
+def test_a_circle_of_links_is_no_folder(tmp_path):
+    (tmp_path / "runs").symlink_to("runs")
+    with pytest.raises(InputError, match="expected runs_dir to be the path of a folder, as text, found "):
+        brought("runs_dir", tmp_path / "runs")
+
+
+def test_a_link_to_a_folder_that_is_still_to_be_made_is_one(tmp_path):
+    (tmp_path / "runs").symlink_to("elsewhere")
+    assert brought("runs_dir", tmp_path / "runs") == str(tmp_path / "runs")
 
 
 @pytest.fixture

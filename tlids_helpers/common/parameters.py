@@ -50,6 +50,8 @@ def brought(name: str, value: object, called: str = "") -> object:
     kind = PARAMETERS[name]
     try:
         return kind.bring(value.item() if isinstance(value, np.generic) else value)
+    except InputError:
+        raise
     except (ValueError, OverflowError):
         fault = f"expected {called or name} to be {kind.expected}, found {_quoted(value)}"
         raise InputError(fault, _remedy(kind, value)) from None
@@ -169,8 +171,13 @@ def _text(value: object, may_be_empty: bool) -> str:
 def _folder(value: object) -> str:
     """The path of a folder that is there or can be made: a file in its place would be noticed only after training."""
     text = _text(value, may_be_empty=False)
-    path = files.resolve(text)
-    if path.exists() and not path.is_dir():
+    try:
+        path = files.resolve(text)
+    except OSError as error:
+        raise InputError(f"expected a folder at {_quoted(text)}, found {error.strerror}", "correct the path") from None
+    except RuntimeError:  # a circle of links, before Python 3.13
+        raise ValueError from None
+    if os.path.lexists(path) and not path.is_dir():
         raise ValueError
     return text
 
