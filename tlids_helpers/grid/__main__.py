@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("epochs", "batch_size", "learning_rate", "patience"):
         add(f"--{name.replace('_', '-')}", help="default: the recipe's")
     add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
+    add("--allow-loss", default="0.01", help="share of a file's lines that may be lost in reading; default 0.01")
     add("--data-dir", default="data", help="default: data")
     add("--runs-dir", default="runs", help="default: runs")
     add("--scheduler", metavar="ADDRESS", help="of an existing Dask cluster, such as tcp://host:8786")
@@ -93,6 +94,7 @@ def asked(given: argparse.Namespace) -> Grid:
         recipe_name=_given(given, "recipe"),
         recipe=named(_given(given, "recipe"), **changes),
         allow_subset=given.allow_subset,
+        allow_loss=_given(given, "allow_loss"),
         data_dir=data_dir,
         runs_dir=runs_dir,
     )
