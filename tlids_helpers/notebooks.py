@@ -6,6 +6,7 @@ came, with the reason in its last cell.
 
 import argparse
 import ast
+import difflib
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.parameters import PARAMETERS, checked
 
 # a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
 # that a reader can act on; what goes wrong in a cell is in the notebook
@@ -114,6 +116,8 @@ def papermill_command() -> None:
     The executed copy then is runs/NOTEBOOK-DATASET.ipynb. Everything else is passed on as it is.
     """
     arguments = sys.argv[1:]
+    if fault := _unknown_name(arguments):
+        sys.exit(fault)
     in_terminal = not (cli.INPUT_PIPED or cli.OUTPUT_PIPED)
     if in_terminal and (output := _missing_output(arguments)):
         print(f"no output path is given, so the executed notebook goes to {files.shown(output)}", file=sys.stderr)
@@ -122,19 +126,41 @@ def papermill_command() -> None:
     cli.papermill(arguments)
 
 
+def _understood(arguments: list[str]) -> tuple[dict, list[str]]:
+    """papermill's `arguments` as it understands them, and the paths among them; nothing where it would complain."""
+    try:
+        given, _, _ = cli.papermill.make_parser(click.Context(cli.papermill)).parse_args(list(arguments))
+    except click.UsageError:
+        return {}, []  # papermill says what is wrong
+    return given, [given[name] for name in ("notebook_path", "output_path") if isinstance(given[name], str)]
+
+
+def _typed(given: dict) -> dict[str, str]:
+    """The parameters among what papermill was given on its command line, as typed."""
+    return dict(given.get("parameters", []) + given.get("parameters_raw", []))
+
+
+def _unknown_name(arguments: list[str]) -> str:
+    """A sentence about a parameter that none of our notebooks has, of which papermill would only warn; else ""."""
+    given, paths = _understood(arguments)
+    ours = paths and Path(paths[0]).resolve().parent == NOTEBOOKS
+    unknown = [name for name in _typed(given) if name not in PARAMETERS]
+    if not (ours and unknown):
+        return ""
+    near = difflib.get_close_matches(unknown[0], PARAMETERS, 1)
+    remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PARAMETERS)}"
+    return f"expected a parameter of the notebooks, found {unknown[0][:60]!r}: {remedy}"
+
+
 def _missing_output(arguments: list[str]) -> Path | None:
     """The path that papermill's `arguments` lack; None where they name a path, no notebook file, or are none of its."""
-    context = click.Context(cli.papermill)
-    try:
-        given, _, _ = cli.papermill.make_parser(context).parse_args(list(arguments))
-    except click.UsageError:
-        return None  # papermill says what is wrong
-    paths = [given[name] for name in ("notebook_path", "output_path") if isinstance(given[name], str)]
+    given, paths = _understood(arguments)
     if len(paths) != 1 or paths == ["-"]:
         return None
-    if {cli.papermill.get_help_option(context).name, "version", "help_notebook"} & given.keys():
+    help_option = cli.papermill.get_help_option(click.Context(cli.papermill))
+    if {help_option.name, "version", "help_notebook"} & given.keys():
         return None
-    dataset = dict(given.get("parameters", []) + given.get("parameters_raw", [])).get("dataset", "")
+    dataset = _typed(given).get("dataset", "")
     words = [Path(paths[0]).stem, *filter(None, [Path(dataset).name.split(".")[0]])]
     return files.resolve("runs") / f"{'-'.join(words)}.ipynb"
 
@@ -160,6 +186,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = [find_notebook(number) for number in options.notebooks]
         _refuse_unknown(parameters, chosen)
+        parameters = checked(**parameters)
         if options.in_place:
             store_outputs(chosen)
             return 0

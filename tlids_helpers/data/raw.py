@@ -43,6 +43,14 @@ NO_TEXT = {
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)  # the last: an encrypted zip member
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What a file may lack without being refused."""
+
+    subset: bool = False  # rows of the dataset: the file is meant to hold only a part of it
+    loss: float = 0.01  # the share of its lines that may be lost in reading
+
+
 @dataclass
 class FlowFile:
     """A raw file that has been looked at: where its columns are, and what stood before them."""
