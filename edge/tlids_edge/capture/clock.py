@@ -19,6 +19,7 @@ from tlids_edge.capture.times import EARLIEST_US, END_US, STEP_US, WINDOW_US, Ti
 BLOCK = 128  # packets that are looked at together; more would push one another out of the processor's cache
 HELD = 512  # packets kept back at most, should more of them come within the window
 ANSWERS = 4096  # SYN-ACKs kept in mind at most
+LEADING = 8  # impossible times at the beginning of a capture at most, for those behind them to say better
 RUN_US = 3_600_000_000  # impossible times this close to one another come from one clock
 SYN, ACK = 0x02, 0x10
 _time = itemgetter(0)
@@ -123,6 +124,8 @@ class Clock:
     def _one_by_one(self, block: list[Packet]) -> list[Packet]:
         """Take in packets of which some have odd times; those that come before a step back."""
         before = []
+        if not self._seen_possible:
+            block = self._beginning(block)
         for packet in block:
             time_us = packet[0]
             if self.times.possible(time_us):
@@ -145,6 +148,17 @@ class Clock:
         self._held.sort(key=_time)
         return before
 
+    def _beginning(self, block: list[Packet]) -> list[Packet]:
+        """A few impossible times before the first possible one are brought up to it, as their own clock ran."""
+        possible = self.times.possible
+        first = next((place for place, packet in enumerate(block) if possible(packet[0])), 0)
+        if not 0 < first <= LEADING or self._newest > -inf:
+            return block
+        shift = block[first][0] - block[first - 1][0]
+        for packet in block[:first]:
+            self.times.note_impossible(moment(packet[0]))
+        return [packet._replace(time_us=packet[0] + shift) for packet in block[:first]] + block[first:]
+
     def _made_possible(self, time_us: int) -> int:
         """The time that a packet is given instead of an impossible one."""
         near = self._shift is not None and abs(time_us - self._raw) <= RUN_US
@@ -158,16 +172,17 @@ class Clock:
 
 def _clients_first(packets: list[Packet]) -> None:
     """Put a bare SYN before the SYN-ACK that answers it, where it comes behind it."""
-    answers: dict[tuple, int] = {}
+    answers: dict[tuple, tuple[int, int]] = {}  # what is asked -> the answer's time and place; 0, -1 behind the SYN
     moves = []
     for place in [place for place, packet in enumerate(packets) if packet[6] & SYN]:
-        _, src, dst, src_port, dst_port, _, flags = packets[place][:7]
+        time_us, src, dst, src_port, dst_port, _, flags = packets[place][:7]
         if flags & ACK:
-            answers.setdefault((dst, src, dst_port, src_port), place)
+            answers.setdefault((dst, src, dst_port, src_port), (time_us, place))
             continue
         asked = src, dst, src_port, dst_port
-        if answers.get(asked, -1) >= 0:
-            moves.append((answers[asked], place))
-        answers[asked] = -1
+        answered_us, answer = answers.get(asked, (0, -1))
+        if answer >= 0 and time_us - answered_us <= WINDOW_US:
+            moves.append((answer, place))
+        answers[asked] = 0, -1
     for answer, place in moves:  # forwards in the list, so that the places behind still hold
         packets.insert(answer, packets.pop(place))
