@@ -419,7 +419,8 @@ def test_the_watch_sees_the_clients_that_the_meter_sees(name, model, tmp_path): 
 def test_a_long_run_without_a_flow_end_serves_status_and_signals(model, tmp_path):  # noqa: F811
     frame = question(START)[0][1]
     path = tmp_path / "c.pcap.gz"  # one read of the file
-    path.write_bytes(gzip.compress(pcap(*[(START + index, frame) for index in range(400_000)])))
+    content = pcap(frame)
+    path.write_bytes(gzip.compress(content[:24] + content[24:] * 400_000))
     edge = start_edge(model, str(path), "--status", "0.05")
     told = wait_until_told(edge, r"packets \d+ ")
     assert 0 < int(re.search(r"packets (\d+) ", told)[1]) < 400_000
@@ -505,3 +506,13 @@ def test_the_shared_cases_are_right(cases, tmp_path):
     late = cases / "pcapng-ns-without-tsresol"
     (row,), outcome = meter(late / "ns.pcapng", labels=late / "labels.csv")
     assert row[11] == 69 and outcome.classes == {"Scan": 1}
+
+
+@pytest.mark.parametrize("start", ["1772359200000", "1772359200000000", "1772359200000000000", "-1e30"])
+def test_labels_in_milliseconds_are_refused_rather_than_matching_nothing(start, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"start,end,src,dst,dst_port,attack\n{start},,{ALICE},,,DoS\n")
+    with pytest.raises(InputError, match=f"seconds since 1970, found '{start}'"):
+        rows(written(tmp_path / "c.pcap", TWO), labels=labels)
+    labels.write_text(f"start,end,src,dst,dst_port,attack\n0,9999999999,{ALICE},,,DoS\n")
+    assert meter(tmp_path / "c.pcap", labels=labels)[1].classes == {"DoS": 2}

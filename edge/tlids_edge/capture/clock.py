@@ -17,7 +17,7 @@ from tlids_edge.capture.packets import Packet
 from tlids_edge.capture.times import EARLIEST_US, END_US, STEP_US, WINDOW_US, Times, moment
 
 BLOCK = 128  # packets that are looked at together; more would push one another out of the processor's cache
-HELD = 512  # packets kept back at most, should more of them come within the window
+HELD = 256  # packets kept back at most, should more of them come within the window
 ANSWERS = 4096  # SYN-ACKs kept in mind at most
 LEADING = 8  # impossible times at the beginning of a capture at most, for those behind them to say better
 RUN_US = 3_600_000_000  # impossible times this close to one another come from one clock
@@ -92,9 +92,10 @@ class Clock:
         block, self._block = self._block, []
         if not block:
             return []
-        ordered = sorted(block, key=_time)
-        first, last = ordered[0][0], ordered[-1][0]
-        if ordered == block and first >= max(self._newest, EARLIEST_US) and self.times.possible(last):
+        times = list(map(_time, block))
+        first, last = times[0], times[-1]
+        in_order = sorted(times) == times and first >= max(self._newest, EARLIEST_US)
+        if in_order and self.times.possible(last):
             before, self._newest, self._seen_possible = [], last, True
             self._shift = None
             self._held += block
@@ -111,10 +112,10 @@ class Clock:
     def _too_late(self, opening: list[Packet]) -> bool:
         """Whether a bare SYN may stand behind its SYN-ACK."""
         answers, found = self._answers, False
-        for time_us, src, dst, src_port, dst_port, _, flags, *_ in opening:
-            if flags & ACK:
-                answers[dst, src, dst_port, src_port] = time_us
-            elif answers and (src, dst, src_port, dst_port) in answers:
+        for packet in opening:
+            if packet[6] & ACK:
+                answers[packet[2], packet[1], packet[4], packet[3]] = packet[0]
+            elif packet[1:5] in answers:
                 found = True
         if len(answers) > ANSWERS:
             oldest = self._newest - WINDOW_US

@@ -171,7 +171,7 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
     unpack_header = struct.Struct(order + "IIII").unpack_from
     buffer = buffer[24:] or read(READ_SIZE)
     said, fractions = fractions, _fractions(buffer, order, fractions, 10_000)
-    nanoseconds, misread = fractions == 1_000_000_000, fractions != said
+    nanoseconds = fractions == 1_000_000_000
     before_us = 0
     while True:
         position, end = 0, len(buffer)
@@ -185,13 +185,13 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
                 break
             if fraction >= fractions:
                 fractions = _fractions(buffer[position:], order, said, 100)
-                nanoseconds, misread = fractions == 1_000_000_000, fractions != said
+                nanoseconds = fractions == 1_000_000_000
                 if fraction >= fractions:  # this one alone
                     stats.times.note_impossible(f"{fraction} {RESOLUTIONS[fractions]} of a second")
                     fraction = max(before_us - seconds * 1_000_000, 0) % 1_000_000 * (fractions // 1_000_000)
             if nanoseconds:
                 fraction //= 1000
-            if misread:
+            if fractions != said:
                 stats.times.note_misread(RESOLUTIONS[said], RESOLUTIONS[fractions])
             before_us = seconds * 1_000_000 + fraction
             frame = buffer[position + 16 : frame_end]

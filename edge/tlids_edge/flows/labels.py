@@ -25,6 +25,8 @@ from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import Flow
 
 BENIGN = "Benign"
+MILLISECONDS = 1e11  # of 1973 until now; as seconds, the year 5138
+QUOTED = 60  # characters of the file in a message at most
 COLUMNS = ("start", "end", "src", "dst", "dst_port", "attack")
 OPTIONAL = ("both_ways",)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -124,6 +126,8 @@ def _time_us(text: str, default: float) -> float:
         seconds = _iso_seconds(text)
     if not isfinite(seconds):
         raise ValueError(f"a time, found {text!r}")
+    if abs(seconds) >= MILLISECONDS:
+        raise ValueError(f"seconds since 1970, found {text[:QUOTED]!r}, which are milliseconds or less")
     return seconds * 1e6
 
 

@@ -153,10 +153,12 @@ def _rows(
 def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: Outcome) -> Iterator[list[Flow]]:
     """The flows of a recording as they end, with a line on the terminal."""
     line = MeterLine(sys.stderr, quiet)
+    add, look = meter.add, LOOK_PACKETS
     try:
         for count, packet in enumerate(packets, 1):
-            meter.add(packet)
-            if count % LOOK_PACKETS == 0:
+            add(packet)
+            if count == look:
+                look += LOOK_PACKETS
                 line.show(count, meter.opened)
                 if count % BATCH_PACKETS == 0:
                     yield meter.take()
