@@ -52,6 +52,8 @@ class Watch:
     tally: status.Tally = field(default_factory=status.Tally)
     stopping: bool = False
     hung_up: bool = False
+    dedup: bool = False
+    decap: bool = False
 
     def __post_init__(self) -> None:
         """Start the clocks."""
@@ -59,6 +61,7 @@ class Watch:
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
+        self._warned: set[str] = set()  # kinds of warnings
         self._ended: list[Flow] = []  # and not yet handed to the detector
         self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
 
@@ -134,11 +137,12 @@ class Watch:
         ]
         if self.detector.unjudged:
             lines.append(f"{self.detector.unjudged} flows are unjudged: the model gave no number")
+        lines += [f"warning: {sentence}" for sentence in self.packets.warnings().values()]
         return lines + (status.confusion_lines(tally.matrix) if self.labels is not None else [])
 
     def _read(self, stream: BinaryIO) -> None:
         """Feed the meter and the rules from one stream."""
-        for packet in read_packets(stream, self.packets):
+        for packet in read_packets(stream, self.packets, self.dedup, self.decap):
             self.meter.add(packet)
             if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
                 self._note_ended()
@@ -230,11 +234,19 @@ class Watch:
         """Print the status line and the sinks' troubles, and publish the figures."""
         stats = self.stats()
         say(status.status_line(stats))
+        self._warn()
         for sink in self._sinks():
             if sink.fault:
                 say(f"not writing: {sink.fault}")
         if self.mqtt is not None:
             self.mqtt.publish_stats(stats)
+
+    def _warn(self) -> None:
+        """Tell once, as soon as it shows, what the packets should not be taken for."""
+        for kind, sentence in self.packets.warnings().items():
+            if kind not in self._warned:
+                self._warned.add(kind)
+                say(f"warning: {sentence}")
 
     def _sinks(self) -> list:
         """The EVE sink and, if any, MQTT."""

@@ -69,6 +69,8 @@ def _add_input(option: Callable) -> None:
         default="tcpdump",
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
+    option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
+    option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
     option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
 
 
@@ -118,7 +120,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         StdoutSink(patient=not live) if options.eve == "-" else _file(options),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
-        origin=_origin(options.source, live),
+        origin=_origin(options.source, live), dedup=options.dedup, decap=options.decap,
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
         watch.sink.stopped = lambda: watch.stopping

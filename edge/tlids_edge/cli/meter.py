@@ -54,6 +54,8 @@ def _add_files(option: Callable) -> None:
         metavar="CAPTURE",
         help="pcap or pcapng files (.gz too), the oldest first; - for standard input",
     )
+    option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
+    option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
     option("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     option(
         "--labels",
@@ -115,7 +117,8 @@ def _write(options: argparse.Namespace) -> table.Outcome:
     """
     chosen = table.Options(
         options.family, options.dialect, options.labels, options.session, options.idle_timeout,
-        options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet,
+        options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet, options.dedup,
+        options.decap,
     )  # fmt: skip
     outcome = table.Outcome()
     rows = table.flow_rows(options.captures, chosen, outcome)
@@ -131,6 +134,7 @@ def _summary(outcome: table.Outcome) -> Iterator[str]:
     yield f"{outcome.flows} flows; {outcome.packets.summary()}"
     if outcome.classes is not None:
         yield ", ".join(f"{name} {count}" for name, count in outcome.classes.most_common()) or "no class"
+    yield from (f"warning: {sentence}" for sentence in outcome.packets.warnings().values())
     if outcome.absent and outcome.flows:
         first, last = (datetime.fromtimestamp(us / 1e6, UTC) for us in (outcome.first_us, outcome.last_us))
         yield (

@@ -69,6 +69,8 @@ class Options:
     endings: str = "tlids"
     with_l7: bool = True  # ask nDPI for L7_PROTO, which is 0 otherwise
     quiet: bool = False  # no progress line
+    dedup: bool = False  # leave exact repeats within a millisecond out
+    decap: bool = False  # meter what tunnels carry
 
     def __post_init__(self) -> None:
         """Refuse a dialect that no build of CICFlowMeter speaks; the meter checks the rest."""
@@ -104,7 +106,7 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
         InputError: a capture or the labels cannot be read, or are none.
     """
     labels = read_labels(options.labels) if options.labels else None
-    packets = _read_captures(captures, outcome.packets)
+    packets = _read_captures(captures, outcome.packets, options)
     return _rows(_ended_flows(packets, _meter(options), options.quiet, outcome), options, labels, outcome)
 
 
@@ -165,28 +167,28 @@ def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: 
     yield meter.take()
 
 
-def _read_captures(paths: Sequence[str | Path], stats: PacketStats) -> Iterator[Packet]:
+def _read_captures(paths: Sequence[str | Path], stats: PacketStats, options: Options) -> Iterator[Packet]:
     """The packets of all captures; the first is opened at once, each of the others in its turn.
 
     A week of rotated files is too many to hold open.
     """
-    return _packets_of_all(_open(paths[0], stats), paths[1:], stats)
+    return _packets_of_all(_open(paths[0], stats, options), paths[1:], stats, options)
 
 
 def _packets_of_all(
-    first: tuple[BinaryIO, Iterator[Packet]], later: Sequence[str | Path], stats: PacketStats
+    first: tuple[BinaryIO, Iterator[Packet]], later: Sequence[str | Path], stats: PacketStats, options: Options
 ) -> Iterator[Packet]:
     """The packets of the capture that is open, then of the later ones."""
     stream, packets = first
     with stream:
         yield from packets
     for path in later:
-        stream, packets = _open(path, stats)
+        stream, packets = _open(path, stats, options)
         with stream:
             yield from packets
 
 
-def _open(path: str | Path, stats: PacketStats) -> tuple[BinaryIO, Iterator[Packet]]:
+def _open(path: str | Path, stats: PacketStats, options: Options) -> tuple[BinaryIO, Iterator[Packet]]:
     """Open a capture, or standard input: the stream, and its packets.
 
     Raises:
@@ -194,7 +196,7 @@ def _open(path: str | Path, stats: PacketStats) -> tuple[BinaryIO, Iterator[Pack
     """
     stream = _stdin() if str(path) == "-" else _file(path)
     try:
-        return stream, read_packets(stream, stats)
+        return stream, read_packets(stream, stats, options.dedup, options.decap)
     except InputError as error:
         stream.close()
         name = "standard input" if str(path) == "-" else path
