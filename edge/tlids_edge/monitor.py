@@ -52,8 +52,6 @@ class Watch:
     tally: status.Tally = field(default_factory=status.Tally)
     stopping: bool = False
     hung_up: bool = False
-    dedup: bool = False
-    decap: bool = False
 
     def __post_init__(self) -> None:
         """Start the clocks."""
@@ -142,7 +140,7 @@ class Watch:
 
     def _read(self, stream: BinaryIO) -> None:
         """Feed the meter and the rules from one stream."""
-        for packet in read_packets(stream, self.packets, self.dedup, self.decap):
+        for packet in read_packets(stream, self.packets):
             self.meter.add(packet)
             if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
                 self._note_ended()

@@ -48,8 +48,8 @@ def link_name(link_type: int) -> str:
     return f"{NAMES[link_type]} ({link_type})" if link_type in NAMES else f"link type {link_type}"
 
 
-def refuse_unreadable(link_types: Iterable[int]) -> None:
-    """Refuse a capture that holds packets of these link types alone.
+def refuse_unreadable(link_types: Iterable[int], where: str = "") -> None:
+    """Refuse a capture that holds packets of these link types alone; `where` it was found ends the first half.
 
     Raises:
         InputError: there are some, and none of them can be read; at most five are named.
@@ -57,4 +57,4 @@ def refuse_unreadable(link_types: Iterable[int]) -> None:
     found = sorted(set(link_types))
     if found and not any(link_type in LINK_TYPES for link_type in found):
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        raise InputError(f"{_EXPECTED}, found {', '.join(map(link_name, found[:5]))}{more}", _REMEDY)
+        raise InputError(f"{_EXPECTED}, found {', '.join(map(link_name, found[:5]))}{more}{where}", _REMEDY)

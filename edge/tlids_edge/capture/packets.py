@@ -56,16 +56,14 @@ _unpack_ports = struct.Struct("!HH").unpack_from
 _unpack_arp = struct.Struct("!HHBBH6s4s6s4s").unpack_from
 
 
-def read_packets(stream: BinaryIO, stats: PacketStats, dedup: bool = False, decap: bool = False) -> Iterator[Packet]:
-    """Decode a pcap or pcapng stream into packets, counting in `stats` what is left out.
-
-    `dedup` leaves exact repeats within a millisecond out; `decap` gives the packet inside a tunnel in the tunnel's place.
+def read_packets(stream: BinaryIO, stats: PacketStats) -> Iterator[Packet]:
+    """Decode a pcap or pcapng stream into packets, as `stats` asks, counting there what is left out.
 
     Raises:
         InputError: the stream is empty, is no capture, or is of a link type that cannot be read (at once, before the
             first packet is asked for); at its end, when all its packets were of such link types.
     """
-    return _decode(read_records(stream, stats), _Reading(stats, dedup, decap))
+    return _decode(read_records(stream, stats), _Reading(stats, getattr(stream, "name", "")))
 
 
 @dataclass(slots=True)
@@ -73,15 +71,15 @@ class _Reading:
     """What reading one stream needs beside its packets."""
 
     stats: PacketStats
-    dedup: bool
-    decap: bool
+    name: object  # the file's, if it is one
     repeats: Repeats = field(default_factory=Repeats)
     inner_repeats: Repeats = field(default_factory=Repeats)  # of packets that came out of tunnels
 
 
 def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
     """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
-    stats, dedup, repeats = reading.stats, reading.dedup, reading.repeats
+    stats, repeats = reading.stats, reading.repeats
+    dedup = stats.dedup
     unreadable: dict[int, int] = {}
     before = stats.packets
     for time_us, link_type, frame, wire_length in records:
@@ -121,7 +119,7 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
         else:
             yield packet
     if sum(unreadable.values()) == stats.packets - before:
-        refuse_unreadable(unreadable)
+        refuse_unreadable(unreadable, f" in {reading.name}" if isinstance(reading.name, str) and reading.name else "")
 
 
 def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading) -> Iterator[Packet]:
@@ -148,14 +146,14 @@ def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading) -> I
 def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[Packet]:
     """The packet inside, `depth` tunnels deep at most; the packet itself where there is none or it cannot be read.
 
-    So nothing disappears: whoever sends nonsense to a tunnel's port still has a flow.
+    Whoever sends nonsense to a tunnel's port still has a flow. Frames in a tunnel that carry no IP are counted as such.
     """
     stats, frame = reading.stats, packet.frame
     found = _inside(packet) if depth else None
     if found is None:
         yield packet
         return
-    if not reading.decap:
+    if not reading.stats.decap:
         stats.tunnels[found.tunnel] = stats.tunnels.get(found.tunnel, 0) + 1
         yield packet
         return
@@ -176,6 +174,7 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
             packet.time_us, frame, offset, packet.frame_length, src_mac or packet.src_mac, dst_mac or packet.dst_mac
         )
     except Malformed:
+        stats.opened -= depth == DEPTH
         yield packet
         return
     yield from _out_of_tunnels(inner, reading, depth - 1)
@@ -184,7 +183,7 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
 def _is_repeat(packet: Packet, header: LinkHeader, reading: _Reading) -> bool:
     """Whether `--dedup` leaves the packet inside a tunnel out: mirrored twice, each copy is numbered by its tunnel."""
     _, offset, dst_mac, src_mac = header
-    if not reading.dedup:
+    if not reading.stats.dedup:
         return False
     repeated = reading.inner_repeats.seen(packet.time_us, dst_mac + src_mac + packet.frame[offset:], 0)
     reading.stats.dropped += repeated
@@ -254,7 +253,7 @@ def _ipv6(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: by
 def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, bool, int]:
     """Walk the extension headers.
 
-    Given are the protocol behind them, their end, whether this is a later fragment, and whether it is the first of some.
+    Given are the protocol behind them, their end, whether this is a later fragment, and whether more follow.
     """
     header, more = 40, 0
     while protocol in _EXTENSIONS:

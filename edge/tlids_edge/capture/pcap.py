@@ -34,8 +34,10 @@ REPEATED_SHARE, LEAST_REPEATS = 0.01, 2  # fewer repeats are the network's own
 
 @dataclass(slots=True)
 class PacketStats:
-    """What a capture held and what had to be left out; `malformed` counts by reason."""
+    """What is asked of a capture, what it held, and what had to be left out; `malformed` counts by reason."""
 
+    dedup: bool = False  # leave exact repeats within a millisecond out
+    decap: bool = False  # the packet inside a tunnel stands for the tunnel's
     packets: int = 0
     bytes: int = 0  # on the wire
     truncated: int = 0  # cut by the capture's snap length
@@ -45,9 +47,9 @@ class PacketStats:
     aggregated: int = 0  # beyond the first in a frame that carries several (A-MSDU)
     looked_at: int = 0  # to see whether they are exact repeats
     repeats: int = 0  # among these
-    dropped: int = 0  # repeats that were left out
+    dropped: int = 0  # repeats that were left out: `dedup`
     tunnels: dict[str, int] = field(default_factory=dict)  # packets that carry another, by the tunnel's name
-    opened: int = 0  # packets that the one inside them stands for
+    opened: int = 0  # packets that the one inside them stands for: `decap`
 
     def leave_out(self, link: str) -> None:
         """Count one frame of a link type that is not read."""
@@ -78,7 +80,7 @@ class PacketStats:
     def warnings(self) -> dict[str, str]:
         """What the flows should not be taken for, by kind: a sentence each."""
         found = {}
-        if not self.dropped and self.repeats >= LEAST_REPEATS and self.repeats >= REPEATED_SHARE * self.looked_at:
+        if not self.dedup and self.repeats >= LEAST_REPEATS and self.repeats >= REPEATED_SHARE * self.looked_at:
             share = 100 * self.repeats / self.looked_at
             of_all = "packets" if self.looked_at == self.packets else "packets that were looked at"
             found["repeats"] = (

@@ -102,8 +102,9 @@ def _erspan_3(frame: bytes, at: int) -> Inside | None:
 
 
 def _vxlan(frame: bytes, at: int) -> Inside | None:
-    """Eight bytes, of which the first says that there is a network number; then Ethernet."""
-    return Inside("VXLAN", frame_at(frame, at + 8, ethernet)) if frame[at] & 8 else None
+    """Eight bytes, of which the first says that there is a network number (and a group), the last is 0; Ethernet."""
+    is_vxlan = frame[at] & 0x7F == 8 and frame[at + 7] == 0
+    return Inside("VXLAN", frame_at(frame, at + 8, ethernet)) if is_vxlan else None
 
 
 def _vxlan_gpe(frame: bytes, at: int) -> Inside | None:

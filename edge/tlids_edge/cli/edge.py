@@ -12,6 +12,7 @@ from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.eve_stdout import StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture import tcpdump
+from tlids_edge.capture.pcap import PacketStats
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
@@ -120,7 +121,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         StdoutSink(patient=not live) if options.eve == "-" else _file(options),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
-        origin=_origin(options.source, live), dedup=options.dedup, decap=options.decap,
+        origin=_origin(options.source, live), packets=PacketStats(options.dedup, options.decap),
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
         watch.sink.stopped = lambda: watch.stopping

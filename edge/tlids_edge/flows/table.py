@@ -106,7 +106,8 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
         InputError: a capture or the labels cannot be read, or are none.
     """
     labels = read_labels(options.labels) if options.labels else None
-    packets = _read_captures(captures, outcome.packets, options)
+    outcome.packets.dedup, outcome.packets.decap = options.dedup, options.decap
+    packets = _read_captures(captures, outcome.packets)
     return _rows(_ended_flows(packets, _meter(options), options.quiet, outcome), options, labels, outcome)
 
 
@@ -167,28 +168,28 @@ def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: 
     yield meter.take()
 
 
-def _read_captures(paths: Sequence[str | Path], stats: PacketStats, options: Options) -> Iterator[Packet]:
+def _read_captures(paths: Sequence[str | Path], stats: PacketStats) -> Iterator[Packet]:
     """The packets of all captures; the first is opened at once, each of the others in its turn.
 
     A week of rotated files is too many to hold open.
     """
-    return _packets_of_all(_open(paths[0], stats, options), paths[1:], stats, options)
+    return _packets_of_all(_open(paths[0], stats), paths[1:], stats)
 
 
 def _packets_of_all(
-    first: tuple[BinaryIO, Iterator[Packet]], later: Sequence[str | Path], stats: PacketStats, options: Options
+    first: tuple[BinaryIO, Iterator[Packet]], later: Sequence[str | Path], stats: PacketStats
 ) -> Iterator[Packet]:
     """The packets of the capture that is open, then of the later ones."""
     stream, packets = first
     with stream:
         yield from packets
     for path in later:
-        stream, packets = _open(path, stats, options)
+        stream, packets = _open(path, stats)
         with stream:
             yield from packets
 
 
-def _open(path: str | Path, stats: PacketStats, options: Options) -> tuple[BinaryIO, Iterator[Packet]]:
+def _open(path: str | Path, stats: PacketStats) -> tuple[BinaryIO, Iterator[Packet]]:
     """Open a capture, or standard input: the stream, and its packets.
 
     Raises:
@@ -196,7 +197,7 @@ def _open(path: str | Path, stats: PacketStats, options: Options) -> tuple[Binar
     """
     stream = _stdin() if str(path) == "-" else _file(path)
     try:
-        return stream, read_packets(stream, stats, options.dedup, options.decap)
+        return stream, read_packets(stream, stats)
     except InputError as error:
         stream.close()
         name = "standard input" if str(path) == "-" else path
