@@ -151,6 +151,8 @@ def test_a_thousand_tunnels_in_one_another_cost_no_more_than_two():
         outer_udp(lf.tzsp(E4)[:8], 37008),
         outer_udp(b"", 37008),
         outer_udp(lf.gtp(T4, b"\0\0\0\x85"), 2152),  # an extension without a length
+        outer_udp(b"\1\0\x81\x80" + bytes(20) + b"\1" + bytes(40), 37008),  # a DNS answer to that port
+        outer(lf.gre(bytes(8) + E4, 0x894F), 47),  # what GRE carries is not known
         outer(lf.gre(T4, 0x0800, 0x4000), 47),
         outer(lf.gre(T4, 0x0800, 2), 47),
         outer(lf.gre(b"", 0x88BE, 0x1000, bytes(4)), 47),
@@ -315,7 +317,7 @@ def test_in_a_long_capture_a_part_of_the_packets_is_looked_at_and_the_sentence_s
 def test_a_link_type_that_cannot_be_read_is_refused_by_name_at_once(link_type, name, order):
     with pytest.raises(InputError) as refusal:
         read_packets(io.BytesIO(pcap(bytes(60), link_type=link_type, order=order)), PacketStats())
-    assert "expected a link type that carries IP" in str(refusal.value)
+    assert "expected a link type whose IP packets can be read" in str(refusal.value)
     assert name in refusal.value.fault.split("found")[1] and str(link_type) in refusal.value.fault
 
 

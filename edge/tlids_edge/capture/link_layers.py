@@ -12,8 +12,9 @@ OTHER = 0xFFFF  # a whole frame that carries something else
 AGGREGATE = 0x10000  # an A-MSDU: `subframes` gives what it holds
 _VLAN = (0x8100, 0x88A8, 0x9100, 0x9200)  # 802.1Q, 802.1ad, and two that were used before it
 _MPLS, _PPPOE_SESSION = (0x8847, 0x8848), 0x8864
-_PPP_PROTOCOL = {0x0021: IPV4, 0x0057: IPV6, 0x0281: _MPLS[0]}
-_LLC_SNAP = b"\xaa\xaa\x03"
+_PPP_PROTOCOL, _MULTILINK = {0x0021: IPV4, 0x0057: IPV6, 0x0281: _MPLS[0]}, 0x003D
+_LLC_SNAP, _LLC_IP = b"\xaa\xaa\x03", b"\x06\x06\x03"
+_RADIOTAP_DEVICE = 803  # Linux's ARPHRD number of a Wi-Fi interface in monitor mode
 
 LinkHeader = tuple[int, int, bytes, bytes]
 
@@ -58,10 +59,16 @@ def _short(frame: bytes, offset: int) -> int:
 
 
 def _llc(frame: bytes, offset: int) -> tuple[int, int]:
-    """IEEE 802.2 with the SNAP extension (RFC 1042); other service access points carry no IP."""
-    if frame[offset : offset + 3] != _LLC_SNAP:
+    """IEEE 802.2: its SNAP extension (RFC 1042), or IP's own service access point; others carry no IP."""
+    header = frame[offset : offset + 3]
+    if header == _LLC_IP:
+        return IPV4, offset + 3
+    if header != _LLC_SNAP:
         return OTHER, offset
-    return _short(frame, offset + 6), offset + 8
+    ethertype, offset = _short(frame, offset + 6), offset + 8
+    while ethertype in _VLAN:
+        ethertype, offset = _short(frame, offset + 2), offset + 4
+    return ethertype, offset
 
 
 def _mpls(frame: bytes, offset: int) -> tuple[int, int]:
@@ -86,13 +93,18 @@ def _loopback(frame: bytes) -> LinkHeader:
     if len(frame) < 4:
         raise Malformed("loopback header cut")
     family = max(frame[0], frame[3]) if frame[1] == frame[2] == 0 else -1
-    return {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}.get(family, OTHER), 4, b"", b""
+    return _FAMILY.get(family, OTHER), 4, b"", b""
+
+
+_FAMILY = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}  # BSD systems differ
 
 
 def _cooked(frame: bytes) -> LinkHeader:
     """Linux cooked v1: packet type, ARPHRD, address length, source address (8 bytes), ethertype."""
     if len(frame) < 16:
         raise Malformed("cooked header cut")
+    if frame[2] << 8 | frame[3] == _RADIOTAP_DEVICE:
+        return frame_at(frame, 16, _radiotap)
     src = frame[6:12] if frame[4:6] == b"\x00\x06" else b""
     return *inside(frame, _short(frame, 14), 16), b"", src
 
@@ -101,6 +113,8 @@ def _cooked_2(frame: bytes) -> LinkHeader:
     """Linux cooked v2: ethertype, reserved, interface, ARPHRD, packet type, address length, source address."""
     if len(frame) < 20:
         raise Malformed("cooked header cut")
+    if frame[8] << 8 | frame[9] == _RADIOTAP_DEVICE:
+        return frame_at(frame, 20, _radiotap)
     src = frame[12:18] if frame[11] == 6 else b""
     return *inside(frame, _short(frame, 0), 20), b"", src
 
@@ -120,10 +134,18 @@ def ppp_payload(frame: bytes, offset: int) -> tuple[int, int]:
 
 
 def _ppp_protocol(frame: bytes, offset: int) -> tuple[int, int]:
-    """The PPP protocol as an ethertype, and its end: two bytes, or one, which is odd, when compressed (RFC 1661)."""
+    """The PPP protocol as an ethertype, and its end; a packet, or its beginning, may come by multilink (RFC 1990)."""
+    protocol, offset = _ppp_number(frame, offset)
+    if protocol == _MULTILINK and frame[offset : offset + 1] >= b"\x80":
+        protocol, offset = _ppp_number(frame, offset + 4)
+    return _PPP_PROTOCOL.get(protocol, OTHER), offset
+
+
+def _ppp_number(frame: bytes, offset: int) -> tuple[int, int]:
+    """The PPP protocol's number and its end: two bytes, or one, which is odd, when compressed (RFC 1661)."""
     if frame[offset : offset + 1] and frame[offset] & 1:
-        return _PPP_PROTOCOL.get(frame[offset], OTHER), offset + 1
-    return _PPP_PROTOCOL.get(_short(frame, offset), OTHER), offset + 2
+        return frame[offset], offset + 1
+    return _short(frame, offset), offset + 2
 
 
 def _ppp_with_direction(frame: bytes) -> LinkHeader:
@@ -149,6 +171,18 @@ def _rfc1483(frame: bytes) -> LinkHeader:
 def _bare_mpls(frame: bytes) -> LinkHeader:
     """MPLS without a link header."""
     return *_mpls(frame, 0), b"", b""
+
+
+def _pf_log(frame: bytes) -> LinkHeader:
+    """OpenBSD's pflog: its length, padded to four bytes, and the address family."""
+    if len(frame) < 2:
+        raise Malformed("pflog header cut")
+    return _FAMILY.get(frame[1], OTHER), (frame[0] + 3) // 4 * 4, b"", b""
+
+
+def _enc(frame: bytes) -> LinkHeader:
+    """OpenBSD's IPsec interface: an address family, an index and flags, of 4 bytes each; then IP."""
+    return *_loopback(frame)[:1], 12, b"", b""
 
 
 def _nflog(frame: bytes) -> LinkHeader:
@@ -285,6 +319,8 @@ def subframes(frame: bytes, offset: int) -> Iterator[tuple[int, LinkHeader]]:
     """
     while len(frame) >= offset + 14:
         dst, src, size = _unpack_ethernet(frame, offset)
+        if size == 0:
+            return
         end = offset + 14 + size
         yield end, (*_llc(frame[:end], offset + 14), dst, src)
         offset += (14 + size + 3) // 4 * 4
@@ -303,7 +339,9 @@ LINK_TYPES: dict[int, Callable[[bytes], LinkHeader]] = {
     104: _hdlc,
     105: wireless,
     108: _loopback,
+    109: _enc,
     113: _cooked,
+    117: _pf_log,
     119: _prism,
     127: _radiotap,
     163: _avs,

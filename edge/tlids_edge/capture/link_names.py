@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from tlids_edge.capture.link_layers import LINK_TYPES
 from tlids_edge.errors import InputError
 
-_EXPECTED = "expected a link type that carries IP (Ethernet, Wi-Fi, Linux cooked, PPP, raw IP, ...)"
-_REMEDY = "record on the network interface itself, or convert the capture to one of these"
+_EXPECTED = "expected a link type whose IP packets can be read (Ethernet, Wi-Fi, Linux cooked, PPP, raw IP, ...)"
+_REMEDY = "record on an interface of the IP network"
 NAMES = {
     0: "BSD loopback", 1: "Ethernet", 3: "AX.25", 6: "IEEE 802.5 Token Ring", 7: "ARCNET", 8: "SLIP", 9: "PPP",
     10: "FDDI", 12: "raw IP", 14: "raw IP", 50: "PPP", 51: "PPPoE", 99: "Symantec firewall", 100: "ATM RFC 1483",

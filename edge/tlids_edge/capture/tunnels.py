@@ -1,17 +1,18 @@
 """A packet that carries another packet -> the packet inside, one level at a time.
 
-Read are GRE (RFC 2784, 2890; PPTP's RFC 2637), ERSPAN I to III (draft-foschiano-erspan), IP in IP (RFC 2003, 2473,
-4213), EtherIP (RFC 3378), MPLS in IP (RFC 4023), VXLAN (RFC 7348) and VXLAN-GPE, Geneve (RFC 8926), TZSP, and GTP-U
-(3GPP TS 29.281). A header that contradicts itself is no tunnel: the packet then counts as what it is on the network.
+Read are GRE (RFC 2784, 2890; in UDP 8086; PPTP's 2637), ERSPAN I to III (draft-foschiano-erspan), IP in IP (RFC 2003,
+2473, 4213), EtherIP (RFC 3378), MPLS in IP (RFC 4023, 7510), VXLAN (RFC 7348) and VXLAN-GPE, Geneve (RFC 8926), TZSP,
+L2TP version 2 (RFC 2661) and GTP-U (3GPP TS 29.281). A header that contradicts itself is no tunnel: the packet then
+counts as what it is on the network.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from tlids_edge.capture.link_layers import (
+    ARP,
     IPV4,
     IPV6,
-    OTHER,
     LinkHeader,
     Malformed,
     ethernet,
@@ -24,7 +25,14 @@ from tlids_edge.capture.link_layers import (
 DEPTH = 2  # levels that are opened
 UDP = 17
 _IPV4, _IPV6, _GRE, _ETHERIP, _MPLS = 4, 41, 47, 97, 137  # IP protocol numbers
-_TEB, _PPP, _ERSPAN, _ERSPAN_3, _MPLS_TYPE = 0x6558, 0x880B, 0x88BE, 0x22EB, 0x8847  # as GRE's protocol type
+_TEB, _PPP, _ERSPAN, _ERSPAN_3, _MPLS_TYPE, _WCCP = (
+    0x6558,
+    0x880B,
+    0x88BE,
+    0x22EB,
+    0x8847,
+    0x883E,
+)  # as GRE's protocol type
 
 NO_MACS = b"", b""  # the packet inside has no link layer of its own
 
@@ -47,15 +55,16 @@ def open_tunnel(frame: bytes, at: int, protocol: int, dst_port: int) -> Inside |
         return None
 
 
-def _bare(frame: bytes, ethertype: int, offset: int) -> LinkHeader:
-    """A network packet without a link header."""
-    return *inside(frame, ethertype, offset), *NO_MACS
+def _bare(tunnel: str, frame: bytes, ethertype: int, offset: int) -> Inside | None:
+    """A network packet without a link header; what is none may be anything, and is not opened."""
+    ethertype, offset = inside(frame, ethertype, offset)
+    return Inside(tunnel, (ethertype, offset, *NO_MACS)) if ethertype in (IPV4, IPV6, ARP) else None
 
 
-def _ip_in_ip(frame: bytes, at: int) -> Inside | None:
+def _ip_in_ip(frame: bytes, at: int, tunnel: str = "IP-in-IP") -> Inside | None:
     """A whole IP packet; its first four bits tell which, whatever number it was given."""
     ethertype = {4: IPV4, 6: IPV6}.get(frame[at] >> 4)
-    return None if ethertype is None else Inside("IP-in-IP", (ethertype, at, *NO_MACS))
+    return None if ethertype is None else Inside(tunnel, (ethertype, at, *NO_MACS))
 
 
 def _etherip(frame: bytes, at: int) -> Inside | None:
@@ -63,9 +72,9 @@ def _etherip(frame: bytes, at: int) -> Inside | None:
     return Inside("EtherIP", frame_at(frame, at + 2, ethernet)) if frame[at] >> 4 == 3 else None
 
 
-def _mpls_in_ip(frame: bytes, at: int) -> Inside:
+def _mpls_in_ip(frame: bytes, at: int) -> Inside | None:
     """Labels, then an IP packet."""
-    return Inside("MPLS-in-IP", _bare(frame, _MPLS_TYPE, at))
+    return _bare("MPLS-in-IP", frame, _MPLS_TYPE, at)
 
 
 def _gre(frame: bytes, at: int) -> Inside | None:
@@ -73,9 +82,8 @@ def _gre(frame: bytes, at: int) -> Inside | None:
     flags, version, kind = frame[at], frame[at + 1] & 7, frame[at + 2] << 8 | frame[at + 3]
     sequenced = bool(flags & 0x10)
     body = at + 4 + 4 * (bool(flags & 0x80) + bool(flags & 0x20) + sequenced)
-    if version == 1 and kind == _PPP:  # PPTP, which may acknowledge
-        body += 4 * bool(frame[at + 1] & 0x80)
-        return Inside("GRE", (*ppp_payload(frame, body), *NO_MACS)) if sequenced else None
+    if kind == _PPP:  # PPTP's version 1 may acknowledge
+        return _bare("GRE", frame, *ppp_payload(frame, body + 4 * (version == 1 and bool(frame[at + 1] & 0x80))))
     if version or flags & 0x40:  # source routes, which nobody sends
         return None
     if kind == _ERSPAN:  # type I is Ethernet at once; type II, which counts, has a header
@@ -84,9 +92,11 @@ def _gre(frame: bytes, at: int) -> Inside | None:
         return Inside("ERSPAN", frame_at(frame, body + 8, ethernet)) if frame[body] >> 4 == 1 else None
     if kind == _ERSPAN_3:
         return _erspan_3(frame, body)
+    if kind == _WCCP:  # its version 2 puts four bytes before the packet
+        return _ip_in_ip(frame, body, "GRE") or _ip_in_ip(frame, body + 4, "GRE")
     if kind == _TEB:
         return Inside("GRE", frame_at(frame, body, ethernet))
-    return Inside("GRE", _bare(frame, kind, body)) if kind >= 0x0600 else None
+    return _bare("GRE", frame, kind, body)
 
 
 def _erspan_3(frame: bytes, at: int) -> Inside | None:
@@ -96,8 +106,7 @@ def _erspan_3(frame: bytes, at: int) -> Inside | None:
     body = at + 12 + 8 * (frame[at + 11] & 1)
     frame_type = frame[at + 10] >> 2 & 31
     if frame_type == 2:
-        found = _ip_in_ip(frame, body)
-        return found and Inside("ERSPAN", found.header)
+        return _ip_in_ip(frame, body, "ERSPAN")
     return Inside("ERSPAN", frame_at(frame, body, ethernet))
 
 
@@ -124,7 +133,7 @@ def _geneve(frame: bytes, at: int) -> Inside | None:
     body, kind = at + 8 + 4 * (frame[at] & 63), frame[at + 2] << 8 | frame[at + 3]
     if kind == _TEB:
         return Inside("Geneve", frame_at(frame, body, ethernet))
-    return Inside("Geneve", _bare(frame, kind, body)) if kind >= 0x0600 else None
+    return _bare("Geneve", frame, kind, body)
 
 
 def _tzsp(frame: bytes, at: int) -> Inside | None:
@@ -136,7 +145,7 @@ def _tzsp(frame: bytes, at: int) -> Inside | None:
     while frame[at] != 1:
         at += 1 if frame[at] == 0 else 2 + frame[at + 1]
     at += 1
-    return Inside("TZSP", frame_at(frame, at, decode) if decode else (OTHER, at, *NO_MACS))
+    return Inside("TZSP", frame_at(frame, at, decode)) if decode else None
 
 
 def _gtp(frame: bytes, at: int) -> Inside | None:
@@ -151,8 +160,18 @@ def _gtp(frame: bytes, at: int) -> Inside | None:
             if not size:
                 return None
             following, body = frame[body + size - 1], body + size
-    found = _ip_in_ip(frame, body)
-    return found and Inside("GTP-U", found.header)
+    return _ip_in_ip(frame, body, "GTP-U")
+
+
+def _l2tp(frame: bytes, at: int) -> Inside | None:
+    """Version 2, a data message; lengths, numbers and an offset where flags are set; then PPP."""
+    flags = frame[at]
+    if flags & 0x80 or frame[at + 1] & 15 != 2:
+        return None
+    body = at + 6 + 2 * bool(flags & 0x40) + 4 * bool(flags & 8)
+    if flags & 2:
+        body += 2 + (frame[body] << 8 | frame[body + 1])
+    return _bare("L2TP", frame, *ppp_payload(frame, body))
 
 
 _BY_PROTOCOL: dict[int, Callable[[bytes, int], Inside | None]] = {
@@ -163,10 +182,13 @@ _BY_PROTOCOL: dict[int, Callable[[bytes, int], Inside | None]] = {
     _MPLS: _mpls_in_ip,
 }
 _BY_PORT: dict[int, Callable[[bytes, int], Inside | None]] = {
+    1701: _l2tp,
     2152: _gtp,
+    4754: _gre,
     4789: _vxlan,
     4790: _vxlan_gpe,
     6081: _geneve,
+    6635: _mpls_in_ip,
     8472: _vxlan,  # Linux's default, from before there was a number
     37008: _tzsp,
 }
