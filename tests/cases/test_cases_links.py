@@ -26,8 +26,10 @@ from build_pcap import (
     tcp,
     udp,
 )
+from edge_process import events, run_edge
 from link_frames import E4, LINKS, T4, TUNNELS, U4, amsdu, outer, outer_udp, radiotap, snap, wifi
 from shared_captures import shared_folder
+from tiny_model import tiny_tflite, write_model
 from tlids_edge.capture.link_layers import LINK_TYPES
 from tlids_edge.capture.packets import PacketStats, address_text, read_packets
 from tlids_edge.cli import meter as meter_cli
@@ -356,6 +358,32 @@ def test_every_link_type_that_is_read_is_read_or_counted_whatever_it_holds():
         for fill in (b"\0", b"\xff", b"\x45", b"\x21", b"\x88\x03"):
             packets, stats = decode(pcap((fill * size)[:size], link_type=link_type))
             assert len(packets) + stats.non_ip + stats.malformed_total == 1
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("tiny-model"), tiny_tflite())
+
+
+def test_the_edge_command_looks_into_tunnels_drops_repeats_and_says_what_it_would_have_done(model, tmp_path):
+    capture = tmp_path / "mirrored.pcap"
+    frames = [outer_udp(lf.vxlan(frame), 4789) for frame in numbered(30)]
+    capture.write_bytes(pcap(*repeated(frames)))
+    plain = run_edge(model, str(capture), "--all-flows")
+    assert {event["dest_port"] for event in events(plain.stdout) if event["event_type"] == "flow"} == {4789}
+    assert b"VXLAN 60" in plain.stderr and b"--decap" in plain.stderr and b"30 of 60" in plain.stderr
+    looked = run_edge(model, str(capture), "--all-flows", "--decap", "--dedup")
+    flows = [event for event in events(looked.stdout) if event["event_type"] == "flow"]
+    assert {event["src_port"] for event in flows} == set(range(1000, 1030))
+    assert {event["flow"]["pkts_toserver"] for event in flows} == {1}
+    assert b"30 repeats left out, 30 out of tunnels" in looked.stderr and b"warning" not in looked.stderr
+
+
+def test_the_edge_command_refuses_a_link_type_by_name(model, tmp_path):
+    for name, capture in (("a.pcap", pcap(bytes(30), link_type=195)), ("b.pcapng", mixed(230))):
+        (tmp_path / name).write_bytes(capture)
+        refused = run_edge(model, str(tmp_path / name))
+        assert refused.returncode == 2 and b"IEEE 802.15.4" in refused.stderr and refused.stdout == b""
 
 
 # ---- the inputs on which the program was found wanting
