@@ -185,6 +185,19 @@ def test_an_aggregate_cut_by_the_snap_length_gives_what_is_there():
     assert decode(pcap(frame, link_type=127, snap_length=40))[1].malformed == {"A-MSDU cut": 1}
 
 
+def test_aggregates_and_tunnels_in_one_another_end_and_large_aggregates_cost_what_their_size_does():
+    body = amsdu(snap(T4))
+    for _ in range(500):
+        inner = udp(55555, 37008, lf.tzsp(wifi(body, qos=0x80), 18, tags=b""))
+        body = amsdu(snap(ipv4(inner[:60_000], 17, "192.0.2.1", "192.0.2.2", length=len(inner) + 20 & 0xFFFF)))
+    packets, stats = decode(pcap(radiotap(wifi(body, qos=0x80)), link_type=127), decap=True)
+    assert len(packets) + stats.malformed_total == 1 and stats.opened <= 1
+    empty = outer_udp(lf.tzsp(wifi(b"\0" * 10, qos=0x80), 18), 37008)
+    assert decode(pcap(empty), decap=True)[1].malformed == {"A-MSDU cut": 1}
+    many = amsdu(*([b"\xaa\xaa"] * 15_000))
+    assert decode(pcap(radiotap(wifi(many, qos=0x80)), link_type=127))[1].non_ip == 15_000
+
+
 # ---- snap lengths
 
 CUTS = {
@@ -286,6 +299,8 @@ def test_packets_mirrored_twice_through_a_numbered_tunnel_are_repeats_too():
     ]
     packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames))), dedup=True, decap=True)
     assert (len(packets), stats.dropped) == (1, 1)
+    packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames * 2))), decap=True)
+    assert (len(packets), stats.repeats) == (4, 3)
 
 
 def test_a_clock_set_back_and_large_frames_forget_and_do_not_fail():

@@ -311,19 +311,24 @@ def wireless(frame: bytes, start: int = 0, padded: bool = False) -> LinkHeader:
     return *_llc(frame, body), dst, src
 
 
-def subframes(frame: bytes, offset: int) -> Iterator[tuple[int, LinkHeader]]:
-    """The end and the header of each frame in an A-MSDU (IEEE 802.11-2020, 9.3.2.2).
+def subframes(frame: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
+    """The frames in an A-MSDU (IEEE 802.11-2020, 9.3.2.2), as captured, and their lengths on the air.
 
     Each begins with its addresses and its length, and is padded to four bytes. What is left at the end is a frame check
     sequence.
     """
     while len(frame) >= offset + 14:
-        dst, src, size = _unpack_ethernet(frame, offset)
-        if size == 0:
+        size = 14 + (frame[offset + 12] << 8 | frame[offset + 13])
+        if size == 14:
             return
-        end = offset + 14 + size
-        yield end, (*_llc(frame[:end], offset + 14), dst, src)
-        offset += (14 + size + 3) // 4 * 4
+        yield frame[offset : offset + size], size
+        offset += (size + 3) // 4 * 4
+
+
+def subframe(frame: bytes) -> LinkHeader:
+    """A frame out of an A-MSDU: addresses, length, LLC header."""
+    dst, src, _ = _unpack_ethernet(frame)
+    return *_llc(frame, 14), dst, src
 
 
 LINK_TYPES: dict[int, Callable[[bytes], LinkHeader]] = {

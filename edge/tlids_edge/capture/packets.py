@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
 
-from tlids_edge.capture.link_layers import AGGREGATE, ARP, IPV4, IPV6, LINK_TYPES, LinkHeader, Malformed, subframes
+from tlids_edge.capture.link_layers import (
+    AGGREGATE,
+    ARP,
+    IPV4,
+    IPV6,
+    LINK_TYPES,
+    LinkHeader,
+    Malformed,
+    subframe,
+    subframes,
+)
 from tlids_edge.capture.link_names import link_name, refuse_unreadable
 from tlids_edge.capture.pcap import PacketStats, new_tuple, read_records
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
@@ -73,6 +83,7 @@ class _Reading:
     stats: PacketStats
     name: object  # the file's, if it is one
     repeats: Repeats = field(default_factory=Repeats)
+    repeated: bool = False  # the last frame that was looked at
     inner_repeats: Repeats = field(default_factory=Repeats)  # of packets that came out of tunnels
 
 
@@ -88,7 +99,8 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
         stats.bytes += wire_length
         if dedup or count % OUT_OF < LOOKED_AT:
             stats.looked_at += 1
-            if repeats.seen(time_us, frame, wire_length):
+            reading.repeated = repeats.seen(time_us, frame, wire_length)
+            if reading.repeated:
                 stats.repeats += 1
                 if dedup:
                     stats.dropped += 1
@@ -105,7 +117,7 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
             decode = _NETWORK_LAYERS.get(ethertype)
             if decode is None:
                 if ethertype == AGGREGATE:
-                    yield from _aggregated(time_us, frame, offset, reading)
+                    yield from _aggregated(time_us, frame, offset, reading, DEPTH)
                 else:
                     stats.non_ip += 1
                 continue
@@ -122,25 +134,27 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
         refuse_unreadable(unreadable, f" in {reading.name}" if isinstance(reading.name, str) and reading.name else "")
 
 
-def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading) -> Iterator[Packet]:
+def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading, depth: int) -> Iterator[Packet]:
     """The packets of an A-MSDU, each of which is counted as if it had come alone."""
     stats = reading.stats
     found = 0
-    for end, (ethertype, at, dst_mac, src_mac) in subframes(frame, offset):
+    for part, size in subframes(frame, offset):
         found += 1
-        decode = _NETWORK_LAYERS.get(ethertype)
-        if decode is None:
-            stats.non_ip += 1
-            continue
         try:
-            packet = decode(time_us, frame[:end], at, end, src_mac, dst_mac)
+            ethertype, at, dst_mac, src_mac = subframe(part)
+            decode = _NETWORK_LAYERS.get(ethertype)
+            if decode is None:
+                stats.non_ip += 1
+                continue
+            packet = decode(time_us, part, at, size, src_mac, dst_mac)
         except Malformed as reason:
             stats.reject(str(reason))
             continue
-        yield from _out_of_tunnels(packet, reading, DEPTH)
-    if not found:
-        raise Malformed("A-MSDU cut")
-    stats.aggregated += found - 1
+        yield from _out_of_tunnels(packet, reading, depth)
+    if found:
+        stats.aggregated += found - 1
+    else:
+        stats.reject("A-MSDU cut")
 
 
 def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[Packet]:
@@ -161,13 +175,13 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
     if depth == DEPTH:
         stats.opened += 1
     if ethertype == AGGREGATE:
-        yield from _aggregated(packet.time_us, frame, offset, reading)
+        yield from _aggregated(packet.time_us, frame, offset, reading, depth - 1)
         return
     decode = _NETWORK_LAYERS.get(ethertype)
     if decode is None:
         stats.non_ip += 1
         return
-    if _is_repeat(packet, found.header, reading):
+    if _left_out(packet, found.header, reading):
         return
     try:
         inner = decode(
@@ -180,14 +194,16 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
     yield from _out_of_tunnels(inner, reading, depth - 1)
 
 
-def _is_repeat(packet: Packet, header: LinkHeader, reading: _Reading) -> bool:
-    """Whether `--dedup` leaves the packet inside a tunnel out: mirrored twice, each copy is numbered by its tunnel."""
+def _left_out(packet: Packet, header: LinkHeader, reading: _Reading) -> bool:
+    """Whether the packet inside a tunnel is left out as a repeat; each copy of it has a number of its tunnel."""
     _, offset, dst_mac, src_mac = header
-    if not reading.stats.dedup:
+    stats = reading.stats
+    if reading.repeated or not stats.dedup and (stats.packets - 1) % OUT_OF >= LOOKED_AT:
         return False
     repeated = reading.inner_repeats.seen(packet.time_us, dst_mac + src_mac + packet.frame[offset:], 0)
-    reading.stats.dropped += repeated
-    return repeated
+    stats.repeats += repeated
+    stats.dropped += repeated and stats.dedup
+    return repeated and stats.dedup
 
 
 def _inside(packet: Packet) -> Inside | None:
