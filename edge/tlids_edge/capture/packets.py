@@ -90,14 +90,14 @@ class _Reading:
 def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
     """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
     stats, repeats = reading.stats, reading.repeats
-    dedup = stats.dedup
+    dedup, out_of, looked_at, tcp = stats.dedup, OUT_OF, LOOKED_AT, TCP
     unreadable: dict[int, int] = {}
     before = stats.packets
     for time_us, link_type, frame, wire_length in records:
         count = stats.packets
         stats.packets = count + 1
         stats.bytes += wire_length
-        if dedup or count % OUT_OF < LOOKED_AT:
+        if count % out_of < looked_at or dedup:
             stats.looked_at += 1
             reading.repeated = repeats.seen(time_us, frame, wire_length)
             if reading.repeated:
@@ -126,10 +126,10 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
             stats.reject(str(reason))
             continue
         protocol = packet[5]
-        if protocol in PROTOCOLS and (protocol != UDP or packet[4] in PORTS):
-            yield from _out_of_tunnels(packet, reading, DEPTH)
-        else:
+        if protocol == tcp or protocol not in PROTOCOLS or protocol == UDP and packet[4] not in PORTS:
             yield packet
+        else:
+            yield from _out_of_tunnels(packet, reading, DEPTH)
     if sum(unreadable.values()) == stats.packets - before:
         refuse_unreadable(unreadable, f" in {reading.name}" if isinstance(reading.name, str) and reading.name else "")
 

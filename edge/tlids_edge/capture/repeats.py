@@ -7,7 +7,7 @@ is bounded in time, number and bytes, so that no capture can fill the memory.
 WINDOW_US = 1000
 MOST_FRAMES = 8192  # remembered in each of two halves, which take turns
 MOST_BYTES = 8 << 20
-LOOKED_AT, OUT_OF = 4096, 65_536  # without --dedup this many of so many packets are looked at, to tell the share
+LOOKED_AT, OUT_OF = 2048, 65_536  # without --dedup this many of so many packets are looked at, to tell the share
 
 
 class Repeats:
@@ -25,7 +25,8 @@ class Repeats:
         if full or not -WINDOW_US <= time_us - self._since <= WINDOW_US:
             self._older, self._recent = self._recent, {}
             self._since, self._bytes = time_us, 0
-        last = self._recent.get(frame) or self._older.get(frame)
-        self._recent[frame] = time_us, wire_length
+        recent = self._recent
+        last = recent.get(frame) or self._older.get(frame)
+        recent[frame] = time_us, wire_length
         self._bytes += len(frame)
         return last is not None and last[1] == wire_length and -WINDOW_US <= time_us - last[0] <= WINDOW_US
