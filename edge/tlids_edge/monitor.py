@@ -63,7 +63,7 @@ class Watch:
         self._offset = time.time() - self.started
         self._clock = Clock(self.packets.times)
         self._packets_seen = 0  # at the last turn
-        self._times_told = False
+        self._warned: set[str] = set()  # kinds of warnings
         self._ended: list[Flow] = []  # and not yet handed to the detector
         self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
 
@@ -137,10 +137,9 @@ class Watch:
             f"lines written {sum(sink.written for sink in self._sinks())}, "
             f"unwritten {sum(sink.unwritten for sink in self._sinks())}",
         ]
-        if odd := self.packets.times.warning():
-            lines.append(f"warning: {odd}")
         if self.detector.unjudged:
             lines.append(f"{self.detector.unjudged} flows are unjudged: the model gave no number")
+        lines += [f"warning: {sentence}" for sentence in self.packets.warnings().values()]
         return lines + (status.confusion_lines(tally.matrix) if self.labels is not None else [])
 
     def _read(self, stream: BinaryIO) -> None:
@@ -252,14 +251,19 @@ class Watch:
         """Print the status line and the sinks' troubles, and publish the figures."""
         stats = self.stats()
         say(status.status_line(stats))
-        if (odd := self.packets.times.warning()) and not self._times_told:
-            self._times_told = True
-            say(f"warning: {odd}")
+        self._warn()
         for sink in self._sinks():
             if sink.fault:
                 say(f"not writing: {sink.fault}")
         if self.mqtt is not None:
             self.mqtt.publish_stats(stats)
+
+    def _warn(self) -> None:
+        """Tell once, as soon as it shows, what the packets should not be taken for."""
+        for kind, sentence in self.packets.warnings().items():
+            if kind not in self._warned:
+                self._warned.add(kind)
+                say(f"warning: {sentence}")
 
     def _sinks(self) -> list:
         """The EVE sink and, if any, MQTT."""

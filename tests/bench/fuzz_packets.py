@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cases"))
 
 from build_pcap import (
     START,
@@ -32,6 +33,7 @@ from build_pcap import (
     tcp,
     udp,
 )
+from link_frames import LINKS, TUNNELS
 from shared_captures import captures
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.capture.pcap import read_records
@@ -39,7 +41,7 @@ from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import DIALECTS, Meter
 from tlids_edge.flows.ndpi import Ndpi
 
-LINK_TYPES = (0, 1, 9, 12, 101, 104, 105, 108, 113, 127, 228, 276, 195)
+LINK_TYPES = (0, 1, 9, 12, 51, 100, 101, 104, 105, 108, 113, 119, 127, 163, 192, 204, 219, 228, 239, 258, 276, 195)
 INTERESTING = [
     bytes.fromhex(value)
     for value in "00 ff 7f 80 45 60 2c 8100 88a8 8847 8864 ffff 00000000 ffffffff aaaa03 0a0d0d0a".split()
@@ -57,6 +59,8 @@ BUILT = (
     (1, ethernet(bytes(4) + ipv4(tcp()), 0x8847)),
     (113, bytes(14) + b"\x08\x00" + ipv4(udp(), 17)),
     (127, RELAYED + ipv4(tcp())),
+    *LINKS.values(),
+    *((1, frame) for frame, _ in TUNNELS.values()),
 )
 
 
@@ -115,9 +119,9 @@ def inputs(count: int, seed: int, corpus: list[tuple[int, bytes]]) -> Iterator[b
         yield mutate(capture, chance) if chance.random() < 0.5 else capture
 
 
-def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None) -> int:
+def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None, decap: bool = True) -> int:
     """Decode and meter one capture, and check what must hold for any; returns its number of flows."""
-    stats, meter = PacketStats(), Meter("both", max_flows=2, endings=endings, l7=l7)
+    stats, meter = PacketStats(decap=decap), Meter("both", max_flows=2, endings=endings, l7=l7)
     yielded = counted = 0
     try:
         for packet in read_packets(io.BytesIO(capture), stats):
@@ -128,8 +132,8 @@ def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None) -> int
             assert len(meter) <= 2
     except InputError:
         return 0
-    assert stats.packets >= yielded + stats.non_ip
-    assert stats.packets <= yielded + stats.non_ip + stats.malformed_total
+    read, left_out = yielded + stats.non_ip, stats.malformed_total + sum(stats.unreadable.values())
+    assert read <= stats.packets + stats.aggregated <= read + left_out
     meter.close_all()
     flows = meter.take()
     if endings == "tlids":

@@ -7,11 +7,25 @@ their own between the two addresses, as routers' NetFlow does (and as tshark cou
 
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
 
-from tlids_edge.capture.link_layers import ARP, IPV4, IPV6, LINK_TYPES, Malformed
+from tlids_edge.capture.link_layers import (
+    AGGREGATE,
+    ARP,
+    IPV4,
+    IPV6,
+    LINK_TYPES,
+    LinkHeader,
+    Malformed,
+    subframe,
+    subframes,
+)
+from tlids_edge.capture.link_names import link_name, refuse_unreadable
 from tlids_edge.capture.pcap import PacketStats, new_tuple, read_records
+from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
+from tlids_edge.capture.tunnels import DEPTH, PORTS, PROTOCOLS, Inside, open_tunnel
 
 __all__ = ["NOT_IP", "Packet", "PacketStats", "address_text", "mac_text", "read_packets"]
 
@@ -48,43 +62,163 @@ Transport = tuple[int, int, int, int, int]  # ports, TCP flags, TCP window, payl
 _unpack_ipv4 = struct.Struct("!BxHxxHxBxx4s4s").unpack_from
 _unpack_ipv6 = struct.Struct("!B3xHBx16s16s").unpack_from
 _unpack_tcp = struct.Struct("!HH8xBBH").unpack_from
-_unpack_udp = struct.Struct("!HHH").unpack_from
+_unpack_ports = struct.Struct("!HH").unpack_from
 _unpack_arp = struct.Struct("!HHBBH6s4s6s4s").unpack_from
 
 
 def read_packets(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object] = bool) -> Iterator[Packet]:
-    """Decode a pcap or pcapng stream into packets, counting in `stats` what is left out.
+    """Decode a pcap or pcapng stream into packets, as `stats` asks, counting there what is left out.
 
     `tick` is called now and then while a gzip stream inflates.
 
     Raises:
-        InputError: the stream is empty or is no capture (at once, before the first packet is asked for).
+        InputError: the stream is empty, is no capture, or is of a link type that cannot be read (at once, before the
+            first packet is asked for); at its end, when all its packets were of such link types.
     """
-    return _decode(read_records(stream, stats, tick), stats)
+    return _decode(read_records(stream, stats, tick), _Reading(stats, getattr(stream, "name", "")))
 
 
-def _decode(records: Iterator, stats: PacketStats) -> Iterator[Packet]:
-    """Decode records one by one."""
+@dataclass(slots=True)
+class _Reading:
+    """What reading one stream needs beside its packets."""
+
+    stats: PacketStats
+    name: object  # the file's, if it is one
+    repeats: Repeats = field(default_factory=Repeats)
+    repeated: bool = False  # the last frame that was looked at
+    inner_repeats: Repeats = field(default_factory=Repeats)  # of packets that came out of tunnels
+
+
+def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
+    """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
+    stats, repeats = reading.stats, reading.repeats
+    dedup, out_of, looked_at, tcp = stats.dedup, OUT_OF, LOOKED_AT, TCP
+    unreadable: dict[int, int] = {}
+    before = stats.packets
     for time_us, link_type, frame, wire_length in records:
-        stats.packets += 1
+        count = stats.packets
+        stats.packets = count + 1
         stats.bytes += wire_length
+        if count % out_of < looked_at or dedup:
+            stats.looked_at += 1
+            reading.repeated = repeats.seen(time_us, frame, wire_length)
+            if reading.repeated:
+                stats.repeats += 1
+                if dedup:
+                    stats.dropped += 1
+                    continue
         if len(frame) < wire_length:
             stats.truncated += 1
         decode_link = LINK_TYPES.get(link_type)
         if decode_link is None:
-            stats.reject(f"link type {link_type}")
+            unreadable[link_type] = unreadable.get(link_type, 0) + 1
+            stats.leave_out(link_name(link_type))
             continue
         try:
             ethertype, offset, dst_mac, src_mac = decode_link(frame)
             decode = _NETWORK_LAYERS.get(ethertype)
             if decode is None:
-                stats.non_ip += 1
+                if ethertype == AGGREGATE:
+                    yield from _aggregated(time_us, frame, offset, reading, DEPTH)
+                else:
+                    stats.non_ip += 1
                 continue
             packet = decode(time_us, frame, offset, wire_length, src_mac, dst_mac)
         except Malformed as reason:
             stats.reject(str(reason))
             continue
+        protocol = packet[5]
+        if protocol == tcp or protocol not in PROTOCOLS or protocol == UDP and packet[4] not in PORTS:
+            yield packet
+        else:
+            yield from _out_of_tunnels(packet, reading, DEPTH)
+    if sum(unreadable.values()) == stats.packets - before:
+        refuse_unreadable(unreadable, f" in {reading.name}" if isinstance(reading.name, str) and reading.name else "")
+
+
+def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading, depth: int) -> Iterator[Packet]:
+    """The packets of an A-MSDU, each of which is counted as if it had come alone."""
+    stats = reading.stats
+    found = 0
+    for part, size in subframes(frame, offset):
+        found += 1
+        try:
+            ethertype, at, dst_mac, src_mac = subframe(part)
+            decode = _NETWORK_LAYERS.get(ethertype)
+            if decode is None:
+                stats.non_ip += 1
+                continue
+            packet = decode(time_us, part, at, size, src_mac, dst_mac)
+        except Malformed as reason:
+            stats.reject(str(reason))
+            continue
+        yield from _out_of_tunnels(packet, reading, depth)
+    if found:
+        stats.aggregated += found - 1
+    else:
+        stats.reject("A-MSDU cut")
+
+
+def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[Packet]:
+    """The packet inside, `depth` tunnels deep at most; the packet itself where there is none or it cannot be read.
+
+    Whoever sends nonsense to a tunnel's port still has a flow. Frames in a tunnel that carry no IP are counted as such.
+    """
+    stats, frame = reading.stats, packet.frame
+    found = _inside(packet) if depth else None
+    if found is None:
         yield packet
+        return
+    if not reading.stats.decap:
+        stats.tunnels[found.tunnel] = stats.tunnels.get(found.tunnel, 0) + 1
+        yield packet
+        return
+    ethertype, offset, dst_mac, src_mac = found.header
+    if depth == DEPTH:
+        stats.opened += 1
+    if ethertype == AGGREGATE:
+        yield from _aggregated(packet.time_us, frame, offset, reading, depth - 1)
+        return
+    decode = _NETWORK_LAYERS.get(ethertype)
+    if decode is None:
+        stats.non_ip += 1
+        return
+    if _left_out(packet, found.header, reading):
+        return
+    try:
+        inner = decode(
+            packet.time_us, frame, offset, packet.frame_length, src_mac or packet.src_mac, dst_mac or packet.dst_mac
+        )
+    except Malformed:
+        stats.opened -= depth == DEPTH
+        yield packet
+        return
+    yield from _out_of_tunnels(inner, reading, depth - 1)
+
+
+def _left_out(packet: Packet, header: LinkHeader, reading: _Reading) -> bool:
+    """Whether the packet inside a tunnel is left out as a repeat; each copy of it has a number of its tunnel."""
+    _, offset, dst_mac, src_mac = header
+    stats = reading.stats
+    if reading.repeated or not stats.dedup and (stats.packets - 1) % OUT_OF >= LOOKED_AT:
+        return False
+    repeated = reading.inner_repeats.seen(packet.time_us, dst_mac + src_mac + packet.frame[offset:], 0)
+    stats.repeats += repeated
+    stats.dropped += repeated and stats.dedup
+    return repeated and stats.dedup
+
+
+def _inside(packet: Packet) -> Inside | None:
+    """What the packet carries, if it is a tunnel's and no later fragment."""
+    frame, offset = packet.frame, packet.ip_offset
+    if packet.protocol < 0:
+        return None
+    if frame[offset] >> 4 == 4:
+        at, later = offset + (frame[offset] & 15) * 4, (frame[offset + 6] << 8 | frame[offset + 7]) & 0x1FFF
+    else:
+        _, header, later, _ = _extensions(frame, offset, frame[offset + 6])
+        at = offset + header
+    return None if later else open_tunnel(frame, at, packet.protocol, packet.dst_port)
 
 
 def _ipv4(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: bytes, dst_mac: bytes) -> Packet:
@@ -103,7 +237,7 @@ def _ipv4(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: by
     if fragment & 0x1FFF:
         transport = (0, 0, 0, 0, size)
     else:
-        transport = _transport(frame, offset + header, protocol, size)
+        transport = _transport(frame, offset + header, protocol, size, fragment & 0x2000)
     src_port, dst_port, flags, window, payload = transport
     return new_tuple(Packet, (
         time_us, src, dst, src_port, dst_port, protocol, flags, window, length, payload, wire_length,
@@ -119,14 +253,14 @@ def _ipv6(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: by
     if version >> 4 != 6:
         raise Malformed("IP version")
     length = length + 40 if length else wire_length - offset  # 0: a jumbogram, or segmentation offload
-    protocol, header, later_fragment = _extensions(frame, offset, protocol)
+    protocol, header, later_fragment, more = _extensions(frame, offset, protocol)
     size = length - header
     if size < 0:
         raise Malformed("IPv6 extension length")
     if later_fragment:
         transport = (0, 0, 0, 0, size)
     else:
-        transport = _transport(frame, offset + header, protocol, size)
+        transport = _transport(frame, offset + header, protocol, size, more)
     src_port, dst_port, flags, window, payload = transport
     return new_tuple(Packet, (
         time_us, src, dst, src_port, dst_port, protocol, flags, window, length, payload, wire_length,
@@ -134,9 +268,12 @@ def _ipv6(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: by
     ))  # fmt: skip
 
 
-def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, bool]:
-    """Walk the extension headers: the protocol behind them, their end, and whether this is a later fragment."""
-    header = 40
+def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, bool, int]:
+    """Walk the extension headers.
+
+    Given are the protocol behind them, their end, whether this is a later fragment, and whether more follow.
+    """
+    header, more = 40, 0
     while protocol in _EXTENSIONS:
         at = offset + header
         if len(frame) < at + 8:
@@ -145,31 +282,48 @@ def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, boo
         if protocol == _FRAGMENT:
             header += 8
             if (frame[at + 2] << 8 | frame[at + 3]) >> 3:
-                return following, header, True
+                return following, header, True, 1
+            more = frame[at + 3] & 1
         else:
             header += (size + 2) * 4 if protocol == _AUTHENTICATION else (size + 1) * 8
         protocol = following
-    return protocol, header, False
+    return protocol, header, False, more
 
 
-def _transport(frame: bytes, at: int, protocol: int, size: int) -> Transport:
-    """Read the transport header at `at`, in an IP payload of `size` bytes."""
+def _transport(frame: bytes, at: int, protocol: int, size: int, more: int) -> Transport:
+    """Read the transport header at `at`, in an IP payload of `size` bytes; `more` when later fragments follow."""
     if protocol == TCP:  # RFC 9293
         if len(frame) < at + 16 or size < 20:
-            raise Malformed("TCP header cut")
+            return _cut_tcp(frame, at, size, more)
         src_port, dst_port, data_offset, flags, window = _unpack_tcp(frame, at)
         header = data_offset >> 4 << 2
         if not 20 <= header <= size:
+            if more and header >= 20:
+                return src_port, dst_port, flags, window, 0
             raise Malformed("TCP data offset")
         return src_port, dst_port, flags, window, size - header
     if protocol == UDP:  # RFC 768
-        if len(frame) < at + 8 or size < 8:
+        if len(frame) < at + 4 or size < 8:
             raise Malformed("UDP header cut")
-        src_port, dst_port, _ = _unpack_udp(frame, at)
+        src_port, dst_port = _unpack_ports(frame, at)
         return src_port, dst_port, 0, 0, size - 8
     if protocol in _PORTS_FIRST and size >= 4 and len(frame) >= at + 4:
         return frame[at] << 8 | frame[at + 1], frame[at + 2] << 8 | frame[at + 3], 0, 0, size
     return 0, 0, 0, 0, size
+
+
+def _cut_tcp(frame: bytes, at: int, size: int, more: int) -> Transport:
+    """A TCP header that the snap length or the first fragment ends after the ports: what is missing counts as 0."""
+    captured = min(len(frame) - at, size)
+    if captured < 4 or size < (8 if more else 20):
+        raise Malformed("TCP header cut")
+    src_port, dst_port = _unpack_ports(frame, at)
+    header = frame[at + 12] >> 4 << 2 if captured > 12 else 20
+    flags = frame[at + 13] if captured > 13 else 0
+    window = frame[at + 14] << 8 | frame[at + 15] if captured > 15 else 0
+    if header < 20 or header > size and not more:
+        raise Malformed("TCP data offset")
+    return src_port, dst_port, flags, window, max(0, size - header)
 
 
 def _arp(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: bytes, dst_mac: bytes) -> Packet:

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from tlids_edge.capture.inflate import GZIP_MAGIC, Inflated
+from tlids_edge.capture.link_names import refuse_unreadable
 from tlids_edge.capture.times import RESOLUTIONS, Times
 from tlids_edge.errors import InputError
 
@@ -31,16 +32,32 @@ SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 
 OPTION_TSRESOL, OPTION_TSOFFSET = 9, 14
 
 
+REPEATED_SHARE, LEAST_REPEATS = 0.01, 2  # fewer repeats are the network's own
+
+
 @dataclass(slots=True)
 class PacketStats:
-    """What a capture held and what had to be left out; `malformed` counts by reason."""
+    """What is asked of a capture, what it held, and what had to be left out; `malformed` counts by reason."""
 
+    dedup: bool = False  # leave exact repeats within a millisecond out
+    decap: bool = False  # the packet inside a tunnel stands for the tunnel's
     packets: int = 0
     bytes: int = 0  # on the wire
     truncated: int = 0  # cut by the capture's snap length
     non_ip: int = 0  # whole frames that carry neither IP nor ARP
     malformed: dict[str, int] = field(default_factory=dict)
     times: Times = field(default_factory=Times)
+    unreadable: dict[str, int] = field(default_factory=dict)  # whole frames of link types that are not read, by name
+    aggregated: int = 0  # beyond the first in a frame that carries several (A-MSDU)
+    looked_at: int = 0  # to see whether they are exact repeats
+    repeats: int = 0  # among these
+    dropped: int = 0  # repeats that were left out: `dedup`
+    tunnels: dict[str, int] = field(default_factory=dict)  # packets that carry another, by the tunnel's name
+    opened: int = 0  # packets that the one inside them stands for: `decap`
+
+    def leave_out(self, link: str) -> None:
+        """Count one frame of a link type that is not read."""
+        self.unreadable[link] = self.unreadable.get(link, 0) + 1
 
     def reject(self, reason: str) -> None:
         """Count one record that could not be decoded."""
@@ -56,7 +73,30 @@ class PacketStats:
         line = f"{self.packets} packets, {self.truncated} truncated, {self.non_ip} not IP"
         line += f", {self.malformed_total} malformed"
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.malformed.items()))
-        return f"{line} ({reasons})" if reasons else line
+        line = f"{line} ({reasons})" if reasons else line
+        if self.unreadable:
+            links = ", ".join(f"{name}: {count}" for name, count in sorted(self.unreadable.items()))
+            line += f", {sum(self.unreadable.values())} of other link types ({links})"
+        line += f", {self.aggregated} more in A-MSDUs" * (self.aggregated > 0)
+        line += f", {self.dropped} repeats left out" * (self.dropped > 0)
+        return line + f", {self.opened} out of tunnels" * (self.opened > 0)
+
+    def warnings(self) -> dict[str, str]:
+        """What the flows should not be taken for, by kind: a sentence each."""
+        found = {}
+        if odd := self.times.warning():
+            found["times"] = odd
+        if not self.dedup and self.repeats >= LEAST_REPEATS and self.repeats >= REPEATED_SHARE * self.looked_at:
+            share = 100 * self.repeats / self.looked_at
+            of_all = "packets" if self.looked_at == self.packets else "packets that were looked at"
+            found["repeats"] = (
+                f"{self.repeats} of {self.looked_at} {of_all} ({share:.0f} %) are exact repeats within 1 ms, as from a "
+                "mirror port that copies twice: --dedup drops them"
+            )
+        if self.tunnels:
+            names = ", ".join(f"{name} {count}" for name, count in sorted(self.tunnels.items()))
+            found["tunnels"] = f"packets inside a tunnel count as the tunnel's ({names}): --decap looks inside"
+        return found
 
 
 class Record(NamedTuple):
@@ -136,6 +176,9 @@ def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> 
     if not start:
         raise InputError("expected a pcap or pcapng capture, found nothing", "record one with `tcpdump -w FILE`")
     if start[:4] in PCAP_MAGIC:
+        start += _read_at_least(read, 24 - len(start))
+        if len(start) >= 24:
+            refuse_unreadable([_link_type(start)])
         return _pcap(read, start, stats)
     if start[:4] == PCAPNG_MAGIC:
         return _pcapng(read, start, stats)
@@ -160,16 +203,20 @@ def _describe(start: bytes) -> tuple[str, str]:
     return f"data that begins with the bytes {start[:4].hex(' ')}", "check that it is the right file"
 
 
+def _link_type(header: bytes) -> int:
+    """The link type of a pcap file; the upper bits tell of frame check sequences."""
+    return struct.unpack_from(PCAP_MAGIC[header[:4]][0] + "I", header, 20)[0] & 0xFFFF
+
+
 def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
     """Yield the records of a pcap stream: a 24-byte header, then 16 bytes before each frame."""
     order, fractions = PCAP_MAGIC[start[:4]]
-    buffer = start + _read_at_least(read, 24 - len(start)) if len(start) < 24 else start
-    if len(buffer) < 24:
+    if len(start) < 24:
         stats.reject("file header cut")
         return
-    link_type = struct.unpack_from(order + "I", buffer, 20)[0] & 0xFFFF  # the upper bits tell of frame check sequences
+    link_type = _link_type(start)
     unpack_header = struct.Struct(order + "IIII").unpack_from
-    buffer = buffer[24:] or read(READ_SIZE)
+    buffer = start[24:] or read(READ_SIZE)
     said, fractions = fractions, _fractions(buffer, order, fractions, 10_000)
     nanoseconds = fractions == 1_000_000_000
     before_us = 0

@@ -12,7 +12,7 @@ from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.eve_stdout import StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture import tcpdump
-from tlids_edge.capture.packets import PacketStats
+from tlids_edge.capture.pcap import PacketStats
 from tlids_edge.capture.times import Times
 from tlids_edge.cli import values
 from tlids_edge.detect.arp import ArpWatch
@@ -73,6 +73,8 @@ def _add_input(option: Callable) -> None:
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
     option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
+    option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
+    option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
     option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
 
 
@@ -138,7 +140,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         StdoutSink(patient=not live) if options.eve == "-" else _file(options),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
-        origin=_origin(options.source, live), packets=PacketStats(times=Times(options.strict_time)),
+        origin=_origin(options.source, live),
+        packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
         watch.sink.stopped = lambda: watch.stopping

@@ -61,6 +61,8 @@ def _add_files(option: Callable) -> None:
         metavar="CAPTURE",
         help="pcap or pcapng files (.gz too), taken in the order of their first packets; - for standard input",
     )
+    option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
+    option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
     option("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     option(
         "--labels",
@@ -114,7 +116,7 @@ def _write(options: argparse.Namespace) -> table.Outcome:
     chosen = table.Options(
         options.family, options.dialect, options.labels, options.session, options.idle_timeout,
         options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet,
-        options.strict_time,
+        options.strict_time, options.dedup, options.decap,
     )  # fmt: skip
     outcome = table.Outcome()
     rows = table.flow_rows(options.captures, chosen, outcome)
@@ -128,8 +130,6 @@ def _write(options: argparse.Namespace) -> table.Outcome:
 def _summary(outcome: table.Outcome) -> Iterator[str]:
     """What is told at the end: counts, classes, and classes that no flow has."""
     yield f"{outcome.flows} flows; {outcome.packets.summary()}"
-    if odd := outcome.packets.times.warning():
-        yield f"warning: {odd}"
     if outcome.evicted:
         yield (
             f"warning: {outcome.evicted} of {outcome.flows} flows ended early because the table was full: "
@@ -137,6 +137,7 @@ def _summary(outcome: table.Outcome) -> Iterator[str]:
         )
     if outcome.classes is not None:
         yield ", ".join(f"{name} {count}" for name, count in outcome.classes.most_common()) or "no class"
+    yield from (f"warning: {sentence}" for sentence in outcome.packets.warnings().values())
     if outcome.absent and outcome.flows:
         yield (
             f"warning: no flow is labelled {', '.join(outcome.absent)}; flows are from {moment(outcome.first_us)} to "

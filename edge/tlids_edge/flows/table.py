@@ -69,6 +69,8 @@ class Options:
     with_l7: bool = True  # ask nDPI for L7_PROTO, which is 0 otherwise
     quiet: bool = False  # no progress line
     strict_time: bool = False  # refuse a capture whose times are odd, rather than count them
+    dedup: bool = False  # leave exact repeats within a millisecond out
+    decap: bool = False  # meter what tunnels carry
 
     def __post_init__(self) -> None:
         """Refuse a dialect that no build of CICFlowMeter speaks; the meter checks the rest."""
@@ -105,6 +107,7 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
         InputError: a capture or the labels cannot be read, or are none.
     """
     labels = read_labels(options.labels) if options.labels else None
+    outcome.packets.dedup, outcome.packets.decap = options.dedup, options.decap
     outcome.packets.times.strict = options.strict_time
     packets = read_recording(captures, outcome.packets)
     return _rows(_ended_flows(packets, _meter(options), options.quiet, outcome), options, labels, outcome)

@@ -117,10 +117,6 @@ def test_pcapng_packet_of_an_unknown_interface_is_counted_and_the_rest_read():
     assert stats.malformed == {"packet block": 1}
 
 
-def test_unknown_link_type_is_counted_by_its_number():
-    assert rejected(ethernet(SEGMENT), link_type=195) == ["link type 195"]
-
-
 @pytest.mark.parametrize("size", [1, 20, 30, 90, 129])
 def test_capture_cut_anywhere_yields_what_is_there_and_counts_the_cut(size):
     whole = pcap(ethernet(SEGMENT), ethernet(SEGMENT))  # 24 + 2 * (16 + 59) = 174 bytes
