@@ -1,39 +1,43 @@
 """The `tlids-meter` command: captures in, a CSV with one row a flow out."""
 
 import argparse
-import contextlib
+import codecs
 import csv
-import os
+import itertools
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TextIO
 
+from tlids_edge import outputs
 from tlids_edge.errors import InputError
 from tlids_edge.flows import table
 from tlids_edge.flows.meter import DEFAULT_DIALECT, DIALECTS, ENDINGS, FAMILIES
 from tlids_edge.help import command_parser
 from tlids_edge.status import say
 
+INTERRUPTED = 130  # as a shell has it
+REMEDY = "give another file with -o"
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 on success, 2 with one sentence on standard error when the input cannot be used."""
+    """Run the command; 0 on success, 2 with one sentence on standard error when something cannot be used."""
+    outputs.occupy_standard()
     options = _parse(arguments)
     try:
         outcome = _write(options)
     except InputError as error:
-        say(str(error), "tlids-meter")
+        _say(str(error))
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:  # while a FIFO's reader was waited for
+        _say("interrupted; nothing is written")
+        return INTERRUPTED
     if outcome.interrupted:
-        say("interrupted; what was read is written", "tlids-meter")
+        _say("interrupted; what was read is written")
     for line in _summary(outcome):
         if not options.quiet or line.startswith("warning"):
-            say(line, "tlids-meter")
+            _say(line)
     return 0
 
 
@@ -117,12 +121,15 @@ def _write(options: argparse.Namespace) -> table.Outcome:
         options.family, options.dialect, options.labels, options.session, options.idle_timeout,
         options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet,
     )  # fmt: skip
+    place = outputs.find(options.output, REMEDY)
+    outputs.refuse_inputs(place, [*options.captures, options.labels])
     outcome = table.Outcome()
     rows = table.flow_rows(options.captures, chosen, outcome)
-    with _open_output(options.output) as output:
-        writer = csv.writer(output, lineterminator="\n")
+    with outputs.written(options.output, REMEDY, _say) as output:
+        writer = csv.writer(codecs.getwriter("utf-8")(output), lineterminator="\n")
+        first = list(itertools.islice(rows, 1))  # before the header: a capture that fails leaves none alone
         writer.writerow(table.columns(chosen))
-        writer.writerows(rows)
+        writer.writerows(itertools.chain(first, rows))
     return outcome
 
 
@@ -139,42 +146,9 @@ def _summary(outcome: table.Outcome) -> Iterator[str]:
         )
 
 
-@contextlib.contextmanager
-def _open_output(path: str) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its name only when it is whole."""
-    if path == "-":
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"expected a file to write to, found the folder {path}", "name a file in it")
-    try:
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with open(handle, "w", newline="", encoding="utf-8") as output:
-            yield output
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, target)
-    except BaseException as error:
-        Path(partial).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise _unwritable(path, error) from error
-        raise
-
-
-def _unwritable(path: str, error: OSError) -> InputError:
-    """The sentence about an output that cannot be written."""
-    return InputError(f"expected to write {path}, found: {error.strerror}", "give another file with -o")
-
-
-def _umask() -> int:
-    """The permissions that new files do not get; mkstemp's own would keep the CSV from everyone else."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _say(text: str) -> None:
+    """One line for people."""
+    say(text, "tlids-meter")
 
 
 if __name__ == "__main__":
