@@ -40,6 +40,15 @@ def as_nobody(module: str, folder: Path, *arguments: object) -> subprocess.Compl
         if "pytest" in str(parent):  # pytest keeps others out of its folders
             parent.chmod(parent.stat().st_mode | 0o055)
     drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
-    script = f"import importlib.readers, locale, os, sys; from {module} import main; {drop}; sys.exit(main(sys.argv[1:]))"
+    script = (
+        f"import importlib.readers, locale, os, sys; from {module} import main; {drop}; sys.exit(main(sys.argv[1:]))"
+    )
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, timeout=LIMIT_S, env=environment())
+
+
+def open_to_others(folder: Path) -> None:
+    """Let others into a folder of a test; pytest keeps them out."""
+    for parent in [folder, *folder.parents]:
+        if "pytest" in str(parent):
+            parent.chmod(parent.stat().st_mode | 0o055)

@@ -198,6 +198,7 @@ class PathSink(StdoutSink):
             self._awaited = error.errno == errno.ENXIO and stat.S_ISFIFO(place.mode)
             self.fault = f"nobody reads {self.name}" if self._awaited else error.strerror or str(error)
             return False
+        self.fault = ""
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLOUT)
         return True
