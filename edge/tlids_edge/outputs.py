@@ -70,7 +70,7 @@ def find(path: str | Path, remedy: str = REMEDY) -> Place:
     except OSError as error:
         raise unwritable(name, error, remedy) from error
     if stat.S_ISDIR(place.mode) or name.endswith("/"):
-        raise InputError(f"expected to write {name}, found: Is a directory", "name a file in it")
+        raise InputError(f"expected to write {name}, found: Is a directory", f"name a file in it, or {remedy}")
     if place.descriptor < 0 and stat.S_ISSOCK(place.mode):
         raise InputError(f"expected to write {name}, found: Is a socket", remedy)
     return place
