@@ -78,9 +78,12 @@ def find(path: str | Path, remedy: str = REMEDY) -> Place:
 
 def refuse_inputs(place: Place, inputs: Iterable[str | Path | None]) -> None:
     """Raise InputError where a regular file is to be written over one that is read."""
+    if not stat.S_ISREG(place.mode):
+        return
+    old = os.fstat(place.descriptor) if place.descriptor >= 0 else os.stat(place.path)
     for path in filter(None, inputs):
         with contextlib.suppress(OSError):
-            if stat.S_ISREG(place.mode) and os.path.samefile(place.path, path):
+            if os.path.samestat(old, os.stat(path)):
                 raise InputError(f"expected an output other than the input, found {path} as both", REMEDY)
 
 

@@ -111,6 +111,41 @@ def test_a_second_reader_goes_on_where_the_first_one_left(folder):
     assert (sink.written, sink.unwritten, sink.reader_gone) == (6, 0, False)
 
 
+def test_a_hangup_neither_ends_the_reader_of_a_fifo_nor_halves_a_line_for_another(folder):
+    first = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    sink = PathSink(folder / "pipe", patient=False)
+    sink.write(numbered(1))
+    sink.reopen()
+    sink.write(numbered(1, 1))
+    assert numbers(os.read(first, 1 << 16)) == [0, 1] and sink.written == 2
+    sink.write(numbered(1, 2, size=100_000))  # the first half fills the pipe
+    (folder / "pipe").rename(folder / "old")
+    os.mkfifo(folder / "pipe")
+    sink.reopen()
+    second = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    data = b""
+    while sink.pending:
+        sink.push()
+        data += os.read(second, 1 << 16)
+    assert numbers(data) == [2]
+    sink.close()
+    os.close(first)
+    os.close(second)
+
+
+def test_a_hangup_looks_where_the_link_leads_now(tmp_path):
+    link = tmp_path / "eve.json"
+    link.symlink_to(tmp_path / "monday")
+    sink = FileSink(link)
+    sink.write(numbered(1))
+    link.unlink()
+    link.symlink_to(tmp_path / "tuesday")
+    sink.reopen()
+    sink.write(numbered(1, 1))
+    sink.close()
+    assert [numbers((tmp_path / day).read_bytes()) for day in ("monday", "tuesday")] == [[0], [1]]
+
+
 def test_what_is_held_for_a_fifo_is_bounded_and_the_rest_is_counted(folder, patience):
     sink = PathSink(folder / "pipe", patient=True)
     for start in range(0, 6000, 100):

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 from case_commands import LIMIT_S, METER, NOBODY, as_nobody, capture_of, environment, shell
-from edge_process import events, run_edge, wait_for
+from edge_process import events, run_edge, unread, wait_for
 from tiny_fixtures import model, nothing_left_running, tflite  # noqa: F401 - fixtures
 from tlids_edge import outputs
 from tlids_edge.cli import meter as meter_cli
@@ -67,6 +67,31 @@ def test_the_csv_goes_into_what_stands_at_the_place(name, folder, right):
     assert not list(folder.glob(".tlids-*"))
 
 
+def test_a_device_stays_a_device(folder):
+    done = shell(f"{METER} a.pcap -o /dev/null --no-l7 && [ -c /dev/null ]", folder)
+    assert done.returncode == 0
+
+
+def test_sigterm_leaves_what_was_read_and_nothing_half_written(folder, right):
+    command = [sys.executable, "-m", "tlids_edge.cli.meter", "-", "-o", "x", "--no-l7"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdin.write(capture_of(FLOWS))
+        process.stdin.flush()
+        wait_for(lambda: unread(process.stdin) == 0 and list(folder.glob(".tlids-*")), "the meter to read")
+        wait_for(lambda: asleep(process.pid), "the meter to wait for more")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 0
+    assert (folder / "x").read_bytes() == right
+    assert sorted(path.name for path in folder.iterdir()) == ["a.pcap", "x"]
+
+
+def asleep(pid) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0] == "S"
+
+
 def test_what_stands_before_and_after_in_a_redirected_file_stays(folder, right):
     done = shell(f"(echo before; {METER} a.pcap -o /dev/stdout --no-l7; echo after) > all", folder)
     assert (folder / "all").read_bytes() == b"before\n" + right + b"after\n", done.stderr
@@ -87,6 +112,8 @@ def test_what_stands_before_and_after_in_a_redirected_file_stays(folder, right):
         ("", "a.pcap", "a.pcap as both"),
         ("ln -s a.pcap link", "link", "a.pcap as both"),
         ("ln a.pcap second", "second", "a.pcap as both"),
+        ("exec >> a.pcap", "-", "a.pcap as both"),
+        ("exec >> a.pcap", "/dev/stdout", "a.pcap as both"),
         ("exec >&-", "-", "it is closed"),
         ("exec >&-", "/dev/stdout", "it is closed"),
         ("exec > /dev/full", "-", "No space left"),

@@ -166,7 +166,13 @@ class PathSink(StdoutSink):
             raise InputError(f"expected to write EVE lines to {path}, found: {self.fault}", REMEDY)
 
     def reopen(self) -> None:
-        """Look at the path again: something else may be there now."""
+        """Look at the path again: something else may be there now, and gets whole lines."""
+        try:
+            if self._descriptor >= 0 and os.path.samestat(os.fstat(self._descriptor), os.stat(self.name)):
+                return  # its reader would be told that this is the end
+        except OSError:
+            pass
+        self._hold_again()
         self._disconnect()
 
     def close(self) -> None:
@@ -211,12 +217,16 @@ class PathSink(StdoutSink):
 
     def _fail(self, error: OSError) -> None:
         if isinstance(error, BrokenPipeError) and not self._done:  # the next reader gets what this one did not
-            self._held.extendleft(reversed(self._chunk))
-            self._held_bytes += sum(map(len, self._chunk))
-            self._chunk = []
+            self._hold_again()
             self._disconnect()
         else:
             super()._fail(error)
+
+    def _hold_again(self) -> None:
+        """Take back the lines that were on their way."""
+        self._held.extendleft(reversed(self._chunk))
+        self._held_bytes += sum(map(len, self._chunk))
+        self._chunk = []
 
     def _lose_reader(self) -> None:
         self._disconnect()

@@ -2,9 +2,12 @@
 
 import argparse
 import codecs
+import contextlib
 import csv
 import itertools
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -24,13 +27,14 @@ def main(arguments: list[str] | None = None) -> int:
     outputs.occupy_standard()
     options = _parse(arguments)
     try:
-        outcome = _write(options)
+        with _ended_by_sigterm():
+            outcome = _write(options)
     except InputError as error:
         _say(str(error))
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
         return 0
-    except KeyboardInterrupt:  # while a FIFO's reader was waited for
+    except KeyboardInterrupt:  # before or after the packets, such as while a FIFO's reader was waited for
         _say("interrupted; nothing is written")
         return INTERRUPTED
     if outcome.interrupted:
@@ -144,6 +148,19 @@ def _summary(outcome: table.Outcome) -> Iterator[str]:
             f"warning: no flow is labelled {', '.join(outcome.absent)}; flows are from {first:%Y-%m-%dT%H:%M:%SZ} to "
             f"{last:%Y-%m-%dT%H:%M:%SZ}: check the labels' times, which are UTC, and addresses"
         )
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(text: str) -> None:
