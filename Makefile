@@ -12,6 +12,10 @@ OFFERED = $(foreach v,3.11 3.12 3.13,$(firstword $(shell for p in python$(v) $(H
 	$$p -c '' 2>/dev/null && echo $$p; done)))
 APART = tests/browser tests/grid tests/edge/testbed tests/test_notebooks.py tests/test_your_own_network.py
 MODEL ?= edge/models/testbed
+PROCESSES ?= 2
+TESTS = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
+DEMO_EPOCHS = 10
+DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
 .PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
@@ -19,13 +23,15 @@ RUNS ?= runs
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(READY) ## run the notebooks on a stand-in and on the testbed's real flows; results and pages under runs/
-	@$(BIN)/python -m tlids_helpers.notebooks --into runs/demo -p dataset nf-ton-iot 01 02 03 04 05
-	@$(BIN)/python -m tlids_helpers.notebooks --into runs/demo/testbed -p dataset testbed 01 03 05 06
+demo: $(READY) ## run the notebooks on the testbed's real flows, then on a stand-in; results and pages under runs/demo (five minutes)
+	@echo "at most $(DEMO_EPOCHS) epochs, where the paper has 50: each page says so"
+	@$(DEMO) --into runs/demo/testbed -p dataset testbed 01 02 03 05 06
+	@$(DEMO) --into runs/demo/stand-in -p dataset nf-ton-iot 01 02 03 04
+	@echo "pages: runs/demo/testbed/*.html (real flows), runs/demo/stand-in/*.html (simulated); models and scores: runs/demo/*-s42-*"
 
-test: $(READY) system ## every test, and every notebook against its stored outputs
-	@$(BIN)/python -m pytest tests
-	@$(BIN)/python -m pytest --nbval notebooks
+test: $(READY) system ## every test, and every notebook against its stored outputs; PROCESSES=n side by side, 2 by default
+	@$(TESTS) tests
+	@$(TESTS) --nbval notebooks
 
 test-pythons: system ## the quicker tests under each of Python 3.11, 3.12 and 3.13 that is here, apart from .venv (ten minutes each)
 	@test -n "$(strip $(OFFERED))" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one"; exit 1; }
@@ -41,16 +47,16 @@ lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 report: $(READY) ## all runs as one page, runs/report.html, that needs no network; RUNS=FOLDER
-	@$(BIN)/python -m tlids_helpers.results.report_page --runs-dir "$(RUNS)"
+	@$(BIN)/python -m tlids_helpers.results --runs-dir "$(RUNS)"
 
 data: $(READY) ## which datasets are here, and are they what they claim to be? (data/README.md says how to get them)
 	@$(BIN)/python -m tlids_helpers.data check
 
 real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees (about half an hour)
-	@$(BIN)/python tests/real_input.py
+	@$(BIN)/python tests/bench/real_input.py
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
-	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07
+	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07 08
 
 testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
@@ -58,23 +64,23 @@ testbed: $(READY) system ## record the smart home anew, two sessions (root, half
 	@$(BIN)/python -m tlids_helpers.testbed
 
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
-	@$(BIN)/python -m tlids_helpers.testbed.shipped_model
+	@$(BIN)/python -m tlids_helpers.testbed model
 
-audit: $(READY) ## notebook 07's checks as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
-	@$(BIN)/python tests/audit_tables.py $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
+audit: $(READY) ## the checks of notebooks 07 and 08 as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
+	@$(BIN)/python -m tlids_helpers.audit $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
-	@$(BIN)/python tests/edge/mqttset_recall.py
+	@$(BIN)/python tests/bench/mqttset_recall.py
 
 bench: $(READY) system ## every benchmark, one after the other, into docs/benchmarks.md; PARTS="training grid" for some
 	@$(BIN)/python tests/bench/run_all.py $(PARTS)
 
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
-	@$(BIN)/python edge/bench_edge.py --model $(MODEL)
-	@$(BIN)/python edge/bench_process.py --model $(MODEL)
+	@$(BIN)/python tests/bench/bench_edge.py --model $(MODEL)
+	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL)
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
-	@$(BIN)/python tests/edge/fuzz_packets.py --inputs 10000000
+	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000
 
 test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))

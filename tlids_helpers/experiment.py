@@ -22,6 +22,7 @@ import pandas as pd
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import Allowed
 from tlids_helpers.data.source import PROTOCOLS, prepare_source, source_dataset, source_of
 from tlids_helpers.network import training, transfer
 from tlids_helpers.network.model import predict
@@ -60,7 +61,7 @@ def transferred(target: Prepared, source: Run, protocol: str, setup: Setup) -> R
 
 
 def chosen(
-    prepared: Prepared, trained: str, setup: Setup, source: str, data_dir: str | Path, allow_subset: bool
+    prepared: Prepared, trained: str, setup: Setup, source: str, data_dir: str | Path, allow_subset: Allowed | bool
 ) -> Run:
     """The run whose model goes to the Pi: the finished one, or trained now as notebook 02 or 03 would.
 

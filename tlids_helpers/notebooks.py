@@ -5,12 +5,15 @@ came, with the reason in its last cell.
 """
 
 import argparse
+import ast
+import difflib
 import os
 import sys
 import tempfile
 from pathlib import Path
 
 import click
+import nbformat
 import papermill
 import yaml
 from nbconvert import HTMLExporter
@@ -21,11 +24,13 @@ from tlids_edge import outputs
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.parameters import PARAMETERS, checked
 
 # a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
 # that a reader can act on; what goes wrong in a cell is in the notebook
 QUIET_KERNEL = ["--IPKernelApp.log_level=CRITICAL"]
 KERNEL_START = 600  # seconds; a busy machine needs more than papermill's 60
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC"), "1")
 NOTEBOOKS = files.REPOSITORY / "notebooks"
 
 
@@ -41,8 +46,8 @@ def find_notebook(number: str) -> Path:
 def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool | None = None) -> None:
     """Run `notebook` with those of `parameters` it has; leaves `output` and an HTML page beside it.
 
-    `progress_bar` counts cells; None shows it in a terminal. Raises InputError with the notebook's own sentence when a
-    cell fails.
+    What differs from the notebook's defaults stands on the page below its title. `progress_bar` counts cells; None
+    shows it in a terminal. Raises InputError with the notebook's own sentence when a cell fails.
     """
     known = papermill.inspect_notebook(str(notebook))
     mine = {name: value for name, value in parameters.items() if name in known}
@@ -60,6 +65,12 @@ def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool |
         )
     except PapermillExecutionError as error:
         raise InputError(f"{notebook.stem} stopped in cell {error.exec_count}: {error.ename}: {error.evalue}") from None
+    defaults = {name: ast.literal_eval(known[name]["default"]) for name in mine}
+    changed = [f"`{name} = {mine[name]!r}` (default {old!r})" for name, old in defaults.items() if mine[name] != old]
+    if changed:
+        ran = nbformat.read(output, as_version=4)
+        ran.cells.insert(1, nbformat.v4.new_markdown_cell(f"*Run with {', '.join(changed)}.*"))
+        nbformat.write(ran, output)
     write_page(output)
 
 
@@ -75,10 +86,10 @@ def write_page(notebook: Path) -> Path:
 def store_outputs(notebooks: list[Path]) -> None:
     """Run `notebooks` with their defaults, away from the user's data and runs, and keep the outputs in them.
 
-    One empty home for all of them and no progress bars, as when nbval compares them.
+    One empty home for all of them, one thread each and no progress bars, as when nbval compares them.
     """
     with tempfile.TemporaryDirectory(prefix="tlids-") as home:
-        os.environ.update(TLIDS_HOME=home, TQDM_DISABLE="1")
+        os.environ.update(TLIDS_HOME=home, TQDM_DISABLE="1", **ONE_THREAD)
         for notebook in notebooks:
             print(f"{notebook.stem} ...", flush=True)
             output = str(Path(home) / notebook.name)
@@ -107,6 +118,8 @@ def papermill_command() -> None:
     The executed copy then is runs/NOTEBOOK-DATASET.ipynb. Everything else is passed on as it is.
     """
     arguments = sys.argv[1:]
+    if fault := _unknown_name(arguments):
+        sys.exit(fault)
     in_terminal = not (cli.INPUT_PIPED or cli.OUTPUT_PIPED)
     if in_terminal and (output := _missing_output(arguments)):
         print(f"no output path is given, so the executed notebook goes to {files.shown(output)}", file=sys.stderr)
@@ -115,25 +128,47 @@ def papermill_command() -> None:
     cli.papermill(arguments)
 
 
+def _understood(arguments: list[str]) -> tuple[dict, list[str]]:
+    """papermill's `arguments` as it understands them, and the paths among them; nothing where it would complain."""
+    try:
+        given, _, _ = cli.papermill.make_parser(click.Context(cli.papermill)).parse_args(list(arguments))
+    except click.UsageError:
+        return {}, []  # papermill says what is wrong
+    return given, [given[name] for name in ("notebook_path", "output_path") if isinstance(given[name], str)]
+
+
+def _typed(given: dict) -> dict[str, str]:
+    """The parameters among what papermill was given on its command line, as typed."""
+    return dict(given.get("parameters", []) + given.get("parameters_raw", []))
+
+
+def _unknown_name(arguments: list[str]) -> str:
+    """A sentence about a parameter that none of our notebooks has, of which papermill would only warn; else ""."""
+    given, paths = _understood(arguments)
+    ours = paths and Path(paths[0]).resolve().parent == NOTEBOOKS
+    unknown = [name for name in _typed(given) if name not in PARAMETERS]
+    if not (ours and unknown):
+        return ""
+    near = difflib.get_close_matches(unknown[0], PARAMETERS, 1)
+    remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PARAMETERS)}"
+    return f"expected a parameter of the notebooks, found {unknown[0][:60]!r}: {remedy}"
+
+
 def _missing_output(arguments: list[str]) -> Path | None:
     """The path that papermill's `arguments` lack; None where they name a path, no notebook file, or are none of its."""
-    context = click.Context(cli.papermill)
-    try:
-        given, _, _ = cli.papermill.make_parser(context).parse_args(list(arguments))
-    except click.UsageError:
-        return None  # papermill says what is wrong
-    paths = [given[name] for name in ("notebook_path", "output_path") if isinstance(given[name], str)]
+    given, paths = _understood(arguments)
     if len(paths) != 1 or paths == ["-"]:
         return None
-    if {cli.papermill.get_help_option(context).name, "version", "help_notebook"} & given.keys():
+    help_option = cli.papermill.get_help_option(click.Context(cli.papermill))
+    if {help_option.name, "version", "help_notebook"} & given.keys():
         return None
-    dataset = dict(given.get("parameters", []) + given.get("parameters_raw", [])).get("dataset", "")
+    dataset = _typed(given).get("dataset", "")
     words = [Path(paths[0]).stem, *filter(None, [Path(dataset).name.split(".")[0]])]
     return files.resolve("runs") / f"{'-'.join(words)}.ipynb"
 
 
 def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:
-    """A parameter that none of `notebooks` has is a slip of the keyboard, not a wish to be ignored."""
+    """A parameter that none of `notebooks` has is a slip of the keyboard."""
     known = {name for notebook in notebooks for name in papermill.inspect_notebook(str(notebook))}
     if unknown := [name for name in parameters if name not in known]:
         raise InputError(
@@ -153,6 +188,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = [find_notebook(number) for number in options.notebooks]
         _refuse_unknown(parameters, chosen)
+        parameters = checked(**parameters)
         if options.in_place:
             store_outputs(chosen)
             return 0

@@ -16,7 +16,8 @@ from tlids_edge.alerts import eve
 from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.eve_stdout import CLOSING_S, StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
-from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.capture.clock import Clock
+from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector, Verdict
@@ -30,6 +31,7 @@ from tlids_edge.status import say
 TURN_S = 0.05  # between two turns of the loop's duties
 DELAY_S = 0.5  # flows end this late by the wall clock, so that packets on their way still count
 DELIVERY_S = 5.0  # how long the end of a run waits for acknowledgements
+TURN_PACKETS = 1024  # and between two looks whether one is due, while packets come
 JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has been set
 
 
@@ -60,6 +62,9 @@ class Watch:
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
+        self._clock = Clock(self.packets.times)
+        self._packets_seen = 0  # at the last turn
+        self._times_told = False
         self._ended: list[Flow] = []  # and not yet handed to the detector
         self._told: dict[str, str] = {}  # sink -> its fault, as it was last told
         self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
@@ -143,21 +148,37 @@ class Watch:
         ]
         if self.mqtt is not None:
             lines.append(f"MQTT: {self.mqtt.written} alerts acknowledged by the broker, {self.mqtt.unwritten} not")
+        if odd := self.packets.times.warning():
+            lines.append(f"warning: {odd}")
         if self.detector.unjudged:
             lines.append(f"{self.detector.unjudged} flows are unjudged: the model gave no number")
         return lines + (status.confusion_lines(tally.matrix) if self.labels is not None else [])
 
     def _read(self, stream: BinaryIO) -> None:
         """Feed the meter and the rules from one stream."""
-        for packet in read_packets(stream, self.packets):
-            self.meter.add(packet)
-            if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
-                self._note_ended()
-            if packet.arp is not None:
-                if self.arp is not None:
-                    self._report(self.arp.see(packet))
-            elif packet.tcp_flags & SYN and self.fan_out is not None:
-                self._report(self.fan_out.see_packet(packet))
+        packets = read_packets(stream, self.packets, self.tick)
+        for count, packet in enumerate(self._clock.as_they_come(packets), 1):
+            self._take(packet)
+            if count % TURN_PACKETS == 0 and self.tick() and not self.live:  # live, the child hands over what it has
+                return
+
+    def _take(self, packet: Packet) -> None:
+        """Show one packet to the meter and the rules."""
+        self.meter.add(packet)
+        if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
+            self._note_ended()
+        if packet.arp is not None:
+            if self.arp is not None:
+                self._report(self.arp.see(packet))
+        elif packet.tcp_flags & SYN and self.fan_out is not None:
+            self._report(self.fan_out.see_packet(packet))
+
+    def _take_waiting(self) -> None:
+        """No packet has come since the last turn: those that wait for an older one have waited long enough."""
+        if self.packets.packets == self._packets_seen:
+            for packet in self._clock.overdue():
+                self._take(packet)
+        self._packets_seen = self.packets.packets
 
     def _turn(self, now: float) -> None:
         """One turn: clock, verdicts, sinks, status."""
@@ -165,6 +186,7 @@ class Watch:
             self.hung_up = False
             for sink in self._sinks():
                 sink.reopen()
+        self._take_waiting()
         if self.live:
             self._follow_clock(now)
         self._note_ended()
@@ -243,6 +265,12 @@ class Watch:
         stats = self.stats()
         say(status.status_line(stats))
         self._tell_faults()
+        if (odd := self.packets.times.warning()) and not self._times_told:
+            self._times_told = True
+            say(f"warning: {odd}")
+        for sink in self._sinks():
+            if sink.fault:
+                say(f"not writing: {sink.fault}")
         if self.mqtt is not None:
             self.mqtt.publish_stats(stats)
 

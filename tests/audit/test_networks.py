@@ -218,7 +218,7 @@ def test_the_psi_of_the_table_is_that_of_the_training_rows(home_and_away):
     assert frame.loc["IN_BYTES", "psi"] == networks.psi(*sides)
 
 
-def test_other_features_cannot_be_compared_and_the_sources_mark_is_told(home_and_away):
+def test_other_features_cannot_be_compared_and_the_sources_mark_stands_beside(home_and_away):
     check = audit.drift(home_and_away[0], dataclasses.replace(home_and_away[1], features=CICFLOW_FEATURES))
     assert not check.possible and "the features of flows" in check.sentence and "one family" in check.sentence
     simulated = dataclasses.replace(home_and_away[0], mark="simulated")

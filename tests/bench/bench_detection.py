@@ -5,7 +5,6 @@
 Rates are per CPU second of all processes, from a capture's first byte to its last verdict.
 """
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -30,9 +29,7 @@ compare = partial(lines.compare, "detection")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         session, syns = Path(folder) / "session.pcap", Path(folder) / "syns.pcap"
         packets = bench_edge.write_capture(session, bench_edge.repeated(testbed_run.CAPTURE, PACKETS[quick]))

@@ -3,11 +3,10 @@
     python tests/bench/bench_export.py [--quick]
 
 The plain conversion is what TensorFlow's guide shows. Ours does more for int8: weights are rewritten so that one byte
-holds them (equalise.py), and preprocessing and softmax stay float. And `convert_all` judges every test row with every
+holds them (int8.py), and preprocessing and softmax stay float. And `convert_all` judges every test row with every
 file and with Keras, which is how one learns that a file is broken.
 """
 
-import argparse
 import contextlib
 import sys
 import warnings
@@ -30,9 +29,7 @@ compare = partial(lines.compare, "export")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     prepared, run = testbed_run.trained(quick)
     network = load_source(run.model_path, prepared.features, run.result)
     spent = [one_precision(name, network, prepared, run.model_path.stat().st_size, quick) for name in PRECISIONS]

@@ -5,7 +5,6 @@
 The whole command is timed, from its start to its summary; the rows are prepared before.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -14,19 +13,21 @@ from pathlib import Path
 
 import lines
 
+from tlids_helpers.data import prepare
+
 RUNS = {False: 6, True: 2}
-SHORT = ("--rows", "1000", "--epochs", "1")  # of a smoke run; else all rows, and the paper's 50 epochs
+SHORT_ROWS = 1000
+SHORT = ("--rows", str(SHORT_ROWS), "--epochs", "1")  # of a smoke run; else all rows, and the paper's 50 epochs
 WANTED = 1.6
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     with tempfile.TemporaryDirectory(prefix="tlids-") as folder:
         home = Path(folder)
-        grid(home, quick, "prepared", "--plan")
+        for seed in range(RUNS[quick]):
+            prepare.prepare("testbed", seed=seed, rows=SHORT_ROWS if quick else None)
         taken = {n: lines.seconds(lambda n=n: grid(home, quick, f"runs-{n}", "--workers", str(n))) for n in (1, 2)}
     rates = {n: RUNS[quick] * 60 / seconds for n, seconds in taken.items()}
     note = f"{RUNS[quick]} scratch runs of the testbed, all rows and 50 epochs at most; {os.cpu_count()} cores"

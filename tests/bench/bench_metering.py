@@ -7,7 +7,6 @@ and, where TLIDS_SHARED has it, an hour of a home camera; each repeated. pyshark
 2,000 packets.
 """
 
-import argparse
 import contextlib
 import importlib.util
 import os
@@ -35,9 +34,7 @@ compare = partial(lines.compare, "metering")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         for name, capture in captures():
             packets_per_second(name, capture, Path(folder), PACKETS[quick])

@@ -6,7 +6,6 @@ Real flows of the testbed's test session. LiteRT runs on one thread, as on the P
 Keras takes all cores.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -31,9 +30,7 @@ compare = partial(lines.compare, "prediction")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     prepared, run = testbed_run.trained(quick)
     network = load_source(run.model_path, prepared.features, run.result)
     features, _ = prepare.load(prepared, "test")
@@ -50,8 +47,8 @@ def main() -> None:
 
 def fitted_trees(prepared: Prepared) -> baselines.Predict:
     """A hundred extra trees on one core, which is quicker than two for one flow."""
-    train, validation = (prepare.load(prepared, role) for role in ("train", "validation"))
-    return baselines.fit("extra trees", train, validation, len(prepared.classes), prepared.features).predict
+    rows = prepare.load(prepared, "train"), prepare.load(prepared, "validation")
+    return baselines.fit("extra trees", rows, len(prepared.classes), prepared.features).predict
 
 
 def one_flow(litert_cost: dict, network, trees, flows: np.ndarray) -> None:

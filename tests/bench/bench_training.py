@@ -5,7 +5,6 @@
 Rows a second are of epochs at batch 128, without the first one, which compiles. Quality is validation macro-F1.
 """
 
-import argparse
 import statistics
 from functools import partial
 
@@ -21,9 +20,7 @@ compare = partial(lines.compare, "training")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     speed(5_000 if quick else 60_000, 1 if quick else 3)
     on_a_gpu(quick)
     seeds = SEEDS[:1] if quick else SEEDS

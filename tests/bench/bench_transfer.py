@@ -7,7 +7,6 @@ runs the frozen blocks on every row in every epoch, as `trainable = False` alone
 dropout off in the frozen blocks the two learn the same. The source's own training is shown apart: it is paid once.
 """
 
-import argparse
 import statistics
 import time
 from functools import partial
@@ -19,6 +18,7 @@ from tlids_helpers import experiment
 from tlids_helpers.data import prepare
 from tlids_helpers.network import model, recipe, training, transfer
 from tlids_helpers.network.backend import keras, set_seed
+from tlids_helpers.results.runs import Setup
 
 SEEDS = (42, 43, 44)
 compare = partial(lines.compare, "transfer")
@@ -26,9 +26,7 @@ compare = partial(lines.compare, "transfer")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
-    quick = parser.parse_args().quick
+    quick = lines.is_quick(__doc__)
     found = quality.datasets()
     if len(found) < 2:
         lines.emit(part="transfer", what="two real datasets", value=None, unit="s", note="TLIDS_SHARED has no sample")
@@ -43,8 +41,8 @@ def one_way(source: str, target: str, seeds: tuple[int, ...], quick: bool) -> No
     curves, paid = [], []
     for seed in seeds:
         began = time.perf_counter()
-        origin = experiment.from_scratch("bench", quality.rows_of(source, seed, quick), "multiclass", chosen, seed,
-                                          lines.HOME / "runs", again=True)  # fmt: skip
+        setup = Setup("multiclass", chosen, seed, lines.HOME / "runs", "bench")
+        origin = experiment.from_scratch(quality.rows_of(source, seed, quick), setup, again=True)
         paid.append(time.perf_counter() - began)
         curves.append(curves_of(origin, quality.rows_of(target, seed, quick), chosen, seed))
     goals = [quality.best(each["from scratch"]) for each in curves]
@@ -89,12 +87,14 @@ def curves_of(origin, target: prepare.Prepared, chosen: recipe.Recipe, seed: int
     n_classes = len(target.classes)
     inside = model.preprocessing(train[0]).predict(validation[0], batch_size=65536, verbose=0)
     scratch = quality.watcher(inside, validation[1])
-    training.train_from_scratch(train, validation, n_classes, chosen, seed, (scratch,))
+    with quality.watched_by(scratch):
+        training.train_from_scratch(train, validation, n_classes, chosen, seed)
     plain = plainly(load(origin, target), train, validation, n_classes, chosen, seed)
     source = load(origin, target)
     frozen = model.chain(source.get_layer("preprocessing"), source.get_layer("backbone"), name="frozen")
     cached = quality.watcher(frozen.predict(validation[0], batch_size=16384, verbose=0), validation[1])
-    done = transfer.train_transferred(source, train, validation, n_classes, chosen, seed, (cached,))
+    with quality.watched_by(cached):
+        done = transfer.train_transferred(source, train, validation, n_classes, chosen, seed)
     once = done.seconds["total"] - cached.curve[-1]["seconds"] - cached.noting  # the blocks, run once
     curve = [{**point, "seconds": point["seconds"] + max(once, 0.0)} for point in cached.curve]
     return {"from scratch": scratch.curve, "transferred plainly": plain, "cached": curve}
@@ -111,7 +111,8 @@ def plainly(source, train, validation, n_classes: int, chosen: recipe.Recipe, se
     inside = [(first.predict(x, batch_size=65536, verbose=0), y) for x, y in (train, validation)]
     learner = model.chain(still, transfer.new_head(source, n_classes), name="plain")
     watch = quality.watcher(inside[1][0], validation[1])
-    training.fit(learner, *inside, chosen, (watch,))
+    with quality.watched_by(watch):
+        training.fit(learner, *inside, chosen)
     return watch.curve
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tlids_helpers.plots import BLUE, GREEN, GRID, ORANGE, finish
+
+from tlids_helpers.common.style import BLUE, GREEN, GRID, ORANGE, finish
 
 COUNTED = {"packets": "packets", "flows": "connections left open", "rows": "rows", "workers": "workers"}
 """What growth is measured against: the key of a line -> the axis."""

@@ -7,6 +7,7 @@ A benchmark prints one JSON object a line on standard output, everything else on
 A ratio above 1 always says that this project's way is better.
 """
 
+import argparse
 import json
 import statistics
 import time
@@ -77,3 +78,10 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def is_quick(description: str) -> bool:
+    """The one option of a benchmark's command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
+    return parser.parse_args().quick

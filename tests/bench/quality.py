@@ -6,6 +6,7 @@ Two real datasets: the testbed, which the repository ships, and a sample of NF-B
 """
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -80,6 +81,18 @@ def watcher(features, codes):
     return Watcher()
 
 
+@contextlib.contextmanager
+def watched_by(watch):
+    """`training.fit` shows its progress to `watch`, a callback, in place of its bar."""
+    from tlids_helpers.network import training
+
+    bar, training.EpochBar = training.EpochBar, lambda: watch
+    try:
+        yield
+    finally:
+        training.EpochBar = bar
+
+
 def plainly(train, validation, n_classes: int, chosen, seed: int, watch) -> None:
     """The same training as every tutorial has it: `model.fit` on arrays, a batch a call."""
     from tlids_helpers.network import model, training
@@ -112,12 +125,13 @@ def main() -> None:
     prepared = rows_of(options.dataset, options.seed, options.quick)
     train, validation = (prepare.load(prepared, role) for role in ("train", "validation"))
     chosen = recipe.named(options.recipe, epochs=2 if options.quick else None)
-    inside = model.preprocessing(train[0], chosen.bins).predict(validation[0], verbose=0)
+    inside = model.preprocessing(train[0]).predict(validation[0], verbose=0)
     watch = watcher(inside, validation[1])
     if options.plain:
         plainly(train, validation, len(prepared.classes), chosen, options.seed, watch)
     else:
-        training.train_from_scratch(train, validation, len(prepared.classes), chosen, options.seed, (watch,))
+        with watched_by(watch):
+            training.train_from_scratch(train, validation, len(prepared.classes), chosen, options.seed)
     print(json.dumps(watch.curve))
 
 

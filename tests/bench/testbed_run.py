@@ -13,8 +13,9 @@ def trained(quick: bool = False) -> tuple:
     # here, because Keras takes half a gigabyte, and who meters needs none of it
     from tlids_helpers import experiment
     from tlids_helpers.data import prepare
-    from tlids_helpers.network.training import Recipe
+    from tlids_helpers.network.recipe import Recipe
+    from tlids_helpers.results.runs import Setup
 
     rows = prepare.prepare("testbed", HOME / "data")
     recipe = Recipe(epochs=1 if quick else EPOCHS)
-    return rows, experiment.from_scratch("bench", rows, TASK, recipe, 42, HOME / "runs")
+    return rows, experiment.from_scratch(rows, Setup(TASK, recipe, 42, HOME / "runs", "bench"))

@@ -275,10 +275,10 @@ def test_a_column_of_dates_where_numbers_belong(frame, put, refused):
     refused(put(frame, "own.parquet"), "numbers in column 'IN_BYTES' of own.parquet", "timestamp")
 
 
-def test_labels_that_are_zeros_and_ones_have_no_benign_class(frame, put, data_dir):
-    prepared = prepare.prepare(str(put(frame.assign(Attack=frame.index % 2), "own.csv")), data_dir)
-    assert prepared.classes == ("0", "1")
-    with pytest.raises(InputError, match="a benign class in own.*found 0, 1"):
+def test_a_binary_task_is_refused_where_no_label_is_a_word_for_benign(frame, put, data_dir):
+    prepared = prepare.prepare(str(put(frame.assign(Attack=frame.index % 2 + 1), "own.csv")), data_dir)
+    assert prepared.classes == ("1", "2")
+    with pytest.raises(InputError, match="a benign class in own.*found 1, 2"):
         prepare.class_list(prepared, "binary")
 
 

@@ -126,7 +126,9 @@ def test_everything_at_once_adds_up_across_batches(census, monkeypatch):
     assert found == {
         "rows": 350, "kept": 250, "missing": 50, "infinite": 50, "unlabelled": 50, "negative": 50, "relabelled": 50,
         "repeated_headers": 50, "html_lines": 50, "malformed": 50, "byte_order_mark": False, "renamed": {},
-        "classes": {"Benign": 150, "DoS": 200},
+        "classes": {"Benign": 150, "DoS": 200}, "lines": 551, "header_lines": 1, "blank_lines": 0,
+        "continued_lines": 0, "other_headers": 0, "unclosed_quotes": 0, "nul_lines": 0, "benign_words": {},
+        "sessions": {}, "empty": None,
     }  # fmt: skip
 
 

@@ -36,6 +36,18 @@ def test_a_recipe_and_what_is_changed_of_it_shape_the_runs(tmp_path):
     assert meant == Recipe(epochs=3, learning_rate=0.001)
 
 
+def test_what_may_be_lacking_reaches_the_rows_and_the_notebooks(tmp_path):
+    wanted = asked(tmp_path, "--datasets", "nf-bot-iot", "--protocols", "scratch", "--allow-loss", "0.2")
+    (one,) = plan.notebook_runs(plan.combinations(wanted)[0], wanted)
+    assert (one.preparation.allow_subset, one.preparation.allow_loss) == (False, 0.2)
+    assert (one.parameters["allow_subset"], one.parameters["allow_loss"]) == (False, 0.2)
+
+
+def test_an_option_is_brought_to_its_type_as_a_notebook_does(tmp_path):
+    wanted = asked(tmp_path, "--datasets", "testbed", "--rows", "1e4", "--batch-size", "none", "--split", " grouped ")
+    assert (wanted.rows, wanted.recipe.batch_size, wanted.split) == (10_000, 128, "grouped")
+
+
 def test_an_own_file_is_meant_from_where_the_user_is_and_named_whole_to_the_workers(tmp_path, monkeypatch):
     write_csv(tmp_path / "home.csv")
     monkeypatch.chdir(tmp_path)
@@ -63,6 +75,12 @@ def test_an_own_file_is_meant_from_where_the_user_is_and_named_whole_to_the_work
         "--datasets testbed --batch-size 0",
         "--datasets testbed --learning-rate fast",
         "--datasets testbed --learning-rate nan",
+        "--datasets testbed --learning-rate 2",
+        "--datasets testbed --allow-loss 1.5",
+        "--datasets testbed --allow-loss some",
+        "--datasets testbed --seeds 0-3999999999",
+        "--datasets testbed --seeds 9999999999",
+        "--datasets testbed --tasks Binary",
         "--datasets testbed --workers 0",
         "--datasets testbed --threads none",
         "--datasets testbed --scheduler somewhere",

@@ -104,10 +104,10 @@ def test_a_dead_kernel_is_said_to_want_memory(folders, notebooks):
 
 
 def test_the_kernels_inherit_the_number_of_threads(folders, notebooks, monkeypatch):
-    for name in run.THREADS:
+    for name in execute.ONE_THREAD:
         monkeypatch.setenv(name, "7")
     run.run_notebook(notebook_run("run"), folders, 1, [])
-    assert [os.environ[name] for name in run.THREADS] == ["1"] * len(run.THREADS)
+    assert [os.environ[name] for name in execute.ONE_THREAD] == ["1"] * len(execute.ONE_THREAD)
 
 
 def test_the_kernels_do_not_inherit_how_dask_has_its_workers_give_memory_back(folders, notebooks, monkeypatch):

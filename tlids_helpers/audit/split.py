@@ -18,7 +18,7 @@ from tlids_helpers.common.style import marked
 from tlids_helpers.data import cleaned, prepare, source
 from tlids_helpers.data.catalog import DATASETS, PARENTS
 from tlids_helpers.data.prepare import ROLES, Prepared
-from tlids_helpers.data.raw import SESSION_COLUMN
+from tlids_helpers.data.raw import SESSION_COLUMN, Allowed
 from tlids_helpers.results import comparison, metrics
 from tlids_helpers.results.runs import Run, Setup
 
@@ -70,7 +70,7 @@ def splits(
     prepared: Prepared,
     dataset: str,
     data_dir: str | Path = "data",
-    allow_subset: bool = False,
+    allow_subset: Allowed | bool = False,
     task: str = "multiclass",
     n_jobs: int = 1,
 ) -> Check:
@@ -97,9 +97,9 @@ def splits(
     return found(marked(table, prepared.mark), f"{TREE.capitalize()} by split: {'; '.join(counts)}.")
 
 
-def has_sessions(dataset: str, data_dir: str | Path = "data", allow_subset: bool = False) -> bool:
+def has_sessions(dataset: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False) -> bool:
     """Whether every file behind `dataset` names for each row which of several recordings it is of."""
-    parts = cleaned.clean(dataset, files.resolve(data_dir), allow_subset)
+    parts = cleaned.clean(dataset, files.resolve(data_dir), Allowed.of(allow_subset).subset)
     return all(_recordings(part.file) > 1 for part in parts)
 
 
@@ -137,7 +137,7 @@ def arms_for(target: Prepared, slug: str) -> tuple[str, ...]:
 
 
 def prepare_arm(
-    target: Prepared, slug: str, arm: str, data_dir: str | Path = "data", allow_subset: bool = False
+    target: Prepared, slug: str, arm: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False
 ) -> Prepared:
     """The dataset whose training rows the network of an arm learns from first; for "scratch" the target itself.
 
@@ -155,7 +155,7 @@ def prepare_arm(
 
 
 @checked
-def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_subset: bool = False) -> Check:
+def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False) -> Check:
     """The arms side by side: arm, rows_from, mark, train_rows, test_rows, twins, twins_labelled, new, share.
 
     `twins` are the target's test rows whose features equal a training row's of the arm, `twins_labelled` those with
@@ -189,7 +189,7 @@ def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_su
 
 @checked
 def transfer_arms(
-    target: Prepared, slug: str, setup: Setup, data_dir: str | Path = "data", allow_subset: bool = False
+    target: Prepared, slug: str, setup: Setup, data_dir: str | Path = "data", allow_subset: Allowed | bool = False
 ) -> Check:
     """What the network of each arm scores on the target's test rows, trained as notebook 03 does; one seed.
 

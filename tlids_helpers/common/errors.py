@@ -1,5 +1,23 @@
-"""The one exception that a user's input can cause; both packages raise the same."""
+"""The one exception that a user's input can cause, which both packages raise, and how it quotes that input."""
+
+from collections.abc import Iterable
 
 from tlids_edge.errors import InputError
 
-__all__ = ["InputError"]
+__all__ = ["InputError", "listed", "quoted"]
+
+QUOTED = 60  # characters of an input
+LISTED = 12  # names
+
+
+def quoted(text: object) -> str:
+    """An input as a message shows it: at most 60 characters, and none that is not printable."""
+    whole = repr(text[: QUOTED + 1] if isinstance(text, str) else text)
+    return whole if len(whole) <= QUOTED else f"{whole[: QUOTED - 4]}...{whole[0]}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as a message lists them: each of at most 60 characters, and not more than a dozen."""
+    every = [name if len(name) <= QUOTED else f"{name[: QUOTED - 3]}..." for name in names]
+    more = f" and {len(every) - LISTED} more" if len(every) > LISTED else ""
+    return ", ".join(every[:LISTED]) + more

@@ -57,6 +57,18 @@ def stamp(path: Path) -> dict:
 
 
 @contextlib.contextmanager
+def permitted() -> Iterator[None]:
+    """Raises InputError where something that is there may not be read: it is not taken for absent."""
+    try:
+        yield
+    except PermissionError as error:
+        raise InputError(
+            f"expected to read {error.filename or 'a file'}, found no permission to: allow it, or give another folder "
+            "(data_dir, runs_dir)"
+        ) from None
+
+
+@contextlib.contextmanager
 def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well, and vanishes when it does not.
 

@@ -1,6 +1,7 @@
 """Raw batches -> nine float32 features and a class name, with every repair and every loss counted.
 
-Dropped: repeated header lines, rows with a feature that is missing or infinite, rows without a label.
+Dropped: damaged lines (lines.py), repeated header lines, rows with a feature that is missing or infinite, rows without
+a label.
 Kept and counted: negative values, which CICFlowMeter writes for "not applicable" (Init_Fwd_Win_Byts = -1);
 the model's first layer takes them as 0, on the Pi exactly as here.
 """
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import InputError, listed, quoted
+from tlids_helpers.data import benign, lines, sessions
 from tlids_helpers.data.catalog import Dataset
 from tlids_helpers.data.parquet import read_ahead
 from tlids_helpers.data.raw import KEPT_COLUMNS, FlowFile, read_batches
@@ -22,8 +24,17 @@ MISSING_WORDS = pa.array(["", "nan", "na", "n/a", "null", "none", "-", "?"])
 
 @dataclass
 class Census:
-    """What reading one file found, in rows. `rows` = `kept` + missing + infinite (a row is counted once)."""
+    """What reading one file found, in rows. `rows` = `kept` + missing + infinite (a row is counted once).
 
+    Of a CSV file, `lines` = header_lines + blank_lines + continued_lines + repeated_headers + other_headers + rows +
+    what `lost` counts but missing and infinite.
+    """
+
+    lines: int = 0  # of a CSV file, as `wc -l` counts them
+    header_lines: int = 0  # to the first header, but html_lines
+    blank_lines: int = 0
+    continued_lines: int = 0  # the second and later lines of a quoted value
+    other_headers: int = 0  # header lines among the rows with other columns, under which what follows was read
     rows: int = 0  # data rows with a label
     kept: int = 0
     missing: int = 0  # a feature is empty or NaN
@@ -34,9 +45,30 @@ class Census:
     repeated_headers: int = 0
     html_lines: int = 0
     malformed: int = 0  # lines with another number of fields than the header
+    unclosed_quotes: int = 0  # lines with a quote that is opened and not closed
+    nul_lines: int = 0  # lines with a zero byte
     byte_order_mark: bool = False
     renamed: dict[str, str] = field(default_factory=dict)  # our column -> the file's spelling
     classes: dict[str, int] = field(default_factory=dict)  # class -> rows, dropped ones included
+    benign_words: dict[str, int] = field(default_factory=dict)  # the file's words for one benign class -> rows
+    sessions: dict[str, float | None] = field(default_factory=dict)  # recording -> its first time, where there is one
+    empty: "Census | None" = None  # while reading a user's own file: rows whose label is empty
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Why lines or rows were dropped -> how many, without those that are none."""
+        counts = {
+            "a feature is empty or NaN": self.missing, "a feature is infinite": self.infinite,
+            "no label": self.unlabelled, "another number of fields than the header": self.malformed,
+            "a quote is not closed": self.unclosed_quotes, "zero bytes": self.nul_lines, "HTML": self.html_lines,
+        }  # fmt: skip
+        return {reason: count for reason, count in counts.items() if count}
+
+    @property
+    def share_lost(self) -> float:
+        """The share of all lines that should have been rows."""
+        lost = sum(self.lost.values())
+        return lost / max(1, lost + self.kept)
 
 
 def clean_batches(file: FlowFile, dataset: Dataset | None, census: Census) -> Iterator[pa.RecordBatch]:
@@ -48,10 +80,28 @@ def clean_batches(file: FlowFile, dataset: Dataset | None, census: Census) -> It
     """
     names = {_fold(name): name for name in dataset.classes} if dataset else {}
     fixed = dataset is not None and None not in dataset.classes.values()
+    census.empty = None if dataset else Census()
     for batch in read_ahead(read_batches(file)):
         yield clean_batch(batch, file, names, census, fixed)
     census.html_lines, census.malformed = file.html_lines, file.malformed
+    census.malformed += file.lines[lines.OVERLONG] + file.lines[lines.WIDTH]
     census.byte_order_mark, census.renamed = file.bom, file.renamed
+    if file.lines:
+        _count_lines(census, file)
+
+
+def _count_lines(census: Census, file: FlowFile) -> None:
+    """Take over what was counted in lines, and hold all of them against the rows: none is lost in silence."""
+    found = file.lines
+    census.lines, census.blank_lines = found[lines.LINES], found[lines.BLANK]
+    census.header_lines = file.lines_before + 1 - file.html_before
+    census.continued_lines, census.other_headers = found[lines.CONTINUED], found[lines.OTHER]
+    census.unclosed_quotes, census.nul_lines = found[lines.UNCLOSED], found[lines.NUL]
+    census.repeated_headers += found[lines.REPEATED]
+    no_rows = census.header_lines + census.blank_lines + census.continued_lines
+    rows = census.kept + (census.empty.kept if census.empty else 0)
+    dropped = sum(census.lost.values()) + (sum(census.empty.lost.values()) if census.empty else 0)
+    census.malformed += census.lines - no_rows - census.repeated_headers - census.other_headers - rows - dropped
 
 
 def clean_batch(
@@ -60,24 +110,69 @@ def clean_batch(
     """One raw batch, cleaned; counts into `census`.
 
     `names` maps a folded label to its class. With `fixed` an unknown label raises InputError; without, it is added.
+    Where `census.empty` is there, a row with an empty label is kept as of class "" and counted into that.
     """
     batch = _drop_headers(batch, file, census)
     labels = _labels(batch, names, census, fixed, file)
     features = [_number(batch.column(name), name, census, file) for name in file.features]
-    labelled = labels.is_valid()
     missing = _any(pc.or_kleene(pc.is_null(column), pc.is_nan(column)) for column in features)
     infinite = pc.and_(_any(pc.is_inf(column) for column in features), pc.invert(missing))
+    labelled = labels.is_valid()
     keep = pc.and_(labelled, pc.invert(pc.or_(missing, infinite)))
-    census.rows += _count(labelled)
-    census.unlabelled += len(batch) - _count(labelled)
-    census.missing += _count(pc.and_(labelled, missing))
-    census.infinite += _count(pc.and_(labelled, infinite))
-    for counted in pc.value_counts(pc.drop_null(labels)).to_pylist():
-        census.classes[counted["values"]] = census.classes.get(counted["values"], 0) + counted["counts"]
     clean = _assemble(batch, file, features, labels).filter(keep)
-    census.negative += _count(_any(pc.less(clean.column(name), 0) for name in file.features))
-    census.kept += len(clean)
+    negative = _any(pc.less(clean.column(name), 0) for name in file.features)
+    census.unlabelled += len(batch) - _count(labelled)
+    counted = {row["values"]: row["counts"] for row in pc.value_counts(pc.drop_null(labels)).to_pylist()}
+    empty = census.empty is not None and counted.pop("", 0)
+    if empty:
+        named = pc.not_equal(labels, "")
+        _tally(census.empty, pc.invert(named), missing, infinite)
+        census.empty.negative += _count(pc.and_(negative, pc.equal(clean["Attack"], "")))
+        labelled, negative = pc.and_(labelled, named), pc.and_(negative, pc.not_equal(clean["Attack"], ""))
+    _tally(census, labelled, missing, infinite)
+    census.negative += _count(negative)
+    for name, count in counted.items():
+        census.classes[name] = census.classes.get(name, 0) + count
+    sessions.note(batch, file, census.sessions)
     return clean
+
+
+def _tally(census: Census, labelled: pa.Array, missing: pa.Array, infinite: pa.Array) -> None:
+    """Count those of a batch's rows that `labelled` marks: all, kept, and dropped for a feature."""
+    rows, lacking, endless = (
+        _count(mask) for mask in (labelled, pc.and_(labelled, missing), pc.and_(labelled, infinite))
+    )
+    census.rows += rows
+    census.missing += lacking
+    census.infinite += endless
+    census.kept += rows - lacking - endless
+
+
+def settle_benign(census: Census) -> dict[str, str | None]:
+    """Decide on the words for benign of a user's own file that was read: class -> its name, or None to drop its rows.
+
+    All words for benign are one class. An empty label is one of them where other labels are in the file and none of
+    them says clearly that a flow is benign; otherwise its rows have no label, and are counted as such.
+    """
+    empty, census.empty = census.empty, None
+    words = [name for name in census.classes if benign.is_benign(name)]
+    name = benign.name_of(words)
+    renamed: dict[str, str | None] = {word: name for word in words if word != name}
+    found = {word: census.classes[word] for word in words}
+    if empty.rows and census.classes and not any(map(benign.is_clear, words)):
+        found["(empty)"] = empty.rows
+        renamed[""] = name
+        for count in ("rows", "kept", "missing", "infinite", "negative"):
+            setattr(census, count, getattr(census, count) + getattr(empty, count))
+    elif empty.rows:
+        census.unlabelled += empty.rows
+        renamed[""] = None
+    if renamed:
+        others = {other: rows for other, rows in census.classes.items() if other not in words}
+        census.classes = ({name: sum(found.values())} if found else {}) | others
+    if len(found) > 1 or not all(map(benign.is_clear, found)):
+        census.benign_words = found
+    return renamed
 
 
 def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset: bool) -> bool:
@@ -122,22 +217,25 @@ def _labels(batch, names: dict[str, str], census: Census, fixed: bool, file: Flo
     classes = []
     for label in spelled:
         folded = _fold(label)
-        if folded in ("", "nan", "none"):
-            classes.append(None)
+        if folded in (benign.NOTHING if census.empty is not None else ("", "nan", "none")):
+            classes.append(None if census.empty is None else "")
             continue
         if folded not in names:
             if fixed:
-                known = ", ".join(sorted(set(names.values())))
+                known = listed(sorted(set(names.values())))
                 raise InputError(
-                    f"expected one of the classes {known} in {file.path.name}, found {label!r}: check that the file is "
-                    "whole and the dataset it is named after, or give its path as your own dataset"
+                    f"expected one of the classes {known} in {file.path.name}, found {quoted(label)}: check that the "
+                    "file is whole and the dataset it is named after, or give its path as your own dataset"
                 )
             names[folded] = label.strip()
         classes.append(names[folded])
-    changed = pa.array([b is not None and a != b for a, b in zip(spelled, classes, strict=True)])
+    changed = pa.array([b not in (None, "") and a != b for a, b in zip(spelled, classes, strict=True)])
     if len(classes):
         census.relabelled += _count(pc.take(changed, encoded.indices))
-    return pc.take(pa.array(classes, pa.string()), encoded.indices)
+    indices = encoded.indices
+    if census.empty is not None:  # a null label of a Parquet file is an empty one
+        indices, classes = pc.fill_null(indices, len(classes)), [*classes, ""]
+    return pc.take(pa.array(classes, pa.string()), indices)
 
 
 def _decoded(label: str | bytes) -> str:
@@ -164,9 +262,10 @@ def _number(column: pa.Array, name: str, census: Census, file: FlowFile) -> pa.A
         return pc.cast(pc.cast(text, pa.float64()), pa.float32(), safe=False)
     except pa.ArrowInvalid:
         row, word = next((i, v.as_py()) for i, v in enumerate(text) if not _is_number(v))
+        before = census.rows + census.unlabelled + (census.empty.rows if census.empty else 0)
         raise InputError(
-            f"expected a number in column {file.found[name]!r} of {file.path.name}, found {word!r} in data row "
-            f"{census.rows + census.unlabelled + row + 1:,}: correct that row or leave it out"
+            f"expected a number in column {file.found[name]!r} of {file.path.name}, found {quoted(word)} in data row "
+            f"{before + row + 1:,}: correct that row or leave it out"
         ) from None
 
 

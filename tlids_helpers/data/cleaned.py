@@ -14,16 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlids_helpers.common import files, progress
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import InputError, quoted
+from tlids_helpers.data import benign, raw, standin
 from tlids_helpers.data import clean as cleaning
-from tlids_helpers.data import raw, standin
 from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.clean import Census
 from tlids_helpers.data.parquet import parquet_writer, stream_parquet
+from tlids_helpers.data.raw import Allowed
 
 PREPARATION = 1
 """In the key of every cache. Raise it when cleaning, splitting or the stand-ins give other rows than before."""
-BENIGN_WORDS = ("benign", "normal", "background")  # a user's own file may call it any of these
+READING = 2  # in the key too: raised when a census counts more than before, or damaged files are read otherwise
 STAND_IN_ROWS = 8_000
 OWN_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
 WITHOUT = "-without-"
@@ -46,6 +47,25 @@ class Clean:
     merged: bool = False  # rename classes to the union's
 
 
+def check_loss(part: Clean, allowed: Allowed) -> None:
+    """Raises InputError, with the reasons, when a larger share of a file's lines was dropped than is allowed."""
+    census = Census(**part.census)
+    if part.mark == "simulated" or census.share_lost <= allowed.loss:
+        return
+    reasons = ", ".join(f"{count:,} for {reason}" for reason, count in census.lost.items())
+    lost = sum(census.lost.values())
+    raise InputError(
+        f"expected at most {allowed.loss:.2%} of the lines of {part.path_name} to be dropped, found {lost:,} of "
+        f"{lost + census.kept:,} ({census.share_lost:.1%}: {reasons})",
+        f"correct the file, or set allow_loss={_above(census.share_lost)} if the rest of it is meant",
+    )
+
+
+def _above(share: float) -> float:
+    """The next two digits."""
+    return min(1.0, round(share + 0.005, 2))
+
+
 def slug_of(dataset: str) -> str:
     """A short name for folders and tables: the slug, or the stem of a user's own file."""
     return dataset if dataset in DATASETS else Path(dataset).name.split(".")[0]
@@ -63,7 +83,7 @@ def left_out(dataset: str) -> tuple[str, str]:
     if part not in DATASETS[union].parts:
         raise InputError(
             f"expected one of {', '.join(DATASETS[union].parts) or 'no parts'} to leave out of "
-            f"{DATASETS[union].title}, found {part!r}: correct the parameter"
+            f"{DATASETS[union].title}, found {quoted(part)}: correct the parameter"
         )
     return union, part
 
@@ -153,7 +173,7 @@ def _own(dataset: str, data_dir: Path) -> Clean:
     if not path.name.casefold().endswith(OWN_SUFFIXES) and not path.is_dir():
         raise InputError(
             f"expected a dataset of the catalog ({', '.join(DATASETS)}) or the path of a CSV or Parquet file, "
-            f"found {dataset!r}: correct the parameter"
+            f"found {quoted(dataset if len(dataset) < 60 else Path(dataset).name)}: correct"
         )
     return _cached(path, None, data_dir, True, "own")
 
@@ -173,8 +193,9 @@ def _cached(path: Path, entry: Dataset | None, data_dir: Path, allow_subset: boo
     if not path.is_file():
         what = "a folder" if path.is_dir() else "a link to nothing" if path.is_symlink() else "no such file"
         raise InputError(f"expected a file of flows at {path}, found {what}: check the path")
+    raw.check_permission(path)
     slug = entry.slug if entry else ""
-    key = files.key_of(**files.stamp(path), slug=slug, subset=allow_subset, preparation=PREPARATION)
+    key = files.key_of(**files.stamp(path), slug=slug, subset=allow_subset, preparation=PREPARATION, reading=READING)
     folder = data_dir / "prepared" / f"{slug or slug_of(str(path))}-clean-{key}"
     if not (folder / "meta.json").exists():
         with files.written_whole(folder, keyed=True) as scratch:
@@ -193,16 +214,35 @@ def _clean_file(path: Path, entry: Dataset | None, allow_subset: bool, mark: str
             write(batch)
             kept.update({row["values"]: row["counts"] for row in batch["Attack"].value_counts().to_pylist()})
             bar.update(len(batch))
+    if entry is None and (renamed := cleaning.settle_benign(census)):
+        kept = _renamed(target, renamed)
     if not kept:
         raise _no_rows(path, census)
     if entry and mark != "simulated" and cleaning.check_census(census, entry, path.name, allow_subset):
         mark = "subset"
-    benign = entry.benign if entry else next((n for n in kept if n.casefold() in BENIGN_WORDS), "Benign")
+    named = entry.benign if entry else next((name for name in kept if benign.is_benign(name)), benign.NAME)
     slug = entry.slug if entry else slug_of(str(path))
     return {
-        "slug": slug, "family": file.family, "path_name": path.name, "mark": mark, "benign": benign,
+        "slug": slug, "family": file.family, "path_name": path.name, "mark": mark, "benign": named,
         "classes": kept, "census": asdict(census),
     }  # fmt: skip
+
+
+def _renamed(cleaned: Path, renamed: dict[str, str | None]) -> Counter:
+    """Write a cleaned file again with other class names, without the rows of None; returns the rows of each class."""
+    old, kept = cleaned.rename(cleaned.with_suffix(".old")), Counter()
+    batches = stream_parquet(old)
+    with parquet_writer(cleaned, pq.read_schema(old)) as write:
+        for batch in batches:
+            encoded = batch["Attack"].dictionary_encode()
+            names = [renamed.get(name, name) for name in encoded.dictionary.to_pylist()]
+            labels = pa.array(names, pa.string()).take(encoded.indices)
+            place = batch.schema.get_field_index("Attack")
+            batch = batch.set_column(place, "Attack", labels).filter(labels.is_valid())
+            write(batch)
+            kept.update({row["values"]: row["counts"] for row in batch["Attack"].value_counts().to_pylist()})
+    old.unlink()
+    return kept
 
 
 def _no_rows(path: Path, census: Census) -> InputError:
@@ -210,6 +250,7 @@ def _no_rows(path: Path, census: Census) -> InputError:
     lost = {
         "rows lack a number": census.missing + census.infinite, "rows lack a label": census.unlabelled,
         "lines have another number of fields than the header": census.malformed,
+        "lines have a quote that is not closed": census.unclosed_quotes, "lines have zero bytes": census.nul_lines,
     }  # fmt: skip
     found = ", ".join(f"{count:,} {what}" for what, count in lost.items() if count) or "there is only a header"
     return InputError(f"expected flows in {path.name}, found no row that can be used ({found}): check the file")

@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import cleaned, parquet
+from tlids_helpers.common.errors import InputError, listed, quoted
+from tlids_helpers.data import cleaned, parquet, sessions
 from tlids_helpers.data import split as splitting
 from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS, Dataset
 from tlids_helpers.data.cleaned import PREPARATION, Clean
-from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN
+from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN, Allowed
 from tlids_helpers.data.split import ROLES, SPLITS
 
 __all__ = ["PREPARATION", "ROLES", "SPLITS", "Prepared", "class_list", "load", "prepare"]
@@ -47,7 +47,7 @@ class Prepared:
     mark: str  # printed beside every number: "", "simulated", "subset", "v2", "v2 subset", "own"
     split: str
     seed: int
-    rows: int | None  # subsample, None for all
+    rows: int | None  # the subsample that was asked for, None for all
     content: str  # a hash of all rows, their classes and roles, in whatever order: 16 hexadecimal digits
     folder: Path
     counts: dict[str, dict[str, int]] = field(repr=False)  # role -> class -> rows
@@ -64,28 +64,34 @@ def prepare(
     split: str = "paper",
     seed: int = 42,
     rows: int | None = None,
-    allow_subset: bool = False,
+    allow_subset: Allowed | bool = False,
 ) -> Prepared:
     """Prepare `dataset`: a slug of the catalog, or the path of a user's own CSV or Parquet file.
 
     A union without one part is spelled "nf-uq-nids-without-nf-ton-iot". `rows` keeps a stratified subsample.
+    `allow_subset` is a bool, or `Allowed`, which also says what share of the lines may be dropped (1 % otherwise).
     Sections 5.1.1 and 5.1.2. Raises InputError for anything that cannot be used.
     """
+    allowed = Allowed.of(allow_subset)
     if split not in SPLITS:
-        raise InputError(f"expected split to be one of {', '.join(SPLITS)}, found {split!r}: correct the parameter")
+        raise InputError(
+            f"expected split to be one of {', '.join(SPLITS)}, found {quoted(split)}: correct the parameter"
+        )
     if seed < 0:
         raise InputError(f"expected a seed of 0 or more, found {seed}: correct the parameter")
     split, data_dir = cleaned.split_of(dataset, split), files.resolve(data_dir)
-    parts = cleaned.clean(dataset, data_dir, allow_subset)
-    key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed)
-    folder = data_dir / "prepared" / f"{cleaned.slug_of(dataset)}-{split}-s{seed}-{key}"
-    if not (folder / "meta.json").exists():
-        with files.written_whole(folder, keyed=True) as scratch:
-            meta = _describe(dataset, parts, split, seed)
-            _write(_dealt(parts, split, seed), meta, scratch)
-    if rows is None:
-        return _read_meta(folder)
-    return replace(_read_meta(_subsampled(folder, rows, seed)), rows=rows)  # as asked: a run's name tells it
+    with files.permitted():
+        parts = cleaned.clean(dataset, data_dir, allowed.subset)
+        for part in parts:
+            cleaned.check_loss(part, allowed)
+        key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed)
+        folder = data_dir / "prepared" / f"{cleaned.slug_of(dataset)}-{split}-s{seed}-{key}"
+        if not (folder / "meta.json").exists():
+            with files.written_whole(folder, keyed=True) as scratch:
+                meta = _describe(dataset, parts, split, seed)
+                _write(_dealt(parts, split, seed), meta, scratch)
+        found = _read_meta(folder if rows is None else _subsampled(folder, rows, seed))
+    return replace(found, rows=rows)  # as asked for, also where there are fewer: a run is named by its parameters
 
 
 def load(prepared: Prepared, role: str, task: str = "multiclass") -> tuple[np.ndarray, np.ndarray]:
@@ -106,10 +112,10 @@ def class_list(prepared: Prepared, task: str) -> tuple[str, ...]:
     Raises InputError for another task, and for "binary" where no class is benign.
     """
     if task not in ("multiclass", "binary"):
-        raise InputError(f"expected task to be multiclass or binary, found {task!r}: correct the parameter")
+        raise InputError(f"expected task to be multiclass or binary, found {quoted(task)}: correct the parameter")
     if task == "binary" and prepared.benign not in prepared.classes:
         raise InputError(
-            f"expected a benign class in {prepared.title}, found {', '.join(prepared.classes)}: name it 'Benign'"
+            f"expected a benign class in {prepared.title}, found {listed(prepared.classes)}: name it 'Benign'"
         )
     return BINARY_CLASSES if task == "binary" else prepared.classes
 
@@ -158,20 +164,22 @@ def _not_in(batch: pa.RecordBatch, session: str) -> pa.Array:
 
 
 def _last_session(part: Clean) -> str:
-    """The recording that is kept for the test: the catalog's, or the last by name in a user's own file."""
+    """The recording that is kept for the test: the catalog's, or the last one in a user's own file."""
     entry = DATASETS.get(part.slug)
     if SESSION_COLUMN not in pq.read_schema(part.file).names:
         raise InputError(
             f"expected a column {SESSION_COLUMN!r} in {part.path_name} for split='session', found none: "
             "add one that says in which recording each flow was made, or use another split"
         )
-    found = sorted(filter(None, set(pq.read_table(part.file, columns=[SESSION_COLUMN])[SESSION_COLUMN].to_pylist())))
+    found = set(filter(None, pq.read_table(part.file, columns=[SESSION_COLUMN])[SESSION_COLUMN].unique().to_pylist()))
     if len(found) < 2:
         raise InputError(
             f"expected at least two recordings in the column {SESSION_COLUMN!r} of {part.path_name}, "
             f"found {len(found)}: record another, or use another split"
         )
-    return entry.test_session if entry and entry.test_session else found[-1]
+    if entry and entry.test_session:
+        return entry.test_session
+    return sessions.in_order(list(found), part.census["sessions"])[-1]
 
 
 def _batches(part: Clean) -> Iterator[pa.RecordBatch]:
@@ -218,7 +226,7 @@ def _classes(parts: list[Clean], entry: Dataset | None, benign: str) -> list[str
     order = [*(c for c in published if c in present), *sorted(c for c in present if c not in published)]
     if len(order) < 2:
         raise InputError(
-            f"expected at least two classes in {parts[0].path_name}, found only {order[0]!r}: "
+            f"expected at least two classes in {parts[0].path_name}, found only {quoted(order[0])}: "
             "give a file with benign and attack flows"
         )
     return sorted(order, key=lambda c: c != benign)

@@ -5,9 +5,11 @@ counted and left out, and every batch holds text (CSV) or whatever the Parquet f
 """
 
 import difflib
+import os
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import QUOTED, InputError, quoted
+from tlids_helpers.data import lines
 from tlids_helpers.data.catalog import FEATURES, SPELLINGS, VERSION_MARKS, Dataset
 from tlids_helpers.data.parquet import stream_parquet
 
@@ -27,6 +30,11 @@ LABEL_NAMES = ("Attack", "Label", "Cat")  # tried in this order for a user's own
 PART_COLUMN = "Dataset"  # of NF-UQ-NIDS: which part a row comes from
 SESSION_COLUMN = "Session"  # of the testbed: in which recording a row was made
 KEPT_COLUMNS = (PART_COLUMN, SESSION_COLUMN)
+TIME_COLUMN = "Time"  # of a user's own file with sessions: one of TIME_NAMES, which tells their order
+TIME_NAMES = (
+    "FIRST_SWITCHED_MS", "FLOW_START_MILLISECONDS", "FIRST_SWITCHED", "FLOW_START", "Timestamp", "ts", "Stime",
+    "StartTime", "Time",
+)  # fmt: skip
 NO_FEATURES = (
     "Flow_ID", "Src_IP", "Dst_IP", "Timestamp", "Label", "Attack", "Cat", "Sub_Cat", *KEPT_COLUMNS,
     "IPV4_SRC_ADDR", "IPV4_DST_ADDR", "FIRST_SWITCHED_MS", "LAST_SWITCHED_MS", "SRC_MAC", "DST_MAC", "END_REASON",
@@ -43,6 +51,22 @@ NO_TEXT = {
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)  # the last: an encrypted zip member
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """What a user allows that preparation otherwise refuses."""
+
+    subset: bool = False  # fewer rows than were published
+    loss: float = 0.01  # the share of a file's lines that may be dropped
+
+    @classmethod
+    def of(cls, given: "Allowed | bool") -> "Allowed":
+        """`given`, or with a bool no more than whether a subset is allowed. Raises InputError for no share."""
+        allowed = given if isinstance(given, cls) else cls(subset=bool(given))
+        if isinstance(allowed.loss, str) or not 0 <= allowed.loss <= 1:
+            raise InputError(f"expected allow_loss to be a share from 0 to 1, found {quoted(allowed.loss)}: correct it")
+        return allowed
+
+
 @dataclass
 class FlowFile:
     """A raw file that has been looked at: where its columns are, and what stood before them."""
@@ -56,8 +80,11 @@ class FlowFile:
     extras: tuple[str, ...] = ()  # CICFlowMeter: the other columns, from which nine could be chosen instead
     lines_before: int = 0  # before the header
     html_lines: int = 0
+    html_before: int = 0  # of them, before the header
     bom: bool = False
+    time: str = ""  # the column that tells the order of sessions, in a user's own file
     malformed: int = 0  # lines with another number of fields than the header; known after reading
+    lines: Counter = field(default_factory=Counter)  # of a CSV, by their fate (lines.py); known after reading
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -90,8 +117,32 @@ def locate_file(dataset: Dataset, folder: Path) -> Path | None:
     """The dataset's file in `folder`: its published name, that name with .gz or .zip, or as Parquet."""
     stem = dataset.file.removesuffix(".csv")
     names = (dataset.file, f"{dataset.file}.gz", f"{dataset.file}.zip", f"{stem}.zip", f"{stem}.parquet")
-    by_name = {path.name.casefold(): path for path in folder.glob("*")} if folder.is_dir() else {}
+    by_name = {path.name.casefold(): path for path in _listed(folder)}
     return next((by_name[name.casefold()] for name in names if name.casefold() in by_name), None)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where there is none. A folder that may not be read is not taken for an empty one."""
+    try:
+        return [folder / name for name in os.listdir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        raise InputError(
+            f"expected to look into {folder}, found no permission to: allow it to be read, or give another data_dir"
+        ) from None
+
+
+def check_permission(path: Path) -> None:
+    """Raises InputError for a file that is there and may not be read: that is not absence, nor damage."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        raise InputError(
+            f"expected to read {path}, found no permission to: allow it (chmod u+r), or give another file"
+        ) from None
+    except OSError:  # whatever else is wrong with it is said where it is read
+        return
 
 
 def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
@@ -99,14 +150,17 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
 
     Raises InputError for an empty file, an HTML page, another version or family, a missing column.
     """
+    check_permission(path)
     file = _inspect_parquet(path) if _ending(path) == ".parquet" else _inspect_csv(path, dataset)
     file.family = _family(file, dataset)
     if dataset is not None:
         _check_version(file, dataset)
-    label = _column((dataset.label,) if dataset else LABEL_NAMES, file)
-    file.found = {name: _column((name,), file) for name in file.features}
+    label = _column((dataset.label,) if dataset else LABEL_NAMES, file.columns, path.name)
+    file.found = {name: _column((name,), file.columns, path.name) for name in file.features}
     kept = {name: find_column(name, file.columns) for name in KEPT_COLUMNS}
     file.found |= {"Attack": label} | {name: spelled for name, spelled in kept.items() if spelled}
+    if dataset is None and SESSION_COLUMN in file.found:
+        file.time = next(filter(None, (find_column(name, file.columns) for name in TIME_NAMES)), "")
     if file.family == "cicflow":
         taken = {normal(name) for name in (*NO_FEATURES, *file.found, *file.found.values())}
         file.extras = tuple(dict.fromkeys(c for c in file.columns if c.strip() and normal(c) not in taken))
@@ -115,12 +169,11 @@ def inspect(path: Path, dataset: Dataset | None = None) -> FlowFile:
 
 def read_batches(file: FlowFile) -> Iterator[pa.RecordBatch]:
     """Stream the found columns under our names and the extras under the file's; memory stays at one batch."""
-    wanted = list(dict.fromkeys((*file.found.values(), *file.extras)))
+    names = [*file.found, *([TIME_COLUMN] if file.time else []), *file.extras]
     batches = _parquet_batches if _ending(file.path) == ".parquet" else _csv_batches
-    names = [*file.found, *file.extras]
-    for batch in batches(file, wanted):
-        arrays = [_plain(batch.column(spelling)) for spelling in (*file.found.values(), *file.extras)]
-        yield pa.RecordBatch.from_arrays(arrays, names=names)
+    for batch, spelled in batches(file, [*file.found.values(), *filter(None, [file.time]), *file.extras]):
+        columns = [_plain(batch.column(name)) if name else pa.nulls(len(batch), pa.string()) for name in spelled]
+        yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -157,16 +210,16 @@ def _check_version(file: FlowFile, dataset: Dataset) -> None:
         )
 
 
-def _column(names: tuple[str, ...], file: FlowFile) -> str:
-    """The file's spelling of the first of `names` that it has. Raises InputError where it has none."""
-    if spelled := next(filter(None, (find_column(name, file.columns) for name in names)), None):
+def _column(names: tuple[str, ...], columns: list[str], where: str) -> str:
+    """The spelling of the first of `names` that is among `columns`. Raises InputError where none is."""
+    if spelled := next(filter(None, (find_column(name, columns) for name in names)), None):
         return spelled
     name = names[0]
-    near = difflib.get_close_matches(normal(name), [normal(c) for c in file.columns], 1, cutoff=0.5)
-    spelled = next((c.strip() for c in file.columns if near and normal(c) == near[0]), None)
-    hint = f"the nearest is {spelled!r}" if spelled else f"its {len(file.columns)} columns hold nothing like it"
+    near = difflib.get_close_matches(normal(name), [normal(c) for c in columns], 1, cutoff=0.5)
+    spelled = next((c.strip() for c in columns if near and normal(c) == near[0]), None)
+    hint = f"the nearest is {quoted(spelled)}" if spelled else f"its {len(columns)} columns hold nothing like it"
     raise InputError(
-        f"expected a column {name!r} in {file.path.name}, found none ({hint}): "
+        f"expected a column {name!r} in {where}, found none ({hint}): "
         "rename the column, or give a file with all nine features and an 'Attack' column"
     )
 
@@ -185,16 +238,18 @@ def _inspect_csv(path: Path, dataset: Dataset | None) -> FlowFile:
     """Find the header: the first line with the label and a feature in it, whatever stands before."""
     member = _zip_member(path, dataset) if _ending(path) == ".zip" else ""
     text = _head(path, member)
-    lines = text.splitlines()
+    rows = re.split(r"\r\n|\r|\n", text)
     if not text.strip("\ufeff \r\n"):
         raise InputError(f"expected flows in {path.name}, found an empty file: download it again")
-    for number, line in enumerate(lines):
+    for number, line in enumerate(rows):
         columns = _header(line, ",")
         if columns:
-            html = sum(before.lstrip("\ufeff ").startswith("<") for before in lines[:number])
-            bom = any("\ufeff" in before for before in lines[: number + 1])
-            return FlowFile(path, "", columns, member=member, lines_before=number, html_lines=html, bom=bom)
-    raise _no_flows(path, text, lines)
+            html = sum(before.lstrip("\ufeff ").startswith("<") for before in rows[:number])
+            bom = any("\ufeff" in before for before in rows[: number + 1])
+            return FlowFile(
+                path, "", columns, member=member, lines_before=number, html_lines=html, html_before=html, bom=bom
+            )
+    raise _no_flows(path, text, rows)
 
 
 def _header(line: str, separator: str) -> list[str]:
@@ -204,7 +259,7 @@ def _header(line: str, separator: str) -> list[str]:
     return columns if len({normal(column) for column in columns} & known) >= 2 else []
 
 
-def _no_flows(path: Path, text: str, lines: list[str]) -> InputError:
+def _no_flows(path: Path, text: str, rows: list[str]) -> InputError:
     """What a file without a header line is instead."""
     if re.match(r"\s*<(!doctype|html|head|\?xml)", text.lstrip("\ufeff"), re.IGNORECASE):
         return InputError(f"expected flows in {path.name}, found a web page saved under that name: download it again")
@@ -212,10 +267,10 @@ def _no_flows(path: Path, text: str, lines: list[str]) -> InputError:
         if text.startswith(start):
             return InputError(f"expected CSV text in {path.name}, found {what}: {remedy}")
     for separator, word in SEPARATORS.items():
-        if any(_header(line, separator) for line in lines):
+        if any(_header(line, separator) for line in rows):
             return InputError(f"expected commas between the columns of {path.name}, found {word}: save it with commas")
     return InputError(
-        f"expected a header line with flow columns in {path.name}, found {lines[0][:60]!r} first: "
+        f"expected a header line with flow columns in {path.name}, found {quoted(rows[0])} first: "
         "give a CSV file with column names"
     )
 
@@ -251,20 +306,25 @@ def _head(path: Path, member: str) -> str:
         raise _truncated(path, error) from None
 
 
-def _csv_batches(file: FlowFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    def skip(row: csv.InvalidRow) -> str:
-        if row.text.lstrip().startswith("<"):
-            file.html_lines += 1
-        else:
-            file.malformed += 1
-        return "skip"
+def _csv_batches(file: FlowFile, wanted: list[str]) -> Iterator[tuple[pa.RecordBatch, list[str]]]:
+    """Batches, each with the spelling there of the `wanted` columns of the first header, or "" for one it lacks.
 
+    A header among the rows is obeyed: what follows is read under its columns.
+    """
     try:
         with _open(file.path, file.member) as stream:
-            yield from csv.open_csv(stream, **_csv_options(file, columns, skip))
+            rows = lines.CsvLines(stream, file.columns, lambda line: _header(line, ","), BLOCK_BYTES)
+            file.lines = rows.counts
+            rows.skip(file.lines_before + 1)
+            columns, spelled = file.columns, wanted
+            while True:
+                for batch in _section(file, rows, columns, spelled):
+                    yield batch, spelled
+                if not rows.next_section():
+                    break
+                columns = rows.columns
+                spelled = _respelled(file, columns, wanted)
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error) or "either file is too short" in str(error):  # a header and no row
-            return
         raise InputError(
             f"expected CSV rows in {file.path.name}, found one that cannot be read ({_first_line(error)}): correct it"
         ) from None
@@ -272,22 +332,49 @@ def _csv_batches(file: FlowFile, columns: list[str]) -> Iterator[pa.RecordBatch]
         raise _truncated(file.path, error) from None
 
 
-def _csv_options(file: FlowFile, columns: list[str], skip: Callable) -> dict:
+def _section(file: FlowFile, rows: lines.CsvLines, columns: list[str], wanted: list[str]) -> Iterator[pa.RecordBatch]:
+    """The batches up to the next header; lines with another number of fields are counted and left out."""
+
+    def skip(row: csv.InvalidRow) -> str:
+        if row.text.lstrip().startswith("<"):
+            file.html_lines += 1
+        else:
+            file.malformed += 1
+        return "skip"
+
+    label = wanted[list(file.found).index("Attack")]
+    options = _csv_options(columns, [name for name in wanted if name], label, skip)
+    try:
+        yield from csv.open_csv(pa.PythonFile(rows, mode="r"), **options)
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" not in str(error) and "either file is too short" not in str(error):  # a header and no row
+            raise
+
+
+def _respelled(file: FlowFile, columns: list[str], wanted: list[str]) -> list[str]:
+    """How a header among the rows spells the columns of the first one. Raises InputError where one is missing."""
+    where = f"line {file.lines[lines.LINES]:,} of {file.path.name}, a header with other columns"
+    names = [(name, spelled) if name != "Attack" else (spelled, name) for name, spelled in file.found.items()]
+    spelled = [_column(either, columns, where) for either in names]
+    return spelled + [find_column(name, columns) or "" for name in wanted[len(spelled) :]]
+
+
+def _csv_options(columns: list[str], wanted: list[str], label: str, skip: Callable) -> dict:
     # every wanted column is read as text: a repeated header or a stray word must not stop the stream,
     # nor a label in another encoding than UTF-8 (CIC-IDS2017's dash)
-    types = {name: pa.binary() if name == file.found["Attack"] else pa.string() for name in columns}
+    wanted = list(dict.fromkeys(wanted))
+    types = {name: pa.binary() if name == label else pa.string() for name in wanted}
     return {
-        "read_options": csv.ReadOptions(
-            block_size=BLOCK_BYTES, skip_rows=file.lines_before + 1, column_names=file.columns, use_threads=True
-        ),
+        "read_options": csv.ReadOptions(block_size=BLOCK_BYTES, column_names=columns, use_threads=True),
         "parse_options": csv.ParseOptions(invalid_row_handler=skip),
-        "convert_options": csv.ConvertOptions(include_columns=columns, column_types=types, strings_can_be_null=False),
+        "convert_options": csv.ConvertOptions(include_columns=wanted, column_types=types, strings_can_be_null=False),
     }
 
 
-def _parquet_batches(file: FlowFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _parquet_batches(file: FlowFile, wanted: list[str]) -> Iterator[tuple[pa.RecordBatch, list[str]]]:
     try:
-        yield from stream_parquet(file.path, columns=columns)
+        for batch in stream_parquet(file.path, columns=list(dict.fromkeys(wanted))):
+            yield batch, wanted
     except (pa.ArrowInvalid, OSError) as error:
         raise _truncated(file.path, error) from None
 
@@ -301,4 +388,4 @@ def _truncated(path: Path, error: Exception) -> InputError:
 
 def _first_line(error: Exception) -> str:
     line = str(error).splitlines()[0].split(". ")[0].rstrip(".") if str(error) else type(error).__name__
-    return line[:120]
+    return line[:QUOTED]

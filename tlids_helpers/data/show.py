@@ -3,6 +3,7 @@
 A table or figure of anything but whole, published rows says so: see `common/style.py`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,18 +17,26 @@ from tlids_helpers.common import style
 from tlids_helpers.common.style import BLUE, GRID, LIGHT, finish, marked
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import DATASETS, Dataset
+from tlids_helpers.data.clean import Census
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.data.split import ROLES, hash_rows
 
 CENSUS_ROWS = {
+    "lines": "lines of the file",
+    "header_lines": "header",
+    "blank_lines": "blank lines",
+    "continued_lines": "lines that go on with a quoted value",
     "rows": "rows with a label",
     "kept": "kept",
     "missing": "dropped: a feature is empty or NaN",
     "infinite": "dropped: a feature is infinite",
     "unlabelled": "dropped: no label",
-    "repeated_headers": "dropped: header line repeated",
-    "html_lines": "dropped: stray HTML line",
     "malformed": "dropped: line with another number of fields",
+    "unclosed_quotes": "dropped: line with a quote that is not closed",
+    "nul_lines": "dropped: line with zero bytes",
+    "html_lines": "dropped: stray HTML line",
+    "repeated_headers": "dropped: header line repeated",
+    "other_headers": "obeyed: header line with other columns",
     "negative": "kept: a feature is negative (taken as 0 by the model)",
     "relabelled": "kept: label spelled in another case",
 }
@@ -120,7 +129,7 @@ def twins(prepared: Prepared) -> int:
 
 
 def provenance(prepared: Prepared) -> str:
-    """One sentence: what the rows are, and what to make of numbers from them."""
+    """One line: what the rows are, what to make of numbers from them, and what became of the lines of their files."""
     meanings = {
         "simulated": "a simulated stand-in: it shows that everything runs, and says nothing about the real dataset",
         "own": "your own flows",
@@ -132,6 +141,26 @@ def provenance(prepared: Prepared) -> str:
     sentence = f"{prepared.title} here is {meanings[kind]}."
     if prepared.version == 2:
         sentence += " Version 2 was metered a second time from the same captures, so it is not the paper's input."
+    return f"{sentence} {accounted(prepared)}"
+
+
+def accounted(prepared: Prepared) -> str:
+    """What became of all lines of the files that were read, in a sentence or two: kept, dropped and why."""
+    parts = {part["file"]: Census(**part["census"]) for part in prepared.parts.values()}
+    lost, kept = Counter(), sum(census.kept for census in parts.values())
+    for census in parts.values():
+        lost.update(census.lost)
+    dropped = sum(lost.values())
+    reasons = ", ".join(f"{reason}: {count:,}" for reason, count in lost.items())
+    share = f"{dropped:,} dropped ({dropped / (dropped + kept):.2%}; {reasons})" if dropped else "none dropped"
+    sentence = f"Of {dropped + kept:,} rows read {kept:,} were kept, {share}."
+    headers = sum(census.other_headers for census in parts.values())
+    if headers:
+        sentence += f" {headers:,} header lines among the rows have other columns; each was obeyed."
+    for census in parts.values():
+        if census.benign_words:
+            words = ", ".join(f"{word} ({rows:,})" for word, rows in census.benign_words.items())
+            sentence += f" Taken as benign, the class {prepared.benign!r}: {words}."
     return sentence
 
 

@@ -7,6 +7,7 @@ from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.data.cleaned import WITHOUT
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import Allowed
 
 PROTOCOLS = ("paper", "leave_target_out")
 FAMILY_SOURCES = {"netflow": "nf-uq-nids", "cicflow": "cic-ton-iot"}  # for a user's own file
@@ -44,7 +45,9 @@ def source_dataset(dataset: str, source: str, protocol: str) -> str:
     return f"{source}{WITHOUT}{dataset}" if protocol == "leave_target_out" and _is_part(dataset, source) else source
 
 
-def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str | Path, allow_subset: bool) -> Prepared:
+def prepare_source(
+    target: Prepared, source: str, protocol: str, data_dir: str | Path, allow_subset: Allowed | bool
+) -> Prepared:
     """The source's rows under a protocol, split and subsampled as the target is.
 
     No test row of the target is a training row of the source under either protocol, because a union is split part by

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.parameters import brought
 from tlids_helpers.data import prepare, raw
 from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.data.split import SPLITS
@@ -21,6 +22,7 @@ from tlids_helpers.network.recipe import RECIPES, named
 from tlids_helpers.results import runs
 
 STOPPED = 130  # the exit status of a program that Ctrl-C ended
+MOST_SEEDS = 1_000  # in one range: more is a slip of the keyboard
 SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
 
 
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("epochs", "batch_size", "learning_rate", "patience"):
         add(f"--{name.replace('_', '-')}", help="default: the recipe's")
     add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
+    add("--allow-loss", default="0.01", help="share of a file's lines that may be lost in reading; default 0.01")
     add("--data-dir", default="data", help="default: data")
     add("--runs-dir", default="runs", help="default: runs")
     add("--scheduler", metavar="ADDRESS", help="of an existing Dask cluster, such as tcp://host:8786")
@@ -77,20 +80,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 def asked(given: argparse.Namespace) -> Grid:
     """The grid that the options mean. Raises InputError for the first that cannot be used."""
-    changes = {name: _whole(given, name) for name in ("epochs", "batch_size", "patience")}
+    changes = {name: _given(given, name) for name in ("epochs", "batch_size", "learning_rate", "patience")}
     data_dir, runs_dir = files.resolve(given.data_dir), files.resolve(given.runs_dir)
     for folder in (data_dir, runs_dir):
         _make(folder)
     return Grid(
         datasets=tuple(dict.fromkeys(map(_dataset, given.datasets))),
-        tasks=_among("--tasks", given.tasks, TASKS),
+        tasks=tuple(dict.fromkeys(brought("task", task, "--tasks") for task in given.tasks)),
         seeds=seeds(given.seeds),
-        protocols=_among("--protocols", given.protocols, PROTOCOLS),
-        split=_among("--split", [given.split], SPLITS)[0],
-        rows=_whole(given, "rows"),
-        recipe_name=given.recipe,
-        recipe=named(given.recipe, **changes, learning_rate=_rate(given.learning_rate)),
+        protocols=_protocols(given.protocols),
+        split=_given(given, "split"),
+        rows=_given(given, "rows"),
+        recipe_name=_given(given, "recipe"),
+        recipe=named(_given(given, "recipe"), **changes),
         allow_subset=given.allow_subset,
+        allow_loss=_given(given, "allow_loss"),
         data_dir=data_dir,
         runs_dir=runs_dir,
     )
@@ -101,10 +105,13 @@ def seeds(words: Iterable[str]) -> tuple[int, ...]:
     found: dict[int, None] = {}
     for word in ",".join(words).split(","):
         first, dash, last = word.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise InputError(f"expected --seeds such as 0-4, or 42 43, found {word!r}: correct it")
-        found.update(dict.fromkeys(range(int(first), int(last) + 1)))
+        ends = (first, last if dash else first)
+        if not all(end.isdecimal() for end in ends):
+            raise InputError(f"expected --seeds such as 0-4, or 42 43, found {word[:60]!r}: correct it")
+        low, high = (brought("seed", end, "each of --seeds") for end in ends)
+        if not 0 <= high - low < MOST_SEEDS:
+            raise InputError(f"expected 1 to {MOST_SEEDS:,} seeds in a range of --seeds, found {word!r}: correct it")
+        found.update(dict.fromkeys(range(low, high + 1)))
     return tuple(found)
 
 
@@ -118,6 +125,12 @@ def _scheduler(address: str | None) -> str | None:
     return address
 
 
+def _given(options: argparse.Namespace, name: str) -> object:
+    """The option `name` as the notebooks take it, None if not given: refused now, not by every run."""
+    text = getattr(options, name)
+    return None if text is None else brought(name, text, f"--{name.replace('_', '-')}")
+
+
 def _whole(given: argparse.Namespace, name: str) -> int | None:
     """The option `name` as a whole number of 1 or more, None if not given."""
     text = getattr(given, name)
@@ -127,21 +140,11 @@ def _whole(given: argparse.Namespace, name: str) -> int | None:
     return None if text is None else int(text)
 
 
-def _rate(text: str | None) -> float | None:
-    try:
-        rate = None if text is None else float(text)
-    except ValueError:
-        rate = -1.0
-    if rate is not None and not 0 < rate < float("inf"):
-        raise InputError(f"expected --learning-rate to be a number above 0, found {text!r}: correct it")
-    return rate
-
-
-def _among(option: str, found: list[str], known: tuple[str, ...]) -> tuple[str, ...]:
-    for name in found:
-        if name not in known:
-            raise InputError(f"expected {option} to be of {', '.join(known)}, found {name!r}: correct it")
-    return tuple(dict.fromkeys(found))
+def _protocols(names: list[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in PROTOCOLS:
+            raise InputError(f"expected --protocols of {', '.join(PROTOCOLS)}, found {name!r}: correct it")
+    return tuple(dict.fromkeys(names))
 
 
 def _dataset(name: str) -> str:

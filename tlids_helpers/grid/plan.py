@@ -11,6 +11,7 @@ from pathlib import Path
 from tlids_helpers.common import files
 from tlids_helpers.data import cleaned, raw, source
 from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.raw import Allowed
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results import runs
 from tlids_helpers.results.runs import Setup
@@ -34,6 +35,7 @@ class Grid:
     allow_subset: bool
     data_dir: Path
     runs_dir: Path
+    allow_loss: float = Allowed.loss
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The rows of a run: the parameters of `prepare.prepare`."""
+    """The rows of a run, as the notebooks' parameters name them."""
 
     dataset: str
     data_dir: Path
@@ -60,6 +62,7 @@ class Preparation:
     seed: int
     rows: int | None
     allow_subset: bool
+    allow_loss: float = Allowed.loss
 
     def __str__(self) -> str:
         """For people."""
@@ -131,7 +134,8 @@ def _notebook_02(wanted: Combination, grid: Grid, split: str) -> NotebookRun:
     split = cleaned.split_of(wanted.dataset, split)
     setup = Setup(wanted.task, grid.recipe, wanted.seed)
     name = runs.run_name(cleaned.slug_of(wanted.dataset), split, grid.rows, "scratch", setup)
-    preparation = Preparation(wanted.dataset, grid.data_dir, split, wanted.seed, grid.rows, grid.allow_subset)
+    may_lack = grid.allow_subset, grid.allow_loss
+    preparation = Preparation(wanted.dataset, grid.data_dir, split, wanted.seed, grid.rows, *may_lack)
     recipe = {name: getattr(grid.recipe, name) for name in ("epochs", "batch_size", "learning_rate", "patience")}
     parameters = {
         **asdict(preparation), "data_dir": str(grid.data_dir), "runs_dir": str(grid.runs_dir),

@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import dask
@@ -29,6 +29,7 @@ from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import Allowed
 from tlids_helpers.grid import plan
 from tlids_helpers.grid.plan import Grid, NotebookRun, Preparation
 from tlids_helpers.results import runs
@@ -39,7 +40,6 @@ CONNECT_SECONDS = 10
 WAIT_SECONDS = 60  # for as many workers as were asked for
 TICK = 1  # seconds between looks at the runs
 DASHBOARD_PORT = 8787
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")  # the last: JAX's
 TRIM = "MALLOC_TRIM_THRESHOLD_"  # Dask sets it for its workers; a training would map its tensors anew at each step
 
 
@@ -166,7 +166,7 @@ def followed(futures: dict, title: str, unit: str) -> dict:
 
 def rows_of(run: NotebookRun) -> Prepared:
     """The rows of a run, which are prepared now unless they lie in the cache."""
-    return prepare.prepare(**asdict(run.preparation))
+    return _prepared(run.preparation)
 
 
 def fits(run: NotebookRun, runs_dir: Path) -> bool:
@@ -273,12 +273,17 @@ def _tried(folders: Folders, task: Callable[[], object]) -> Outcome:
     return Outcome("finished")
 
 
+def _prepared(wanted: Preparation) -> Prepared:
+    allowed = Allowed(subset=wanted.allow_subset, loss=wanted.allow_loss)
+    return prepare.prepare(wanted.dataset, wanted.data_dir, wanted.split, wanted.seed, wanted.rows, allowed)
+
+
 def _prepare_quietly(preparation: Preparation) -> None:
     """Prepare without a bar: workers share the driver's terminal, which shows a bar over all of them."""
     before = os.environ.get("TQDM_DISABLE")
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        prepare.prepare(**asdict(preparation))
+        _prepared(preparation)
     finally:
         os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
 
@@ -287,7 +292,7 @@ def _execute(run: NotebookRun, folders: Folders, threads: int) -> None:
     if fits(run, folders.runs_dir):  # its worker died between the run's end and the notebook's
         return
     # the kernel inherits it: side by side, runs that each take all cores get in each other's way
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+    os.environ.update(dict.fromkeys(notebooks.ONE_THREAD, str(threads)))
     os.environ.pop(TRIM, None)
     notebook = notebooks.find_notebook(run.notebook)
     notebooks.execute(notebook, executed(folders.runs_dir, run.name), run.parameters, progress_bar=False)

@@ -6,7 +6,7 @@ their own between the two addresses, as routers' NetFlow does (and as tshark cou
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
 
@@ -52,13 +52,15 @@ _unpack_udp = struct.Struct("!HHH").unpack_from
 _unpack_arp = struct.Struct("!HHBBH6s4s6s4s").unpack_from
 
 
-def read_packets(stream: BinaryIO, stats: PacketStats) -> Iterator[Packet]:
+def read_packets(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object] = bool) -> Iterator[Packet]:
     """Decode a pcap or pcapng stream into packets, counting in `stats` what is left out.
+
+    `tick` is called now and then while a gzip stream inflates.
 
     Raises:
         InputError: the stream is empty or is no capture (at once, before the first packet is asked for).
     """
-    return _decode(read_records(stream, stats), stats)
+    return _decode(read_records(stream, stats, tick), stats)
 
 
 def _decode(records: Iterator, stats: PacketStats) -> Iterator[Packet]:

@@ -7,14 +7,17 @@ Formats: pcap is draft-ietf-opsawg-pcap, pcapng is draft-ietf-opsawg-pcapng.
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from tlids_edge.capture.inflate import GZIP_MAGIC, Inflated
+from tlids_edge.capture.times import RESOLUTIONS, Times
 from tlids_edge.errors import InputError
 
 READ_SIZE = 1 << 18
 MAX_CAPTURED = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is a corrupt one
 MAX_BLOCK = 16 << 20  # Wireshark's limit for a pcapng block
+MAX_INTERFACES = 65_536  # in a pcapng section; more of them is a capture made to fill the memory
 
 # the first four bytes of a pcap file -> byte order, fractions of a second
 PCAP_MAGIC = {
@@ -37,6 +40,7 @@ class PacketStats:
     truncated: int = 0  # cut by the capture's snap length
     non_ip: int = 0  # whole frames that carry neither IP nor ARP
     malformed: dict[str, int] = field(default_factory=dict)
+    times: Times = field(default_factory=Times)
 
     def reject(self, reason: str) -> None:
         """Count one record that could not be decoded."""
@@ -76,11 +80,29 @@ class Interface(NamedTuple):
     ticks_per_second: int
     offset_us: int
 
+    def time_us(self, ticks: int, times: Times) -> int:
+        """The time of a packet; where it cannot be, in the resolution in which it can, if there is one."""
+        time_us = ticks * 1_000_000 // self.ticks_per_second + self.offset_us
+        if times.possible(time_us):
+            return time_us
+        for resolution in RESOLUTIONS:
+            other_us = ticks * 1_000_000 // resolution + self.offset_us
+            if times.possible(other_us):
+                times.note_misread(_resolution(self.ticks_per_second), RESOLUTIONS[resolution])
+                return other_us
+        return time_us
 
-def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
+
+def _resolution(ticks_per_second: int) -> str:
+    """A resolution in words."""
+    return RESOLUTIONS.get(ticks_per_second, f"{ticks_per_second} ticks a second")
+
+
+def read_records(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object] = bool) -> Iterator[Record]:
     """Yield the records of a pcap or pcapng stream, gzipped or not.
 
-    A record that is cut off or impossible ends the stream and is counted in `stats`.
+    A record that is cut off or impossible ends the stream and is counted in `stats`. `tick` is called for every piece
+    of a gzip stream that is inflated, for a small one may hold a thousand times its size.
 
     Raises:
         InputError: the stream is empty or is no capture.
@@ -93,15 +115,20 @@ def read_records(stream: BinaryIO, stats: PacketStats) -> Iterator[Record]:
         start = _read_at_least(inflated.read, 4)
         if inflated.fault and not start:
             raise InputError("expected a pcap or pcapng capture, found damaged gzip data", "copy it again")
-        return _and_fault(_records(inflated.read, start, stats), inflated, stats)
+
+        def inflate(size: int) -> bytes:
+            tick()
+            return inflated.read(size)
+
+        return chain(_records(inflate, start, stats), _fault(inflated, stats))
     return _records(read, start, stats)
 
 
-def _and_fault(records: Iterator[Record], inflated: Inflated, stats: PacketStats) -> Iterator[Record]:
-    """The records of a gzip stream; what ended it early is counted when it ends."""
-    yield from records
+def _fault(inflated: Inflated, stats: PacketStats) -> Iterator[Record]:
+    """No record more: count what ended a gzip stream early."""
     if inflated.fault:
         stats.reject(inflated.fault)
+    yield from ()
 
 
 def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
@@ -142,8 +169,10 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
         return
     link_type = struct.unpack_from(order + "I", buffer, 20)[0] & 0xFFFF  # the upper bits tell of frame check sequences
     unpack_header = struct.Struct(order + "IIII").unpack_from
-    nanoseconds = fractions == 1_000_000_000
-    buffer = buffer[24:]
+    buffer = buffer[24:] or read(READ_SIZE)
+    said, fractions = fractions, _fractions(buffer, order, fractions, 10_000)
+    nanoseconds, misread = fractions == 1_000_000_000, fractions != said
+    before_us = 0
     while True:
         position, end = 0, len(buffer)
         while end - position >= 16:
@@ -154,10 +183,19 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
             frame_end = position + 16 + captured
             if frame_end > end:
                 break
+            if fraction >= fractions:
+                fractions = _fractions(buffer[position:], order, said, 100)
+                nanoseconds, misread = fractions == 1_000_000_000, fractions != said
+                if fraction >= fractions:  # this one alone
+                    stats.times.note_impossible(f"{fraction} {RESOLUTIONS[fractions]} of a second")
+                    fraction = max(before_us - seconds * 1_000_000, 0) % 1_000_000 * (fractions // 1_000_000)
             if nanoseconds:
                 fraction //= 1000
+            if misread:
+                stats.times.note_misread(RESOLUTIONS[said], RESOLUTIONS[fractions])
+            before_us = seconds * 1_000_000 + fraction
             frame = buffer[position + 16 : frame_end]
-            yield new_tuple(Record, (seconds * 1_000_000 + fraction, link_type, frame, wire_length))
+            yield new_tuple(Record, (before_us, link_type, frame, wire_length))
             position = frame_end
         buffer = buffer[position:]
         chunk = read(READ_SIZE)
@@ -166,6 +204,26 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
         buffer += chunk
     if buffer:
         stats.reject("capture cut short")
+
+
+def _fractions(buffer: bytes, order: str, said: int, most: int) -> int:
+    """Parts of a second in which the next records count (`most` are looked at): as said, unless nearly all deny it.
+
+    Of nanoseconds one in a thousand is below a million. Microseconds never reach it; that all of many, in several
+    seconds and not in whole microseconds, stay below a million does not happen to nanoseconds.
+    """
+    unpack_header = struct.Struct(order + "IIII").unpack_from
+    position, found = 0, []
+    while len(buffer) - position >= 16 and len(found) < most:
+        seconds, fraction, captured, _ = unpack_header(buffer, position)
+        found.append((seconds, fraction))
+        position += 16 + captured
+    parts = [fraction for _, fraction in found if fraction]
+    if said == 1_000_000:
+        beyond = sum(said <= fraction < 1_000_000_000 for fraction in parts)
+        return 1_000_000_000 if beyond > len(parts) / 2 else said
+    low = len(parts) >= 8 and max(parts) < 1_000_000 and any(fraction % 1000 for fraction in parts)
+    return 1_000_000 if low and len({seconds for seconds, _ in found}) >= 3 else said
 
 
 def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> Iterator[Record]:
@@ -186,14 +244,17 @@ def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> 
             body = buffer[position + 8 : position + length - 4]
             position += length
             if kind in (ENHANCED_PACKET, SIMPLE_PACKET, OLD_PACKET):
-                record = _packet_block(kind, body, order, interfaces, clock)
+                record = _packet_block(kind, body, order, interfaces, clock, stats.times)
                 if record is None:
                     stats.reject("packet block")
                     continue
                 clock = record.time_us
                 yield record
             elif kind == INTERFACE:
-                interfaces.append(_interface(body, order))
+                if len(interfaces) < MAX_INTERFACES:
+                    interfaces.append(_interface(body, order))
+                else:
+                    stats.reject("interface beyond the 65,536th")
         buffer = buffer[position:]
         chunk = read(READ_SIZE)
         if not chunk:
@@ -228,7 +289,9 @@ def _options(body: bytes, position: int, order: str) -> Iterator[tuple[int, byte
         position += 4 + (length + 3) // 4 * 4
 
 
-def _packet_block(kind: int, body: bytes, order: str, interfaces: list[Interface | None], clock: int) -> Record | None:
+def _packet_block(
+    kind: int, body: bytes, order: str, interfaces: list[Interface | None], clock: int, times: Times
+) -> Record | None:
     """Read one packet block; None when it is cut, too long, or names an interface the section does not have.
 
     A simple packet block has no time of its own: it takes the time of the packet before it (`clock`).
@@ -250,5 +313,5 @@ def _packet_block(kind: int, body: bytes, order: str, interfaces: list[Interface
     if kind == SIMPLE_PACKET:
         captured = min(captured, interface.snap_length or captured)
     else:
-        clock = (high << 32 | low) * 1_000_000 // interface.ticks_per_second + interface.offset_us
+        clock = interface.time_us(high << 32 | low, times)
     return Record(clock, interface.link_type, body[header : header + captured], wire_length)

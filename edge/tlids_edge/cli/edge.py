@@ -13,6 +13,9 @@ from tlids_edge.alerts.eve_file import REMEDY, FileSink
 from tlids_edge.alerts.eve_stdout import PathSink, StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture import tcpdump
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.capture.times import Times
+from tlids_edge.cli import values
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
@@ -71,6 +74,7 @@ def _add_input(option: Callable) -> None:
         default="tcpdump",
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
+    option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
     option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
 
 
@@ -79,7 +83,7 @@ def _add_output(option: Callable) -> None:
     option("--eve", default="-", metavar="PATH|-", help="where EVE lines go (default: - for standard output)")
     option(
         "--eve-max-mb",
-        type=float,
+        type=values.megabytes,
         default=100,
         metavar="N",
         help="rotate the EVE file at N MB, keeping 5 old ones; 0: never (default: 100)",
@@ -87,18 +91,34 @@ def _add_output(option: Callable) -> None:
     option("--all-flows", action="store_true", help="also write a flow event for every flow, with its score")
     option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT (Home Assistant)")
     option("--name", metavar="NAME", help="this sensor's name at the broker (default: the host's name)")
-    option("--status", type=float, default=STATUS_S, metavar="S", help="seconds between status lines (default: 10)")
+    option(
+        "--status",
+        type=values.seconds,
+        default=STATUS_S,
+        metavar="S",
+        help="seconds between status lines (default: 10)",
+    )
 
 
 def _add_flows(option: Callable) -> None:
     """Declare when a flow ends."""
     option(
-        "--idle-timeout", type=float, default=15.0, metavar="S", help="end a flow silent for S seconds (default: 15)"
+        "--idle-timeout",
+        type=values.seconds,
+        default=15.0,
+        metavar="S",
+        help="end a flow silent for S seconds (default: 15)",
     )
-    option("--active-timeout", type=float, default=60.0, metavar="S", help="end a flow S seconds old (default: 60)")
+    option(
+        "--active-timeout",
+        type=values.seconds,
+        default=60.0,
+        metavar="S",
+        help="end a flow S seconds old (default: 60)",
+    )
     option(
         "--max-flows",
-        type=int,
+        type=values.whole,
         default=20_000,
         metavar="N",
         help="open flows at most, about 2 kB each; the longest silent gives way (default: 20000)",
@@ -121,7 +141,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         _sink(options, live),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
-        origin=_origin(options.source, live),
+        origin=_origin(options.source, live), packets=PacketStats(times=Times(options.strict_time)),
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
         watch.sink.stopped = watch.wait

@@ -4,14 +4,16 @@ import argparse
 import codecs
 import contextlib
 import csv
+import gc
 import itertools
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 from tlids_edge import outputs
+from tlids_edge.capture.times import moment
+from tlids_edge.cli import values
 from tlids_edge.errors import InputError
 from tlids_edge.flows import table
 from tlids_edge.flows.meter import DEFAULT_DIALECT, DIALECTS, ENDINGS, FAMILIES
@@ -20,12 +22,14 @@ from tlids_edge.status import say
 
 INTERRUPTED = 130  # as a shell has it
 REMEDY = "give another file with -o"
+GARBAGE = 100_000  # objects between two searches for cycles, of which packets and flows have none
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 on success, 2 with one sentence on standard error when something cannot be used."""
     outputs.occupy_standard()
     options = _parse(arguments)
+    gc.set_threshold(GARBAGE)
     try:
         with _ended_by_sigterm():
             outcome = _write(options)
@@ -60,7 +64,7 @@ def _add_files(option: Callable) -> None:
         "captures",
         nargs="+",
         metavar="CAPTURE",
-        help="pcap or pcapng files (.gz too), the oldest first; - for standard input",
+        help="pcap or pcapng files (.gz too), taken in the order of their first packets; - for standard input",
     )
     option("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     option(
@@ -68,7 +72,8 @@ def _add_files(option: Callable) -> None:
         metavar="labels.csv",
         help="time windows and addresses of attacks; adds the columns Label and Attack",
     )
-    option("--session", metavar="NAME", help="the recording's name; adds the column Session")
+    option("--session", type=values.utf8, metavar="NAME", help="the recording's name; adds the column Session")
+    option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
     option("-q", "--quiet", action="store_true", help="no progress, no summary; warnings and errors still show")
 
 
@@ -84,35 +89,25 @@ def _add_flows(option: Callable) -> None:
     option("--endings", choices=ENDINGS, default="tlids", help="see below (default: tlids)")
     option(
         "--idle-timeout",
-        type=_positive,
+        type=values.seconds_above_zero,
         default=15.0,
         metavar="S",
         help="end a flow silent for S seconds (default: 15)",
     )
-    option("--active-timeout", type=_positive, default=60.0, metavar="S", help="end a flow S seconds old (default: 60)")
+    option(
+        "--active-timeout",
+        type=values.seconds_above_zero,
+        default=60.0,
+        metavar="S",
+        help="end a flow S seconds old (default: 60)",
+    )
     option(
         "--max-flows",
-        type=_positive_int,
+        type=values.whole_above_zero,
         default=20_000,
         metavar="N",
         help="open flows at most; the longest silent gives way (default: 20000)",
     )
-
-
-def _positive(text: str) -> float:
-    """A number above zero."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above zero, found {text}")
-    return value
-
-
-def _positive_int(text: str) -> int:
-    """A whole number above zero."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text}")
-    return value
 
 
 def _write(options: argparse.Namespace) -> table.Outcome:
@@ -124,6 +119,7 @@ def _write(options: argparse.Namespace) -> table.Outcome:
     chosen = table.Options(
         options.family, options.dialect, options.labels, options.session, options.idle_timeout,
         options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet,
+        options.strict_time,
     )  # fmt: skip
     place = outputs.find(options.output, REMEDY)
     outputs.refuse_inputs(place, [*options.captures, options.labels])
@@ -140,13 +136,19 @@ def _write(options: argparse.Namespace) -> table.Outcome:
 def _summary(outcome: table.Outcome) -> Iterator[str]:
     """What is told at the end: counts, classes, and classes that no flow has."""
     yield f"{outcome.flows} flows; {outcome.packets.summary()}"
+    if odd := outcome.packets.times.warning():
+        yield f"warning: {odd}"
+    if outcome.evicted:
+        yield (
+            f"warning: {outcome.evicted} of {outcome.flows} flows ended early because the table was full: "
+            "raise --max-flows, at about 2 kB a flow"
+        )
     if outcome.classes is not None:
         yield ", ".join(f"{name} {count}" for name, count in outcome.classes.most_common()) or "no class"
     if outcome.absent and outcome.flows:
-        first, last = (datetime.fromtimestamp(us / 1e6, UTC) for us in (outcome.first_us, outcome.last_us))
         yield (
-            f"warning: no flow is labelled {', '.join(outcome.absent)}; flows are from {first:%Y-%m-%dT%H:%M:%SZ} to "
-            f"{last:%Y-%m-%dT%H:%M:%SZ}: check the labels' times, which are UTC, and addresses"
+            f"warning: no flow is labelled {', '.join(outcome.absent)}; flows are from {moment(outcome.first_us)} to "
+            f"{moment(outcome.last_us)}: check the labels' times, which are UTC, and addresses"
         )
 
 

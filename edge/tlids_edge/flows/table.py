@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from math import inf
 from pathlib import Path
-from typing import BinaryIO
 
-from tlids_edge.capture.packets import Packet, PacketStats, read_packets
-from tlids_edge.errors import InputError
+from tlids_edge.capture.packets import Packet, PacketStats
+from tlids_edge.capture.recording import read_recording
 from tlids_edge.flows.labels import BENIGN, LabelRule, label_flow, read_labels
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DEFAULT_DIALECT, DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
@@ -69,6 +68,7 @@ class Options:
     endings: str = "tlids"
     with_l7: bool = True  # ask nDPI for L7_PROTO, which is 0 otherwise
     quiet: bool = False  # no progress line
+    strict_time: bool = False  # refuse a capture whose times are odd, rather than count them
 
     def __post_init__(self) -> None:
         """Refuse a dialect that no build of CICFlowMeter speaks; the meter checks the rest."""
@@ -82,6 +82,7 @@ class Outcome:
 
     packets: PacketStats = field(default_factory=PacketStats)
     flows: int = 0
+    evicted: int = 0  # flows that ended because the table was full
     first_us: float = inf  # of all flows, in microseconds since 1970
     last_us: float = -inf
     classes: Counter[str] | None = None  # flows by class; None without labels
@@ -95,16 +96,17 @@ def columns(options: Options) -> list[str]:
 
 
 def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome) -> Iterator[tuple]:
-    """Meter captures as one recording, the oldest first ("-" is standard input): one tuple for each flow.
+    """Meter captures ("-" is standard input) as one recording: one tuple for each flow.
 
-    Values are numbers and texts in the order of `columns`. The labels and the first capture are opened at once, so
-    that their faults show before anything is written. An interrupt ends the recording: what was read is handed over.
+    Values are numbers and texts in the order of `columns`. The labels and the captures are opened at once, so that
+    their faults show before anything is written. An interrupt ends the recording: what was read is handed over.
 
     Raises:
         InputError: a capture or the labels cannot be read, or are none.
     """
     labels = read_labels(options.labels) if options.labels else None
-    packets = _read_captures(captures, outcome.packets)
+    outcome.packets.times.strict = options.strict_time
+    packets = read_recording(captures, outcome.packets)
     return _rows(_ended_flows(packets, _meter(options), options.quiet, outcome), options, labels, outcome)
 
 
@@ -162,56 +164,5 @@ def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: 
         outcome.interrupted = True
     line.clear()
     meter.close_all("shutdown")
+    outcome.evicted = meter.evicted
     yield meter.take()
-
-
-def _read_captures(paths: Sequence[str | Path], stats: PacketStats) -> Iterator[Packet]:
-    """The packets of all captures; the first is opened at once, each of the others in its turn.
-
-    A week of rotated files is too many to hold open.
-    """
-    return _packets_of_all(_open(paths[0], stats), paths[1:], stats)
-
-
-def _packets_of_all(
-    first: tuple[BinaryIO, Iterator[Packet]], later: Sequence[str | Path], stats: PacketStats
-) -> Iterator[Packet]:
-    """The packets of the capture that is open, then of the later ones."""
-    stream, packets = first
-    with stream:
-        yield from packets
-    for path in later:
-        stream, packets = _open(path, stats)
-        with stream:
-            yield from packets
-
-
-def _open(path: str | Path, stats: PacketStats) -> tuple[BinaryIO, Iterator[Packet]]:
-    """Open a capture, or standard input: the stream, and its packets.
-
-    Raises:
-        InputError: it cannot be read, or is none; the sentence names it.
-    """
-    stream = _stdin() if str(path) == "-" else _file(path)
-    try:
-        return stream, read_packets(stream, stats)
-    except InputError as error:
-        stream.close()
-        name = "standard input" if str(path) == "-" else path
-        raise InputError(f"{error.fault} in {name}", error.remedy) from error
-
-
-def _stdin() -> BinaryIO:
-    """Standard input; closing this leaves the descriptor open."""
-    return open(0, "rb", closefd=False)
-
-
-def _file(path: str | Path) -> BinaryIO:
-    """A file that can be read."""
-    try:
-        stream = open(path, "rb")
-        stream.peek(1)
-    except OSError as error:
-        remedy = "check its name and its permissions"
-        raise InputError(f"expected a capture {path} that can be read, found: {error.strerror}", remedy) from error
-    return stream
