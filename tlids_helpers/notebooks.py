@@ -20,6 +20,7 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from papermill import cli
 from papermill.exceptions import PapermillExecutionError
+from tlids_edge import outputs
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -77,7 +78,8 @@ def write_page(notebook: Path) -> Path:
     """An HTML page of an executed notebook, beside it; of a progress bar it shows the end, not every step."""
     page, exporter = notebook.with_suffix(".html"), HTMLExporter()
     exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
-    page.write_text(exporter.from_filename(str(notebook))[0], encoding="utf-8")
+    with outputs.written(page, "give another folder with --into") as file:
+        file.write(exporter.from_filename(str(notebook))[0].encode())
     return page
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tlids_edge import outputs
 from tlids_edge.errors import InputError
 
 from testbed import network as lab
@@ -211,13 +212,7 @@ def read_packages(path: Path) -> list[str]:
 
 
 def move(path: Path, target: Path) -> Path:
-    """Copy a file out of the tmpfs, beside its target, and rename it."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(path, beside)
-        os.replace(beside, target)
-    except OSError as error:
-        raise InputError(f"Cannot write {target}: {error.strerror}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    """Copy a file out of the tmpfs to its target, which appears whole."""
+    with outputs.written(target) as copy, open(path, "rb") as source:
+        shutil.copyfileobj(source, copy)
     return target

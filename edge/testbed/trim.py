@@ -56,7 +56,7 @@ def trim(whole_pcap: str | Path, trimmed_pcap_gz: str | Path) -> int:
     Raises:
         InputError: the capture cannot be read, is none, or has no packet.
     """
-    target = Path(trimmed_pcap_gz)
+    target = Path(os.path.realpath(trimmed_pcap_gz))  # a link stays
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with open(whole_pcap, "rb") as source, open(beside, "wb") as raw:

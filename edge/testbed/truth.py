@@ -20,12 +20,13 @@ Everything else is Benign: also what a benign host sends to a victim during an a
 A flow is in a window when any part of it is, as `tlids_edge.flows.labels` has it.
 """
 
+import codecs
 import csv
-import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+from tlids_edge import outputs
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import BENIGN, COLUMNS
 
@@ -41,21 +42,14 @@ Row = tuple[str, str, str, str, str, str]
 
 
 def write_labels(windows: list[Window], hosts: dict[str, Host], path: str | Path) -> None:
-    """Write the labels of a session; the file is written beside and renamed.
+    """Write the labels of a session; the file appears whole.
 
     Raises:
         InputError: two windows overlap, or the file cannot be written.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with open(beside, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *label_rows(windows, hosts)])
-        os.replace(beside, target)
-    except OSError as error:
-        raise InputError(f"Cannot write the labels {target}: {error.strerror}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with outputs.written(path) as file:
+        rows = [COLUMNS, *label_rows(windows, hosts)]
+        csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n").writerows(rows)
 
 
 def label_rows(windows: list[Window], hosts: dict[str, Host]) -> list[Row]:

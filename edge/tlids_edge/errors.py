@@ -16,3 +16,8 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         # Jupyter asks an exception for its own rendering: the sentence alone, without a traceback
         return [f"InputError: {self}"]
+
+
+def unreadable(what: str, error: OSError) -> InputError:
+    """The sentence about an input that is there, or may be, and cannot be read."""
+    return InputError(f"expected {what} that can be read, found: {error.strerror}", "check its permissions")

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from tlids_edge import status
 from tlids_edge.alerts import eve
 from tlids_edge.alerts.eve_file import FileSink
-from tlids_edge.alerts.eve_stdout import StdoutSink
+from tlids_edge.alerts.eve_stdout import CLOSING_S, StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture.clock import Clock
 from tlids_edge.capture.packets import Packet, PacketStats, read_packets
@@ -30,6 +30,7 @@ from tlids_edge.status import say
 
 TURN_S = 0.05  # between two turns of the loop's duties
 DELAY_S = 0.5  # flows end this late by the wall clock, so that packets on their way still count
+DELIVERY_S = 5.0  # how long the end of a run waits for acknowledgements
 TURN_PACKETS = 1024  # and between two looks whether one is due, while packets come
 JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has been set
 
@@ -65,6 +66,7 @@ class Watch:
         self._packets_seen = 0  # at the last turn
         self._warned: set[str] = set()  # kinds of warnings
         self._ended: list[Flow] = []  # and not yet handed to the detector
+        self._told: dict[str, str] = {}  # sink -> its fault, as it was last told
         self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow, or one that is being judged -> its rules
 
     def catch_signals(self) -> None:
@@ -99,10 +101,17 @@ class Watch:
 
     def close(self) -> None:
         """Flush and close the sinks, then print the summary."""
+        self._await_delivery()
         for sink in self._sinks():
             sink.close()
+        self._tell_faults()
         for line in self.summary():
             say(line)
+
+    def wait(self) -> bool:
+        """What goes on while a sink waits for its reader: status lines. True when the run is to end."""
+        self._report_status(time.monotonic())
+        return self.stopping
 
     def stats(self) -> dict:
         """The figures of the status line; sizes in MB, CPU in percent of one core since the last line."""
@@ -137,6 +146,8 @@ class Watch:
             f"lines written {sum(sink.written for sink in self._sinks())}, "
             f"unwritten {sum(sink.unwritten for sink in self._sinks())}",
         ]
+        if self.mqtt is not None:
+            lines.append(f"MQTT: {self.mqtt.written} alerts acknowledged by the broker, {self.mqtt.unwritten} not")
         if self.detector.unjudged:
             lines.append(f"{self.detector.unjudged} flows are unjudged: the model gave no number")
         lines += [f"warning: {sentence}" for sentence in self.packets.warnings().values()]
@@ -179,12 +190,10 @@ class Watch:
             self._follow_clock(now)
         self._note_ended()
         self._judge(now)
-        if isinstance(self.sink, StdoutSink):
-            self.sink.push()
-            self.stopping |= self.sink.reader_gone
-        if now >= self._status_due:
-            self._status_due = now + self.status_s
-            self._print_status()
+        for sink in self._sinks():
+            sink.push()
+        self.stopping |= isinstance(self.sink, StdoutSink) and self.sink.reader_gone
+        self._report_status(now)
 
     def _follow_clock(self, now: float) -> None:
         """Let the wall clock end flows; tell when somebody set it.
@@ -247,11 +256,15 @@ class Watch:
             if self.mqtt is not None:
                 self.mqtt.write(lines)
 
-    def _print_status(self) -> None:
-        """Print the status line and the sinks' troubles, and publish the figures."""
+    def _report_status(self, now: float) -> None:
+        """When it is due, print the status line and the sinks' troubles, and publish the figures."""
+        if now < self._status_due:
+            return
+        self._status_due = now + self.status_s
         stats = self.stats()
         say(status.status_line(stats))
         self._warn()
+        self._tell_faults()
         for sink in self._sinks():
             if sink.fault:
                 say(f"not writing: {sink.fault}")
@@ -264,6 +277,22 @@ class Watch:
             if kind not in self._warned:
                 self._warned.add(kind)
                 say(f"warning: {sentence}")
+
+    def _tell_faults(self) -> None:
+        """Tell what keeps a sink from writing, once, and that it writes again."""
+        for sink in self._sinks():
+            if sink.fault != self._told.get(sink.name, ""):
+                self._told[sink.name] = sink.fault
+                say(f"not writing: {sink.fault}" if sink.fault else f"writing again: {sink.name}")
+
+    def _await_delivery(self) -> None:
+        """Give those who take lines later, a broker or a FIFO's reader, some time at the end of a run."""
+        began = time.monotonic()
+        while any(sink.pending for sink in self._sinks()):
+            self.tick()
+            if time.monotonic() - began > (CLOSING_S if self.stopping else DELIVERY_S):
+                return
+            time.sleep(TURN_S / 5)
 
     def _sinks(self) -> list:
         """The EVE sink and, if any, MQTT."""

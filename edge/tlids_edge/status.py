@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import sys
 import time
 from collections import Counter
@@ -16,10 +17,19 @@ RENEWED_S = 0.5  # between two progress lines of the meter
 
 
 def say(text: str, program: str = "tlids-edge") -> None:
-    """Print one line for people; a terminal that is gone or a full disk is no reason to stop."""
+    """Print one line for people, on standard error alone.
+
+    That it is closed, full or read by nobody is no reason to stop, or to write the line anywhere else.
+    """
+    stream, line = sys.stderr, f"{program}: {text}"
     try:
-        print(f"{program}: {text}", file=sys.stderr, flush=True)
-    except OSError:
+        if stream is None:  # closed when the program began; print would take standard output
+            return
+        if stream is not sys.__stderr__:  # a notebook's
+            print(line, file=stream, flush=True)
+        elif select.select([], [stream], [], 0)[1]:  # a line that cannot go out must not be kept until the exit either
+            os.write(stream.fileno(), f"{line}\n".encode(stream.encoding, stream.errors))
+    except (OSError, ValueError):
         pass
 
 
@@ -112,10 +122,10 @@ def confusion_lines(matrix: Counter) -> list[str]:
 class MeterLine:
     """One line on a terminal, renewed twice a second; nothing elsewhere, in a CI's log, or when asked to be quiet."""
 
-    def __init__(self, stream: TextIO, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start the clock, which counts seconds."""
+    def __init__(self, stream: TextIO | None, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start the clock, which counts seconds; without a stream nothing is shown."""
         self.stream, self.clock = stream, clock
-        self.shown = not quiet and stream.isatty() and not os.environ.get("CI")
+        self.shown = stream is not None and not quiet and stream.isatty() and not os.environ.get("CI")
         self.packets, self.at = 0, clock()  # of the last line, or of the beginning
         self.written = False
 

@@ -404,6 +404,17 @@ def test_a_file_is_replaced_only_by_one_that_has_been_checked(frame, entry, raw,
     assert [path.name for path in raw.iterdir()] == ["NF-BoT-IoT.zip"]
 
 
+def test_a_file_behind_a_link_is_replaced_and_the_link_stays(frame, entry, raw, tmp_path):
+    (tmp_path / "big").mkdir()
+    kept = tmp_path / "big" / "flows"
+    kept.write_text("old")
+    (raw / "NF-BoT-IoT.zip").symlink_to(kept)
+    with serving(whole(packed(frame, ".zip"))) as server:
+        download.obtain(entry, raw, server.url, replace=True)
+    assert (raw / "NF-BoT-IoT.zip").is_symlink() and kept.read_bytes() == packed(frame, ".zip")
+    assert [path.name for path in raw.iterdir()] == ["NF-BoT-IoT.zip"]
+
+
 def test_two_downloads_do_not_write_into_one_part(entry, raw):
     with download._alone(raw / ".partial" / entry.slug), serving(whole(b"")) as server:
         with pytest.raises(InputError, match="expected one download of nf-bot-iot at a time"):

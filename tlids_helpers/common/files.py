@@ -1,6 +1,7 @@
 """Where things are, and how a result gets there whole: written beside, then renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -71,12 +72,16 @@ def permitted() -> Iterator[None]:
 def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well, and vanishes when it does not.
 
+    A symbolic link stays and its target is made; a folder that may not be renamed, such as a mount point, is filled.
     `keyed`: the folder's name says all that shaped it, so one that another process has finished meanwhile is kept,
     and nobody who reads it is disturbed. Raises InputError when nothing can be written there.
     """
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    folder = Path(os.path.realpath(folder))
+    scratch = folder.with_name(f".{folder.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        scratch.mkdir(parents=True)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"the file {folder.name}")
+        scratch = _made(scratch, folder)
         yield scratch
         if not (keyed and all((folder / file.name).exists() for file in scratch.iterdir())):
             _rename(scratch, folder)
@@ -89,11 +94,28 @@ def written_whole(folder: Path, keyed: bool = False) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _made(scratch: Path, folder: Path) -> Path:
+    """The scratch folder, beside `folder`; inside it where nothing may be made beside it."""
+    try:
+        scratch.mkdir(parents=True)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        scratch = folder / scratch.name
+        scratch.mkdir()
+    return scratch
+
+
 def _rename(scratch: Path, folder: Path) -> None:
     """Let `scratch` replace `folder`; the older one comes back if that fails."""
     old = scratch.with_suffix(".old")
     if folder.exists():
-        folder.rename(old)
+        shutil.copymode(folder, scratch)
+        try:
+            folder.rename(old)
+        except OSError:  # a mount point, or a folder of ours in somebody else's
+            _fill(scratch, folder)
+            return
     try:
         scratch.rename(folder)
     except OSError:  # another process was first: its result is as good
@@ -102,3 +124,12 @@ def _rename(scratch: Path, folder: Path) -> None:
                 old.rename(folder)
             raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(scratch: Path, folder: Path) -> None:
+    """Let the content of `scratch` replace that of a folder that stays itself."""
+    for entry in list(folder.iterdir()):
+        if entry != scratch:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    for entry in list(scratch.iterdir()):
+        shutil.move(entry, folder / entry.name)

@@ -9,7 +9,6 @@ import dataclasses
 import fcntl
 import functools
 import json
-import os
 import re
 import shutil
 import time
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 import pooch
 import requests
+from tlids_edge import outputs
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
@@ -50,7 +50,7 @@ def obtain(entry: Dataset, folder: Path, url: str, allow_subset: bool = False, r
         fetched = fetch(url, partial, entry.file)
         named = fetched.rename(partial / f"{entry.file.removesuffix('.csv')}{_ending(fetched)}")
         finding = settled(named, entry, allow_subset)
-        os.replace(named, folder / named.name)
+        outputs.take_place(named, outputs.find(folder / named.name))  # a link stays, and its target is the new file
         if old and old != folder / named.name:
             old.unlink()
     return dataclasses.replace(finding, path=folder / named.name)

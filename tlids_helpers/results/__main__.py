@@ -8,6 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from tlids_edge import outputs
+
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.results import page
@@ -26,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{files.shown(into)}: {len(made.encode()) / 1e6:.1f} MB, one file")
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        return 0
+    where = sys.stderr if outputs.find(into).is_stream else sys.stdout  # not into the page
+    print(f"{files.shown(into)}: {len(made.encode()) / 1e6:.1f} MB, one file", file=where)
     return 0
 
 

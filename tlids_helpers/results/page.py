@@ -5,7 +5,6 @@ holds is not ours: its HTML is cleaned of all that acts or loads, and the page's
 """
 
 import html
-import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbconvert.preprocessors.sanitize import SanitizeHTML
+from tlids_edge import outputs
 from traitlets.config import Config
 
 from tlids_helpers.common import files
@@ -83,16 +83,13 @@ def build(runs_dir: str | Path) -> str:
 
 def write(page: str, into: Path) -> None:
     """Leave the page as the file `into`, whole or not at all. Raises InputError where that cannot be."""
-    partial = into.with_name(f".{into.name}.{os.getpid()}.partial")
+    remedy = "give another file with --into"
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, into)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise InputError(
-            f"expected to write {files.shown(into)}, found: {error.strerror or error}", "give another file with --into"
-        ) from None
+        raise outputs.unwritable(files.shown(into), error, remedy) from None
+    with outputs.written(into, remedy) as file:
+        file.write(page.encode())
 
 
 def _runs_part(results: Sequence[dict]) -> str:

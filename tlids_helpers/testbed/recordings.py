@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tlids_edge import outputs
 from tlids_edge.flows import table
 from tlids_edge.flows.table import Options, Outcome
 
@@ -84,8 +85,7 @@ def write_flows(folder: Path = FOLDER) -> dict[str, int]:
     written = {}
     for family, name in FILES.items():
         flows = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
-        partial = folder / f".{name}.partial"
-        pq.write_table(flows, partial, compression="zstd")
-        partial.replace(folder / name)
+        with outputs.written(folder / name, "give another folder") as file:
+            pq.write_table(flows, file, compression="zstd")
         written[name] = len(flows)
     return written

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
+from tlids_edge import outputs
 from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.flows.labels import label_flow, read_labels
@@ -109,7 +110,7 @@ def shuffle_addresses(capture: str | Path, target: str | Path, seed: int) -> int
     known = sorted({a for p in packets for a in (p.src, p.dst) if len(a) == 4 and 0 < a[0] < MULTICAST and a[3] < 255})
     order = np.random.default_rng(seed).permutation(len(known))
     shuffled = {address: known[number] for address, number in zip(known, order, strict=True)}
-    with open(target, "wb") as stream:
+    with outputs.written(target) as stream:
         stream.write(struct.pack("<IHHiIII", PCAP, 2, 4, 0, 0, SNAP_LENGTH, ETHERNET))
         for packet in packets:
             frame = bytearray(packet.frame)

@@ -1,6 +1,6 @@
 """Alerts to an MQTT broker, in the form that Home Assistant finds by itself.
 
-Topics, NODE being the host's name:
+Topics, NODE being the host's name or what --name says:
 
     tlids/NODE/state    `online`, or `offline` as the last will; retained
     tlids/NODE/alert    each alert as its EVE JSON line
@@ -8,14 +8,18 @@ Topics, NODE being the host's name:
     homeassistant/sensor/tlids_NODE/{last_alert,alerts}/config    discovery; retained
 
 The client runs on a thread of its own and reconnects for ever; a broker that is away never holds up the
-capture. paho-mqtt is an optional extra (`pip install "tlids-edge[mqtt]"`). A broker's login is read from
-the environment variables TLIDS_MQTT_USER and TLIDS_MQTT_PASSWORD, so that it shows on no command line.
+capture. An alert is written when the broker has acknowledged it. paho-mqtt is an optional extra
+(`pip install "tlids-edge[mqtt]"`). A broker's login is read from the environment variables TLIDS_MQTT_USER
+and TLIDS_MQTT_PASSWORD, so that it shows on no command line.
 """
 
 import json
 import os
 import re
+import secrets
 import socket
+import sys
+from collections import deque
 
 from tlids_edge.errors import InputError
 
@@ -30,34 +34,57 @@ class MqttSink:
         """Begin to connect to `broker`, HOST or HOST:PORT, without waiting for it.
 
         Raises:
-            InputError: paho-mqtt is not installed, or the broker's name makes no sense.
+            InputError: paho-mqtt is not installed, or the broker's name or the node's makes no sense.
         """
         host, port = split_broker(broker)
+        self.node = node_name(node)
         try:
             from paho.mqtt import client as paho  # here, because it is optional
         except ImportError as error:
             raise InputError("expected paho-mqtt for --mqtt, found none", 'pip install "tlids-edge[mqtt]"') from error
-        self.node = re.sub(r"[^A-Za-z0-9_-]", "_", node or socket.gethostname()) or "pi"
+        self.name = f"the MQTT broker {host}:{port}"
         self.written = self.unwritten = 0
         self.fault = ""
+        self._sent: set[int] = set()  # ids of alerts that are not acknowledged
+        self._acknowledged: deque[int] = deque()  # filled by paho's thread, emptied by ours
         self._accepted = paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"tlids-{self.node}")
+        # a broker ends the older of two connections with one id; 23 characters are all that every broker takes
+        identity = f"{f'tlids-{self.node}'[:14]}-{secrets.token_hex(4)}"
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=identity)
         if os.environ.get("TLIDS_MQTT_USER"):
             self._client.username_pw_set(os.environ["TLIDS_MQTT_USER"], os.environ.get("TLIDS_MQTT_PASSWORD"))
         self._client.max_queued_messages_set(QUEUED)
         self._client.reconnect_delay_set(1, 60)
         self._client.will_set(self._topic("state"), "offline", qos=1, retain=True)
         self._client.on_connect = self._introduce
+        self._client.on_connect_fail = self._note_absence
+        self._client.on_disconnect = self._note_loss
+        self._client.on_publish = self._note_acknowledgement
         self._client.connect_async(host, port)
         self._client.loop_start()
+
+    @property
+    def pending(self) -> int:
+        """Alerts that are neither acknowledged nor given up."""
+        return len(self._sent)
 
     def write(self, lines: list[bytes]) -> None:
         """Publish alerts; paho keeps up to QUEUED of them for a broker that is away."""
         for line in lines:
-            if self._client.publish(self._topic("alert"), line.rstrip(b"\n"), qos=1).rc in self._accepted:
-                self.written += 1
+            message = self._client.publish(self._topic("alert"), line.rstrip(b"\n"), qos=1)
+            if message.rc in self._accepted:
+                self._sent.add(message.mid)
             else:
                 self.unwritten += 1
+        self.push()
+
+    def push(self) -> None:
+        """Count what the broker has acknowledged."""
+        while self._acknowledged:
+            number = self._acknowledged.popleft()
+            if number in self._sent:  # and not one of our other messages
+                self._sent.remove(number)
+                self.written += 1
 
     def publish_stats(self, stats: dict) -> None:
         """Publish the status figures."""
@@ -67,12 +94,21 @@ class MqttSink:
         """Nothing to reopen: the client reconnects by itself."""
 
     def close(self) -> None:
-        """Say goodbye if the broker is there."""
-        if self._client.is_connected():
+        """Say goodbye if the broker is there; what it has not acknowledged by then is unwritten."""
+        connected = self._client.is_connected()
+        self._client.on_disconnect = None
+        if connected:
             farewell = self._client.publish(self._topic("state"), "offline", qos=1, retain=True)
             farewell.wait_for_publish(timeout=2)
+        self.push()
+        if self._sent:
+            what = "has not acknowledged every alert" if connected else "cannot be reached"
+            self.fault = self.fault or f"{self.name} {what}"
+        self.unwritten += len(self._sent)
+        self._sent.clear()
         self._client.disconnect()
-        self._client.loop_stop()
+        if connected:  # else the thread may be in a look-up of the host's name for long; it ends with the program
+            self._client.loop_stop()
 
     def _topic(self, leaf: str) -> str:
         """A topic of this node."""
@@ -81,12 +117,40 @@ class MqttSink:
     def _introduce(self, client, _userdata, _flags, reason, _properties) -> None:
         """On every connection: describe the two sensors to Home Assistant and say that we are online."""
         if reason.is_failure:
-            self.fault = f"the MQTT broker refused: {reason}"
+            self.fault = f"{self.name} refused: {reason}"
             return
         self.fault = ""
         for topic, configuration in discovery(self.node):
             client.publish(topic, json.dumps(configuration), qos=1, retain=True)
         client.publish(self._topic("state"), "online", qos=1, retain=True)
+
+    def _note_absence(self, _client, _userdata) -> None:
+        """A connection was not made; paho calls this while it deals with the reason."""
+        error = sys.exc_info()[1]
+        why = getattr(error, "strerror", None) or str(error or "") or "no answer"
+        self.fault = f"{self.name} cannot be reached ({why})"
+
+    def _note_loss(self, _client, _userdata, _flags, reason, _properties) -> None:
+        """A connection broke; a refusal has its own words."""
+        if not self.fault:
+            self.fault = f"{self.name} cannot be reached ({reason})"
+
+    def _note_acknowledgement(self, _client, _userdata, number, _reason, _properties) -> None:
+        """The broker has a message."""
+        self._acknowledged.append(number)
+
+
+def node_name(name: str | None) -> str:
+    """The part of topics and ids that tells one sensor from another: `name`, or the host's.
+
+    Raises:
+        InputError: topics cannot hold `name`.
+    """
+    if name is None:
+        return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname()) or "pi"
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise InputError(f"expected 1 to 64 letters, digits, - and _ after --name, found {name[:60]!r}", "correct it")
+    return name
 
 
 def discovery(node: str) -> list[tuple[str, dict]]:

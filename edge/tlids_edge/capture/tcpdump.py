@@ -32,6 +32,7 @@ DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets t
 # of 15,000.
 SNAP_LENGTH = 2048
 KERNEL_BUFFER_KIB = 32 << 10
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
@@ -85,8 +86,11 @@ def tcpdump_command(interface: str) -> list[str]:
     """
     if not is_interface(interface):
         raise InputError(f"expected a network interface, found {interface!r}", f"here are {', '.join(interfaces())}")
-    program = shutil.which("tcpdump") or shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin")
+    program = shutil.which("tcpdump") or shutil.which("tcpdump", path=SYSTEM_PATH)
     if program is None:
+        there = shutil.which("tcpdump", os.F_OK) or shutil.which("tcpdump", os.F_OK, SYSTEM_PATH)
+        if there:
+            raise InputError(f"expected a tcpdump that may be run, found {there}", "check its permissions")
         raise InputError("expected tcpdump for a live capture, found none", "sudo apt install tcpdump")
     # without immediate mode the kernel hands packets over once a second, and SIGTERM loses those it still
     # holds

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tlids_edge.alerts.eve_file import FileSink
-from tlids_edge.alerts.eve_stdout import StdoutSink
+from tlids_edge import outputs
+from tlids_edge.alerts.eve_file import REMEDY, FileSink
+from tlids_edge.alerts.eve_stdout import PathSink, StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture import tcpdump
 from tlids_edge.capture.pcap import PacketStats
@@ -18,7 +19,7 @@ from tlids_edge.cli import values
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, unreadable
 from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi, open_ndpi
@@ -29,6 +30,7 @@ from tlids_edge.status import STATUS_S, say
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the source ended or a signal came, 2 with one sentence when the input cannot be used."""
+    outputs.occupy_standard()
     options = _parse(arguments)
     try:
         watch, streams = _prepare(options)
@@ -90,6 +92,7 @@ def _add_output(option: Callable) -> None:
     )
     option("--all-flows", action="store_true", help="also write a flow event for every flow, with its score")
     option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT (Home Assistant)")
+    option("--name", metavar="NAME", help="this sensor's name at the broker (default: the host's name)")
     option(
         "--status",
         type=values.seconds,
@@ -137,16 +140,16 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     labels = read_labels(options.labels) if options.labels else None
     watch = Watch(
         _meter(options, detector), detector,
-        StdoutSink(patient=not live) if options.eve == "-" else _file(options),
+        _sink(options, live),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
         labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
         origin=_origin(options.source, live),
         packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),
     )  # fmt: skip
     if isinstance(watch.sink, StdoutSink):
-        watch.sink.stopped = lambda: watch.stopping
+        watch.sink.stopped = watch.wait
     streams = _streams(options, watch)
-    watch.mqtt = MqttSink(options.mqtt) if options.mqtt else None
+    watch.mqtt = MqttSink(options.mqtt, options.name) if options.mqtt else None
     watch.catch_signals()
     return watch, streams
 
@@ -177,8 +180,18 @@ def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:
         say(f"warning: the model was trained with nDPI {release}, this is {ndpi.version}; their ids differ")
 
 
-def _file(options: argparse.Namespace) -> FileSink:
-    """The EVE file."""
+def _sink(options: argparse.Namespace, live: bool) -> FileSink | StdoutSink:
+    """Where EVE lines go: a file, or a stream.
+
+    Raises:
+        InputError: nothing can be written there, or it is what is read.
+    """
+    place = outputs.find(options.eve, REMEDY)
+    outputs.refuse_inputs(place, [options.source, options.labels])
+    if place.descriptor >= 0:
+        return StdoutSink(outputs.open_stream(place), patient=not live)
+    if place.is_stream:
+        return PathSink(options.eve, patient=not live)
     return FileSink(options.eve, int(options.eve_max_mb * 1e6))
 
 
@@ -192,12 +205,27 @@ def _is_live(source: str) -> bool:
         live = False
     else:
         live = tcpdump.is_interface(source)
-    if not live and source != "-" and (not os.path.exists(source) or os.path.isdir(source)):
+    if not live and source != "-" and (not _is_there(source) or os.path.isdir(source)):
         known = ", ".join(tcpdump.interfaces())
         raise InputError(
             f"expected a capture file, - or an interface as --source, found {source!r}", f"interfaces here: {known}"
         )
     return live
+
+
+def _is_there(source: str) -> bool:
+    """Whether there is a file; one in a folder that may not be searched is not said to be absent.
+
+    Raises:
+        InputError: it may not be looked for.
+    """
+    try:
+        os.stat(source)
+    except PermissionError as error:
+        raise unreadable(f"a capture {source}", error) from error
+    except OSError:
+        return False
+    return True
 
 
 def _origin(source: str, live: bool) -> dict:
@@ -237,9 +265,7 @@ def _descriptor(source: str) -> int:
     try:
         return os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold up the start
     except OSError as error:
-        raise InputError(
-            f"expected a capture {source} that can be read, found: {error.strerror}", "check its permissions"
-        ) from error
+        raise unreadable(f"a capture {source}", error) from error
 
 
 def _one_stream(descriptor: int, watch: Watch) -> Iterator[BinaryIO]:

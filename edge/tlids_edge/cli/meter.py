@@ -1,16 +1,17 @@
 """The `tlids-meter` command: captures in, a CSV with one row a flow out."""
 
 import argparse
+import codecs
 import contextlib
 import csv
 import gc
-import os
+import itertools
+import signal
 import sys
-import tempfile
+import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TextIO
 
+from tlids_edge import outputs
 from tlids_edge.capture.times import moment
 from tlids_edge.cli import values
 from tlids_edge.errors import InputError
@@ -19,28 +20,32 @@ from tlids_edge.flows.meter import DEFAULT_DIALECT, DIALECTS, ENDINGS, FAMILIES
 from tlids_edge.help import command_parser
 from tlids_edge.status import say
 
+INTERRUPTED = 130  # as a shell has it
+REMEDY = "give another file with -o"
 GARBAGE = 100_000  # objects between two searches for cycles, of which packets and flows have none
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 on success, 2 with one sentence on standard error when the input cannot be used."""
+    """Run the command; 0 on success, 2 with one sentence on standard error when something cannot be used."""
+    outputs.occupy_standard()
     options = _parse(arguments)
     gc.set_threshold(GARBAGE)
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8")  # what a CSV is in, whatever the locale says
     try:
-        outcome = _write(options)
+        with _ended_by_sigterm():
+            outcome = _write(options)
     except InputError as error:
-        say(str(error), "tlids-meter")
+        _say(str(error))
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:  # before or after the packets, such as while a FIFO's reader was waited for
+        _say("interrupted; nothing is written")
+        return INTERRUPTED
     if outcome.interrupted:
-        say("interrupted; what was read is written", "tlids-meter")
+        _say("interrupted; what was read is written")
     for line in _summary(outcome):
         if not options.quiet or line.startswith("warning"):
-            say(line, "tlids-meter")
+            _say(line)
     return 0
 
 
@@ -118,12 +123,15 @@ def _write(options: argparse.Namespace) -> table.Outcome:
         options.active_timeout, options.max_flows, options.endings, not options.no_l7, options.quiet,
         options.strict_time, options.dedup, options.decap,
     )  # fmt: skip
+    place = outputs.find(options.output, REMEDY)
+    outputs.refuse_inputs(place, [*options.captures, options.labels])
     outcome = table.Outcome()
     rows = table.flow_rows(options.captures, chosen, outcome)
-    with _open_output(options.output) as output:
-        writer = csv.writer(output, lineterminator="\n")
+    with outputs.written(options.output, REMEDY, _say) as output:
+        writer = csv.writer(codecs.getwriter("utf-8")(output), lineterminator="\n")
+        first = list(itertools.islice(rows, 1))  # before the header: a capture that fails leaves none alone
         writer.writerow(table.columns(chosen))
-        writer.writerows(rows)
+        writer.writerows(itertools.chain(first, rows))
     return outcome
 
 
@@ -146,41 +154,21 @@ def _summary(outcome: table.Outcome) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _open_output(path: str) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its name only when it is whole."""
-    if path == "-":
-        yield sys.stdout
-        sys.stdout.flush()
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM does what Ctrl-C does, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"expected a file to write to, found the folder {path}", "name a file in it")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        handle, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        with open(handle, "w", newline="", encoding="utf-8") as output:
-            yield output
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, target)
-    except BaseException as error:
-        Path(partial).unlink(missing_ok=True)
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-            raise _unwritable(path, error) from error
-        raise
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _unwritable(path: str, error: OSError) -> InputError:
-    """The sentence about an output that cannot be written."""
-    return InputError(f"expected to write {path}, found: {error.strerror}", "give another file with -o")
-
-
-def _umask() -> int:
-    """The permissions that new files do not get; mkstemp's own would keep the CSV from everyone else."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _say(text: str) -> None:
+    """One line for people."""
+    say(text, "tlids-meter")
 
 
 if __name__ == "__main__":

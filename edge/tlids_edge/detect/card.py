@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, unreadable
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, NETFLOW_FEATURES
 
 SCHEMA = 1
@@ -91,15 +91,13 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
     Raises:
         InputError: there is no such file, it cannot be read, or it is larger.
     """
-    if not path.is_file():
-        raise InputError(f"expected {what} at {path}, found no such file", "give --model the folder of an export")
     try:
+        if not path.is_file():
+            raise InputError(f"expected {what} at {path}, found no such file", "give --model the folder of an export")
         with open(path, "rb") as file:
             content = file.read(limit + 1)
-    except OSError as error:
-        raise InputError(
-            f"expected {what} {path} that can be read, found: {error.strerror}", "check its permissions"
-        ) from error
+    except OSError as error:  # a folder that may not be searched hides whether the file is there
+        raise unreadable(f"{what} {path}", error) from error
     if len(content) > limit:
         raise InputError(f"expected {what} of at most {limit:,} bytes at {path}, found a larger file", _AGAIN)
     return content

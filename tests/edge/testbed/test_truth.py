@@ -199,7 +199,7 @@ def test_overlapping_windows_are_refused_and_nothing_is_written(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(InputError, match="Cannot write the labels .*labels.csv: No such file"):
+    with pytest.raises(InputError, match="expected to write .*labels.csv, found: No such file"):
         truth.write_labels([window("SYN scan", 1, 2)], HOSTS, tmp_path / "none" / "labels.csv")
 
 
