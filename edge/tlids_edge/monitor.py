@@ -265,9 +265,6 @@ class Watch:
         say(status.status_line(stats))
         self._warn()
         self._tell_faults()
-        for sink in self._sinks():
-            if sink.fault:
-                say(f"not writing: {sink.fault}")
         if self.mqtt is not None:
             self.mqtt.publish_stats(stats)
 

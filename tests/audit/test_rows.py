@@ -13,6 +13,7 @@ from tlids_helpers import audit
 from tlids_helpers.audit import rows as audit_rows
 from tlids_helpers.data import prepare, split
 from tlids_helpers.data.catalog import DATASETS, NETFLOW_V1_COLUMNS
+from tlids_helpers.data.raw import Allowed
 from tlids_helpers.data.split import ROLES
 
 CLASSES = ("Benign", "DoS", "Theft")
@@ -30,7 +31,7 @@ def test_a_subset_with_another_column_and_a_class_less(netflow, put, data_dir):
     frame = netflow({"Benign": 60, "DoS": 40, "Theft": 20, "DDoS": 10}).astype({"IN_PKTS": float})
     frame.loc[:2, "IN_PKTS"] = float("inf")
     put(frame.assign(Dataset="x").drop(columns="IPV4_SRC_ADDR"), "NF-BoT-IoT.csv")
-    prepared = prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot", data_dir, allow_subset=Allowed(subset=True, loss=0.05))
     check = audit.census(prepared, "nf-bot-iot", data_dir)
     found = check.table
     assert found.columns.name == "subset"

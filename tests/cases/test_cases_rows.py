@@ -95,6 +95,7 @@ CLOSED = {
     "an empty quoted field": [line.replace("n,", '"",') for line in LINES],
     "commas in quotes": [line.replace("n,", '"a,b,,c",') for line in LINES],
     "all fields quoted": QUOTED,
+    "a backslash before a quote": [line.replace("n,", '"a \\" b",') for line in LINES],
 }
 
 
@@ -114,6 +115,11 @@ def test_a_quoted_value_of_several_lines_is_one_row(value, block, read, monkeypa
     census, rows = read(text)
     assert rows == made.numbers_by_pandas(text) == list(range(300))
     assert dropped(census) == {"continued_lines": 2 * value.count("\n")}
+
+
+def test_a_comma_in_a_quoted_column_name_is_no_column(read):
+    census, rows = read(made.text_of(['"Note, if any",' + LINES[0].removeprefix("Note,"), *LINES[1:]]))
+    assert rows == list(range(300)) and dropped(census) == {}
 
 
 # ---- days with other columns
@@ -339,6 +345,17 @@ def test_several_words_for_benign_are_one_class_and_the_census_says_so(words, na
     assert all((word or "(empty)") in show.provenance(prepared) for word in words if word != "nan")
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(("benign", "attack"), [(0, 1), (0.0, 1.0), (False, True)])
+def test_zero_is_benign_beside_one_and_a_missing_number_is_no_label(benign, attack, kind, put, data_dir):
+    frame = made.flows(300, (benign, attack, None))
+    if kind == "csv" or benign is not False:
+        frame["Attack"] = frame["Attack"].astype("object" if kind == "csv" else "float64")
+    prepared = prepare.prepare(str(put(frame, f"own.{kind}")), data_dir, allow_subset=ALL)
+    assert len(prepared.classes) == 2 and prepared.benign == prepared.classes[0]
+    assert sum(prepared.counts[role][prepared.benign] for role in prepare.ROLES) == 100
+
+
 def test_a_class_that_only_resembles_a_word_for_benign_is_its_own(put, data_dir):
     labels = ("Benign", "abnormal", "Not normal", "10", "--x", "Nonesuch")
     prepared = prepare.prepare(str(put(made.flows(300, labels), "own.csv")), data_dir)
@@ -369,6 +386,8 @@ TIMES = {
     "Timestamp": ("03/07/2017 08:55:58", "04/07/2017 08:00:00", "01/08/2017 08:00:00"),
     "timestamp": ("2026-01-31T10:00:00Z", "2026-02-01 09:00:00", "2026-02-01T10:00:00"),
     "Stime": ("1.4e9", "1400000001.5", "1400000002"),
+    "Time": ("12/31/2026 10:00", "01/05/2027 10:00", "02/01/2027 10:00"),
+    "StartTime": ("03/07/2017 08:55:58.25", "03/07/2017 08:55:58.5", "03/07/2017 09:55:58.0"),
     "ts": ("14/02/2018 08:31:01 AM", "14/02/2018 01:31:01 PM", "15/02/2018 01:00:00 AM"),
 }  # fmt: skip
 

@@ -9,19 +9,26 @@ CLEAR = (
     "benign", "normal", "background", "legitimate", "legit", "benigntraffic", "normaltraffic", "backgroundtraffic",
     "legitimatetraffic", "noattack", "nonattack", "notanattack", "nonmalicious",
 )  # fmt: skip
-VAGUE = ("none", "0", "0.0", "-", "false")
-NOTHING = ("", "nan", "<na>", "null", "na", "n/a")  # benign where no clear word is in the file; else no label at all
+PLAIN = ("0", "0.0", "false")  # beside 1 and true
+VAGUE = ("none", "-")
+WORDS = (*CLEAR, *PLAIN, *VAGUE)
+NOTHING = ("", "nan", "<na>", "null", "na", "n/a")  # benign where the file has no other word for it, but a vague one
 NAME = "Benign"  # where the file has no word for it
 
 
 def is_benign(label: str) -> bool:
     """Whether a label says that there was no attack, in whatever case and spelling."""
-    return _rank(label) < len(CLEAR) + len(VAGUE)
+    return _rank(label) < len(WORDS)
 
 
 def is_clear(label: str) -> bool:
     """Whether nothing but a benign flow can be meant."""
     return _rank(label) < len(CLEAR)
+
+
+def is_vague(label: str) -> bool:
+    """Whether a label for benign may as well be a word for nothing."""
+    return len(CLEAR) + len(PLAIN) <= _rank(label) < len(WORDS)
 
 
 def name_of(labels: list[str]) -> str:
@@ -33,5 +40,4 @@ def _rank(label: str) -> int:
     """The place of a label among the words, the clearest first; their number for any other label."""
     folded = " ".join(label.split()).casefold()
     squeezed = re.sub(r"[\s_-]+", "", folded)
-    words = (*CLEAR, *VAGUE)
-    return next((words.index(form) for form in (folded, squeezed) if form in words), len(words))
+    return next((WORDS.index(form) for form in (folded, squeezed) if form in WORDS), len(WORDS))

@@ -15,7 +15,7 @@ LINE_BYTES = 1 << 20  # a longer line is no flow
 VALUE_LINES = 50  # that one quoted value may have
 MARKS = ((b"proto", b"bytes"), (b"bwd", b"iat"))  # every header of a family has both, in whatever case
 NEWLINE, QUOTE, COMMA = b'\n",'
-NO_LETTER = np.isin(np.arange(256), list(b"0123456789+-.\n"))
+NUMERIC = np.isin(np.arange(256), list(b"0123456789+-.,\n"))
 
 # what becomes of a line that pyarrow is not given as it is
 REPEATED, OTHER = "repeated header", "other header"  # the same columns; other ones, or in another order
@@ -73,19 +73,27 @@ class CsvLines:
         """The next block, ending with a line's end; none at the end of the file."""
         block, self._rest = self._rest, b""
         while not (block or self._final):
-            read = self._stream.read(self._block_bytes)
+            read = self._stream.read(max(self._block_bytes - len(self._tail), self._block_bytes // 4))
             self._final = not read
-            whole, held = self._tail + read, b""
-            if self._final and whole and not whole.endswith(b"\n"):
-                whole += b"\n"  # after a last line that lacks it
-            if b"\r" in whole:
-                held = b"\r" if whole.endswith(b"\r") else b""  # its line feed may be in the next block
-                whole = whole.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            cut = whole.rfind(b"\n") + 1
-            block, self._tail = whole[:cut], whole[cut:] + held
+            if b"\r" not in read and self._tail[-1:] != b"\r" and not self._final:
+                cut = read.rfind(b"\n") + 1
+                block = self._tail + memoryview(read)[:cut] if cut else b""
+                self._tail = read[cut:] if cut else self._tail + read
+            else:
+                block = self._with_other_ends(self._tail + read)
             if len(self._tail) > LINE_BYTES + self._block_bytes:
                 self._tail = self._tail[: LINE_BYTES + 1]  # enough to know it by when it ends
         return block
+
+    def _with_other_ends(self, text: bytes) -> bytes:
+        """The whole lines of `text`, each with a line feed at its end in place of a carriage return or nothing."""
+        if self._final and text and not text.endswith(b"\n"):
+            text += b"\n"
+        held = b"\r" if text.endswith(b"\r") else b""  # its line feed may be in the next block
+        text = text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        cut = text.rfind(b"\n") + 1
+        self._tail = text[cut:] + held
+        return text[:cut]
 
     def _sieved(self, block: bytes) -> bytes:
         """The lines of `block` that pyarrow is given, up to a header with other columns."""
@@ -98,7 +106,7 @@ class CsvLines:
         if b"\0" in block:
             nul = np.unique(np.searchsorted(ends, np.flatnonzero(data == 0)))
             fates |= dict.fromkeys(nul.tolist(), (NUL, b""))
-        end = len(ends) if NO_LETTER[data[starts]].all() else self._headers(block, starts, ends, fates)
+        end = self._headers(block, starts, ends, fates) if _may_be_header(data, starts) else len(ends)
         if b'"' in block and (irregular := _irregular(data, starts, ends)):
             lines = [block[start:stop] for start, stop in zip(starts[:end].tolist(), ends[:end].tolist(), strict=True)]
             end = self._quotes(lines, irregular, fates)
@@ -166,6 +174,13 @@ class CsvLines:
         self.counts[LINES] += settled + self._halted
         self.counts[BLANK] += blank
         self.counts.update(fate for line, (fate, _) in fates.items() if line < settled + self._halted)
+
+
+def _may_be_header(data: np.ndarray, starts: np.ndarray) -> bool:
+    """Whether any line begins with something else than a number, or a number after an empty field."""
+    first = data[starts]
+    empty = starts[first == COMMA] + 1
+    return not (NUMERIC[first].all() and NUMERIC[data[empty]].all())
 
 
 def _names(columns: list[str]) -> list[str]:

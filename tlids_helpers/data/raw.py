@@ -4,6 +4,7 @@ Nothing here judges values: columns are found under their known spellings, lines
 counted and left out, and every batch holds text (CSV) or whatever the Parquet file holds.
 """
 
+import csv as words
 import difflib
 import os
 import re
@@ -255,7 +256,9 @@ def _inspect_csv(path: Path, dataset: Dataset | None) -> FlowFile:
 def _header(line: str, separator: str) -> list[str]:
     """The column names in a line, or none when it is no header: two of our columns must be in it."""
     known = {normal(n) for nine in FEATURES.values() for name in nine for n in (name, *SPELLINGS.get(name, ()))}
-    columns = [column.strip('"\ufeff') for column in line.split(separator)]
+    quoted_rightly = '"' in line and line.count('"') % 2 == 0  # then a comma may be part of a name
+    columns = next(words.reader([line], delimiter=separator)) if quoted_rightly else line.split(separator)
+    columns = [column.strip('"\ufeff') for column in columns]
     return columns if len({normal(column) for column in columns} & known) >= 2 else []
 
 

@@ -1,7 +1,9 @@
 """In which order recordings were made: by their times where a file has them, else by their names as people number."""
 
+import contextlib
 import re
 from datetime import UTC, datetime
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,15 +12,16 @@ from tlids_helpers.data.raw import SESSION_COLUMN, TIME_COLUMN, FlowFile
 
 FORMATS = (
     "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M", "%d/%m/%Y", "%d.%m.%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M %p", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M:%S",
+    "%Y/%m/%d %H:%M:%S", "%d/%m/%Y %H:%M:%S.%f", "%m/%d/%Y %H:%M:%S.%f",
 )  # fmt: skip
 """Of times in CICFlowMeter's files (day first) and in those of spreadsheets; ISO 8601 and numbers are known too."""
 
 
-def note(batch: pa.RecordBatch, file: FlowFile, found: dict[str, float | None]) -> None:
-    """Add a raw batch's recordings to `found`, each with its first time in whatever unit the file has; None without.
+def note(batch: pa.RecordBatch, file: FlowFile, found: dict[str, float | str]) -> None:
+    """Add a raw batch's recordings to `found`: each with its first time if times are numbers, else with one of them.
 
-    Of times that are text, one a recording and batch is looked at: recordings do not overlap.
+    One is enough, because recordings follow one another.
     """
     if not file.time:
         return
@@ -27,16 +30,29 @@ def note(batch: pa.RecordBatch, file: FlowFile, found: dict[str, float | None]) 
     groups = pa.table({"name": names, "time": column}).group_by("name", use_threads=False)
     rows = groups.aggregate([("time", "first" if numbers is None else "min")]).rename_columns(["name", "time"])
     for row in rows.to_pylist():
-        name, time = row["name"], row["time"]
-        time = _seconds(time) if isinstance(time, str) else time
-        before = found.get(name, time)
-        found[name] = None if time is None or before is None else min(before, time)
+        name, time = row["name"] or "", row["time"]
+        before = found.setdefault(name, time)
+        if isinstance(before, float) and isinstance(time, float):
+            found[name] = min(before, time)
 
 
-def in_order(names: list[str], times: dict[str, float | None]) -> list[str]:
+def in_order(names: list[str], times: dict[str, float | str]) -> list[str]:
     """Recordings, the first one first: by time if every one has its time, else session2 before session10."""
-    known = all(times.get(name) is not None for name in names)
-    return sorted(names, key=lambda name: (times[name] if known else 0, _natural(name)))
+    moments = _moments([times.get(name) for name in names]) or [0.0] * len(names)
+    at = dict(zip(names, moments, strict=True))
+    return sorted(names, key=lambda name: (at[name], _natural(name)))
+
+
+def _moments(times: list) -> list[float] | None:
+    """Times as numbers, all read in one way, because 01/02 is in January or in February; None if they cannot be."""
+    if all(isinstance(time, float) for time in times):
+        return times
+    if not all(isinstance(time, str) for time in times):
+        return None
+    for read in (datetime.fromisoformat, *(partial(_parsed, form=form) for form in FORMATS)):
+        with contextlib.suppress(ValueError):
+            return [_utc(read(time.strip())) for time in times]
+    return None
 
 
 def _natural(name: str) -> list:
@@ -44,29 +60,19 @@ def _natural(name: str) -> list:
 
 
 def _numbers(times: pa.Array) -> pa.Array | None:
-    """The column as numbers, None if it is neither one of numbers nor of moments."""
+    """The column as float64, None if it is neither one of numbers nor of moments."""
     try:
         if pa.types.is_timestamp(times.type):
-            return pc.cast(times, pa.int64())
-        return pc.cast(times, pa.float64())
+            times = pc.cast(times, pa.int64())
+        return pc.cast(times, pa.float64(), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 
 
-def _seconds(text: str) -> float | None:
-    """Seconds since 1970 of a time as text, None where it cannot be read."""
-    text = text.strip()
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = next(filter(None, (_parsed(text, form) for form in FORMATS)), None)
-    if moment is None:
-        return None
+def _parsed(text: str, form: str) -> datetime:
+    return datetime.strptime(text, form)
+
+
+def _utc(moment: datetime) -> float:
+    """Seconds since 1970; UTC where no zone is named."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _parsed(text: str, form: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, form)
-    except ValueError:
-        return None

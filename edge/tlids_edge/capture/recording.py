@@ -60,7 +60,8 @@ def _look(path: str | Path, stats: PacketStats) -> _Capture:
         first = next(packets, None)
         packets = packets if first is None else chain([first], packets)
         possible = first is not None and stats.times.possible(first.time_us)
-        return _Capture(name, first.time_us if possible else inf, lambda: Clock(stats.times).ordered(packets))
+        ordered = _closing(stream, Clock(stats.times).ordered(packets))
+        return _Capture(name, first.time_us if possible else inf, lambda: ordered)
     with _open(path) as stream:
         records = _named(path, stream, lambda: read_records(stream, PacketStats()))
         times = (record.time_us for _, record in zip(range(LOOKED_AT), records, strict=False))
@@ -71,7 +72,14 @@ def _look(path: str | Path, stats: PacketStats) -> _Capture:
 def _packets(path: str | Path, stats: PacketStats) -> Iterator[Packet]:
     """The packets of one capture, in order."""
     stream = _open(path)
-    return Clock(stats.times).ordered(_named(path, stream, lambda: read_packets(stream, stats)))
+    packets = _named(path, stream, lambda: read_packets(stream, stats))
+    return _closing(stream, Clock(stats.times).ordered(packets))
+
+
+def _closing(stream: BinaryIO, packets: Iterator[Packet]) -> Iterator[Packet]:
+    """`packets`, whose stream is closed when they end or nobody wants more."""
+    with stream:
+        yield from packets
 
 
 def _merged(waiting: deque[_Capture], stats: PacketStats) -> Iterator[Packet]:
