@@ -234,7 +234,8 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
                 fractions = _fractions(buffer[position:], order, said, 100)
                 nanoseconds = fractions == 1_000_000_000
                 if fraction >= fractions:  # this one alone
-                    stats.times.note_impossible(f"{fraction} {RESOLUTIONS[fractions]} of a second")
+                    if stats.times.possible(seconds * 1_000_000):  # else it is counted for its second
+                        stats.times.note_impossible(f"{fraction} {RESOLUTIONS[fractions]} of a second")
                     fraction = max(before_us - seconds * 1_000_000, 0) % 1_000_000 * (fractions // 1_000_000)
             if nanoseconds:
                 fraction //= 1000
