@@ -17,7 +17,7 @@ SCANS = {"SYN scan", "Intense scan"}  # the second begins with the first: a SYN 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     need_namespaces()
-    from recordings.record import PROGRAMS
+    from testbed.record import PROGRAMS
 
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         pytest.skip(f"not installed: {', '.join(missing)}; see edge/testbed/apt-packages.txt")
