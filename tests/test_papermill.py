@@ -98,38 +98,6 @@ def test_no_options_value_is_taken_for_a_path(arguments, name):
     assert (output.stem if output else None) == name
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("02_cnn_training.ipynb -p epoch 2", "found 'epoch': did you mean epochs?"),
-        ("02_cnn_training.ipynb out.ipynb -r Dataset testbed", "found 'Dataset': did you mean dataset?"),
-        ("02_cnn_training.ipynb -p zzz 2", "found 'zzz': choose from dataset, "),
-        ("01_data_preparation.ipynb -p epochs 2 -p task binary", ""),  # of another notebook: one line for several
-        ("no_such.ipynb", ""),
-        ("-", ""),
-        ("", ""),
-        ("--no-such-option", ""),
-    ],
-)
-def test_a_parameter_that_none_of_our_notebooks_has_is_refused(line, words, monkeypatch):
-    monkeypatch.chdir(notebooks.NOTEBOOKS)
-    fault = notebooks._unknown_name(line.split())
-    assert words in fault and bool(words) == bool(fault)
-
-
-def test_another_notebook_may_have_parameters_of_its_own(here, monkeypatch):
-    monkeypatch.chdir(here)
-    assert notebooks._unknown_name(["03_tiny.ipynb", "-p", "epoch", "2"]) == ""
-
-
-def test_a_misspelled_parameter_ends_the_command_with_one_sentence():
-    done = subprocess.run(
-        [COMMAND, "02_cnn_training.ipynb", "-p", "epoch", "2"], capture_output=True, text=True, cwd=notebooks.NOTEBOOKS
-    )
-    assert done.returncode == 1 and not done.stdout
-    assert done.stderr == "expected a parameter of the notebooks, found 'epoch': did you mean epochs?\n"
-
-
 @pytest.mark.parametrize(("name", "value"), [("epochs", "0"), ("seed", "-1"), ("allow_subset", "maybe")])
 def test_our_own_command_refuses_a_value_before_any_notebook_starts(name, value, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(notebooks, "execute", lambda *_: pytest.fail("a notebook was started"))

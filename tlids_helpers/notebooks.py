@@ -6,7 +6,6 @@ came, with the reason in its last cell.
 
 import argparse
 import ast
-import difflib
 import os
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from tlids_edge import outputs
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.common.parameters import PARAMETERS, checked
+from tlids_helpers.common.parameters import checked
 
 # a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
 # that a reader can act on; what goes wrong in a cell is in the notebook
@@ -118,8 +117,6 @@ def papermill_command() -> None:
     The executed copy then is runs/NOTEBOOK-DATASET.ipynb. Everything else is passed on as it is.
     """
     arguments = sys.argv[1:]
-    if fault := _unknown_name(arguments):
-        sys.exit(fault)
     in_terminal = not (cli.INPUT_PIPED or cli.OUTPUT_PIPED)
     if in_terminal and (output := _missing_output(arguments)):
         print(f"no output path is given, so the executed notebook goes to {files.shown(output)}", file=sys.stderr)
@@ -140,18 +137,6 @@ def _understood(arguments: list[str]) -> tuple[dict, list[str]]:
 def _typed(given: dict) -> dict[str, str]:
     """The parameters among what papermill was given on its command line, as typed."""
     return dict(given.get("parameters", []) + given.get("parameters_raw", []))
-
-
-def _unknown_name(arguments: list[str]) -> str:
-    """A sentence about a parameter that none of our notebooks has, of which papermill would only warn; else ""."""
-    given, paths = _understood(arguments)
-    ours = paths and Path(paths[0]).resolve().parent == NOTEBOOKS
-    unknown = [name for name in _typed(given) if name not in PARAMETERS]
-    if not (ours and unknown):
-        return ""
-    near = difflib.get_close_matches(unknown[0], PARAMETERS, 1)
-    remedy = f"did you mean {near[0]}?" if near else f"choose from {', '.join(PARAMETERS)}"
-    return f"expected a parameter of the notebooks, found {unknown[0][:60]!r}: {remedy}"
 
 
 def _missing_output(arguments: list[str]) -> Path | None:

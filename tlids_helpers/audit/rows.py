@@ -37,11 +37,12 @@ def census(prepared: Prepared, dataset: str, data_dir: str | Path = "data") -> C
     named = set(entry.classes) if entry else set(prepared.classes)
     missing, unknown = sorted(named - set(prepared.classes)), sorted(set(prepared.classes) - named)
     kept = sum(map(prepared.size, prepared.counts))
+    told = None if "simulated" in prepared.mark else entry  # a simulated number never stands beside a published one
     rows = [
-        ("rows in the file", entry and entry.total, _rows_in_files(prepared), ""),
-        ("rows kept in the split", entry and entry.total, kept, ""),
-        ("columns", entry and len(entry.columns), len(columns) or None, _note(absent, added)),
-        ("classes", entry and len(entry.classes), len(prepared.classes), _note(missing, unknown)),
+        ("rows in the file", told and told.total, _rows_in_files(prepared), ""),
+        ("rows kept in the split", told and told.total, kept, ""),
+        ("columns", told and len(told.columns), len(columns) or None, _note(absent, added)),
+        ("classes", told and len(told.classes), len(prepared.classes), _note(missing, unknown)),
     ]
     table = pd.DataFrame(rows, columns=["quantity", "published", "here", "note"])
     table[["published", "here"]] = table[["published", "here"]].astype("Int64")

@@ -90,12 +90,15 @@ def census(prepared: Prepared) -> pd.DataFrame:
 
 
 def classes(prepared: Prepared) -> pd.DataFrame:
-    """Rows per class: published, here, and the difference. No column of published counts for a user's own file."""
+    """Rows per class: published, here, and the difference.
+
+    No column of published counts for a user's own file, nor for simulated rows: these are never shown side by side.
+    """
     here = {name: sum(prepared.counts[role][name] for role in ROLES) for name in prepared.classes}
     entry = DATASETS.get(prepared.name)
     names = list(dict.fromkeys([*(entry.classes if entry else ()), *here]))
     frame = pd.DataFrame({"here": [here.get(name, 0) for name in names]}, index=pd.Index(names, name="class"))
-    if entry:
+    if entry and "simulated" not in prepared.mark:
         published = pd.array([entry.classes.get(name) for name in names], dtype="Int64")
         frame.insert(0, "published", published)
         frame["difference"] = frame["here"] - frame["published"]
