@@ -1,6 +1,7 @@
 """Other people's CSV files: every physical line is kept or counted with its reason, and never a block in silence."""
 
 import csv
+import datetime
 import gzip
 import io
 import os
@@ -193,6 +194,45 @@ def test_the_other_columns_of_cicflowmeter_may_be_fewer_on_another_day(cicflow, 
     assert len(table) == 200 and table["Idle_Min"].null_count == 100 and table["Idle_Max"].null_count == 0
 
 
+FIRST = {
+    "a feature": DAY, "the label": DAY[["Attack", *made.COLUMNS[:-1]]], "a text": DAY.assign(Note="n")[["Note", *DAY]],
+    "an address": DAY.assign(Note="10.0.0.1")[["Note", *DAY]], "all quoted": DAY,
+}  # fmt: skip
+GLUES = {
+    "no end of the last line": lambda text: text[:-1], "a cut value": lambda text: text[:-3],
+    "a cut row": lambda text: text[: text.rindex(",", 0, text.rindex(",") - 1)],
+    "one value": lambda text: text[: text.index(",", text[:-1].rindex("\n"))],
+    "a byte-order mark": lambda text: text[:-1] + "\ufeff", "zero bytes": lambda text: text + "\0" * 9,
+    "megabytes of zeros": lambda text: text + "\0" * (5 << 20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [700, raw.BLOCK_BYTES])
+@pytest.mark.parametrize("glue", GLUES)
+@pytest.mark.parametrize("first", FIRST)
+def test_a_header_behind_something_else_is_refused_with_its_line(first, glue, block, put, data_dir, monkeypatch):
+    if "mega" not in glue:
+        monkeypatch.setattr(raw, "BLOCK_BYTES", block)
+    quoting = csv.QUOTE_ALL if first == "all quoted" else csv.QUOTE_MINIMAL
+    day = FIRST[first]
+    other = day[[*day.columns[::-1]]].to_csv(index=False, quoting=quoting)
+    text = GLUES[glue](day.to_csv(index=False, quoting=quoting)) + other
+    line = 52 if "zero" in glue else 51
+    with pytest.raises(InputError, match=f"line {line} of own.csv|found one behind something else in line {line}:"):
+        prepare.prepare(str(put(text, "own.csv")), data_dir, allow_subset=ALL)
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize(("glue", "reason", "row"), [
+    ("no end of the last line", "malformed", 1), ("a cut row", "malformed", 1), ("a byte-order mark", "malformed", 1),
+    ("zero bytes", "nul_lines", 0),
+])  # fmt: skip
+def test_the_same_header_behind_something_else_costs_its_line(first, glue, reason, row, read):
+    text = FIRST[first].to_csv(index=False, quoting=csv.QUOTE_ALL if first == "all quoted" else csv.QUOTE_MINIMAL)
+    census, rows = read(GLUES[glue](text) + text)
+    assert rows == [*range(50 - row), *range(50)] and dropped(census) == {reason: 1}
+
+
 # ---- zero bytes, web pages, line ends, ends that are missing
 
 PLAIN = made.csv_lines(made.flows())
@@ -307,7 +347,8 @@ def test_the_source_takes_what_is_allowed_as_the_target_does(netflow, put, data_
 
 @pytest.mark.parametrize("word", [
     "Benign", "BENIGN", "normal", "Normal", "background", "BenignTraffic", "None", "none", "0", "-", " - ",
-    "Legitimate",
+    "Legitimate", "normal.", "Benign;", "'normal'", "clean", "Good", "00", "0.00", "0.", "No Attack", "no_attack.",
+    "legit", "(none)", "no", "Safe",
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_word_for_benign_is_the_benign_class(word, kind, put, data_dir):
@@ -357,9 +398,20 @@ def test_zero_is_benign_beside_one_and_a_missing_number_is_no_label(benign, atta
 
 
 def test_a_class_that_only_resembles_a_word_for_benign_is_its_own(put, data_dir):
-    labels = ("Benign", "abnormal", "Not normal", "10", "--x", "Nonesuch")
+    labels = ("Benign", "abnormal", "Not normal", "10", "--x", "Nonesuch", "!normal", "normal?", "Goodbye", "0.1")
     prepared = prepare.prepare(str(put(made.flows(300, labels), "own.csv")), data_dir)
     assert set(prepared.classes) == set(labels)
+
+
+@pytest.mark.parametrize(("forgotten", "classes"), [(14, ("DoS", "Scan")), (15, ("Benign", "DoS", "Scan"))])
+def test_a_label_that_is_rarely_empty_was_forgotten(forgotten, classes, put, data_dir):
+    frame = made.flows(300, ("DoS", "Scan"))
+    frame.loc[: forgotten - 1, "Attack"] = ""
+    path = str(put(frame, "own.csv"))
+    if len(classes) == 2:
+        with pytest.raises(InputError, match="14 of 300 .*14 for no label"):
+            prepare.prepare(path, data_dir)
+    assert prepare.prepare(path, data_dir, allow_subset=ALL).classes == classes
 
 
 def test_a_file_without_any_label_is_refused(put, data_dir):
@@ -400,6 +452,43 @@ def test_the_last_recording_is_the_latest_where_there_is_a_time(name, kind, put,
     frame[name] = [TIMES[name][row % 3] for row in range(300)]
     prepared = prepare.prepare(str(put(frame, f"own.{kind}")), data_dir, "session")
     assert rows_of(prepared, "test") == list(range(2, 300, 3))
+
+
+@pytest.mark.parametrize(("cell", "row", "block"), [
+    ("", 0, raw.BLOCK_BYTES), ("", 2, 500), (None, 150, 500), ("NaT", 0, 500), ("unknown", 2, raw.BLOCK_BYTES),
+    ("inf", 0, raw.BLOCK_BYTES),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", TIMES)
+def test_a_missing_time_changes_no_order(name, kind, cell, row, block, put, data_dir, rows_of, monkeypatch):
+    monkeypatch.setattr(raw, "BLOCK_BYTES", block)
+    frame, names = made.flows(300), ("wednesday", "thursday", "friday")
+    frame["Session"] = [names[row % 3] for row in range(300)]
+    frame[name] = [TIMES[name][row % 3] for row in range(300)]
+    frame[name] = frame[name].astype(object if kind == "csv" or isinstance(frame[name][0], str) else float)
+    frame.loc[row, name] = cell if frame[name].dtype == object else float("inf" if cell == "inf" else "nan")
+    prepared = prepare.prepare(str(put(frame, f"own.{kind}")), data_dir, "session")
+    assert rows_of(prepared, "test") == list(range(2, 300, 3))
+    assert "The test is the last recording by time." in show.provenance(prepared)
+
+
+@pytest.mark.parametrize("times", [("", 2, 1), ("soon", "2", "1"), ("03/07/2017 08:00", "2026-01-01", "5"), None])
+def test_a_recording_without_a_time_leaves_the_names_to_tell_and_that_is_said(times, put, data_dir, rows_of):
+    frame = made.flows(300)
+    frame["Session"] = [f"s{row % 3 + 8}" for row in range(300)]
+    if times:
+        frame["Time"] = [times[row % 3] for row in range(300)]
+    prepared = prepare.prepare(str(put(frame, "own.csv")), data_dir, "session")
+    assert rows_of(prepared, "test") == list(range(2, 300, 3))
+    assert "The test is the last recording by name." in show.provenance(prepared)
+
+
+def test_days_in_parquet_tell_the_order(put, data_dir, rows_of):
+    frame = made.flows(300)
+    frame["Session"] = [("b", "a")[row % 2] for row in range(300)]
+    frame["Time"] = [(datetime.date(2026, 1, 9), datetime.date(2026, 1, 10))[row % 2] for row in range(300)]
+    prepared = prepare.prepare(str(put(frame, "own.parquet")), data_dir, "session")
+    assert rows_of(prepared, "test") == list(range(1, 300, 2))
 
 
 def test_times_that_cannot_be_read_leave_the_numbers_to_tell(put, data_dir, rows_of):

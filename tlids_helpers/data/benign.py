@@ -9,10 +9,11 @@ CLEAR = (
     "benign", "normal", "background", "legitimate", "legit", "benigntraffic", "normaltraffic", "backgroundtraffic",
     "legitimatetraffic", "noattack", "nonattack", "notanattack", "nonmalicious",
 )  # fmt: skip
-PLAIN = ("0", "0.0", "false")  # beside 1 and true
+PLAIN = ("clean", "good", "safe", "harmless", "0", "false", "no")  # beside bad, 1, true, yes
 VAGUE = ("none", "-")
 WORDS = (*CLEAR, *PLAIN, *VAGUE)
 NOTHING = ("", "nan", "<na>", "null", "na", "n/a")  # benign where the file has no other word for it, but a vague one
+EMPTY_SHARE = 0.05  # of all rows: where fewer labels are empty they were forgotten
 NAME = "Benign"  # where the file has no word for it
 
 
@@ -38,6 +39,8 @@ def name_of(labels: list[str]) -> str:
 
 def _rank(label: str) -> int:
     """The place of a label among the words, the clearest first; their number for any other label."""
-    folded = " ".join(label.split()).casefold()
+    folded = " ".join(label.split()).casefold().strip("'\"()[]").rstrip(".,;: ")
+    if re.fullmatch(r"0+(\.0+)?", folded):
+        folded = "0"
     squeezed = re.sub(r"[\s_-]+", "", folded)
     return next((WORDS.index(form) for form in (folded, squeezed) if form in WORDS), len(WORDS))

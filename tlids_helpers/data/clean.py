@@ -51,7 +51,7 @@ class Census:
     renamed: dict[str, str] = field(default_factory=dict)  # our column -> the file's spelling
     classes: dict[str, int] = field(default_factory=dict)  # class -> rows, dropped ones included
     benign_words: dict[str, int] = field(default_factory=dict)  # the file's words for one benign class -> rows
-    sessions: dict[str, float | str] = field(default_factory=dict)  # recording -> its first time, or one of its times
+    sessions: dict[str, float | str | None] = field(default_factory=dict)  # recording -> sessions.note
     empty: "Census | None" = None  # while reading a user's own file: rows whose label is empty
 
     @property
@@ -151,15 +151,16 @@ def _tally(census: Census, labelled: pa.Array, missing: pa.Array, infinite: pa.A
 def settle_benign(census: Census) -> dict[str, str | None]:
     """Decide on the words for benign of a user's own file that was read: class -> its name, or None to drop its rows.
 
-    All words for benign are one class. An empty label is one of them where other labels are in the file and none but
-    a vague one says that a flow is benign; otherwise its rows have no label, and are counted as such.
+    All words for benign are one class. An empty label is one of them where other labels are in the file, none but a
+    vague one says that a flow is benign, and it is no rare one; otherwise its rows have no label, and are counted so.
     """
     empty, census.empty = census.empty, None
     words = [name for name in census.classes if benign.is_benign(name)]
     name = benign.name_of(words)
     renamed: dict[str, str | None] = {word: name for word in words if word != name}
     found = {word: census.classes[word] for word in words}
-    if empty.rows and census.classes and all(map(benign.is_vague, words)):
+    often = empty.rows >= benign.EMPTY_SHARE * (empty.rows + sum(census.classes.values()))
+    if empty.rows and often and census.classes and all(map(benign.is_vague, words)):
         found["(empty)"] = empty.rows
         renamed[""] = name
         for count in ("rows", "kept", "missing", "infinite", "negative"):

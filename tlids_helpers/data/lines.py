@@ -6,6 +6,7 @@ what follows can be read under its own columns.
 """
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ LINE_BYTES = 1 << 20  # a longer line is no flow
 VALUE_LINES = 50  # that one quoted value may have
 MARKS = ((b"proto", b"bytes"), (b"bwd", b"iat"))  # every header of a family has both, in whatever case
 NEWLINE, QUOTE, COMMA = b'\n",'
-NUMERIC = np.isin(np.arange(256), list(b"0123456789+-.,\n"))
+NUMBER = re.compile(r"\s*[+-]?\d[\d.:]*(e[+-]?\d+)?\s*", re.IGNORECASE)  # or an address: what no column is called
 
 # what becomes of a line that pyarrow is not given as it is
 REPEATED, OTHER = "repeated header", "other header"  # the same columns; other ones, or in another order
@@ -30,7 +31,8 @@ Fates = dict[int, tuple[str, bytes]]  # number of a line in its block -> one of 
 class CsvLines:
     """A CSV stream as a file to read from: the rows of one section, until a header with other columns.
 
-    `counts` has all physical lines that were read so far (LINES), and those of each fate.
+    `counts` has all physical lines that were read so far (LINES), and those of each fate. `glued` says that the last
+    of them is a header behind something else, as `cat` leaves it after a file without an end of its last line.
     """
 
     closed = False  # pyarrow asks
@@ -40,7 +42,7 @@ class CsvLines:
         self.columns, self.counts = columns, Counter()
         self._stream, self._header_of, self._block_bytes = stream, header_of, block_bytes
         self._tail = self._rest = self._ready = b""  # the beginning of a line, whole lines, and sieved ones
-        self._final = self._halted = self._ended = False
+        self._final = self._halted = self._ended = self.glued = False
 
     def skip(self, lines: int) -> None:
         """Go past the first lines of the file."""
@@ -82,7 +84,7 @@ class CsvLines:
             else:
                 block = self._with_other_ends(self._tail + read)
             if len(self._tail) > LINE_BYTES + self._block_bytes:
-                self._tail = self._tail[: LINE_BYTES + 1]  # enough to know it by when it ends
+                self._tail = self._tail[-LINE_BYTES - 1 :]  # too long still, and a header at its end is seen
         return block
 
     def _with_other_ends(self, text: bytes) -> bytes:
@@ -106,7 +108,7 @@ class CsvLines:
         if b"\0" in block:
             nul = np.unique(np.searchsorted(ends, np.flatnonzero(data == 0)))
             fates |= dict.fromkeys(nul.tolist(), (NUL, b""))
-        end = self._headers(block, starts, ends, fates) if _may_be_header(data, starts) else len(ends)
+        end = self._headers(block, starts, ends, fates)
         if b'"' in block and (irregular := _irregular(data, starts, ends)):
             lines = [block[start:stop] for start, stop in zip(starts[:end].tolist(), ends[:end].tolist(), strict=True)]
             end = self._quotes(lines, irregular, fates)
@@ -123,14 +125,15 @@ class CsvLines:
     def _headers(self, block: bytes, starts: np.ndarray, ends: np.ndarray, fates: Fates) -> int:
         """Find the header lines in a block, up to the first with other columns; returns how many lines precede it."""
         for line in _marked(block.lower(), starts, ends):
-            columns = (
-                [] if line in fates else self._header_of(block[starts[line] : ends[line]].decode(errors="replace"))
-            )
+            columns = self._header_of(block[starts[line] : ends[line]].decode(errors="replace").replace("\0", ""))
+            glued = line in fates or any(map(NUMBER.fullmatch, columns))
             if _names(columns) == _names(self.columns):
-                fates[line] = REPEATED, b""
+                fates.setdefault(line, (REPEATED, b""))
+            elif columns and glued and _ends_with(_names(columns), _names(self.columns)):
+                fates.setdefault(line, (WIDTH, b""))
             elif columns:
                 fates[line] = OTHER, b""
-                self.columns, self._halted = columns, True
+                self.columns, self._halted, self.glued = columns, True, glued
                 return line
         return len(ends)
 
@@ -176,15 +179,14 @@ class CsvLines:
         self.counts.update(fate for line, (fate, _) in fates.items() if line < settled + self._halted)
 
 
-def _may_be_header(data: np.ndarray, starts: np.ndarray) -> bool:
-    """Whether any line begins with something else than a number, or a number after an empty field."""
-    first = data[starts]
-    empty = starts[first == COMMA] + 1
-    return not (NUMERIC[first].all() and NUMERIC[data[empty]].all())
-
-
 def _names(columns: list[str]) -> list[str]:
     return [column.strip(' "\ufeff').casefold() for column in columns]
+
+
+def _ends_with(fields: list[str], names: list[str]) -> bool:
+    """Whether a line goes on to its end with the header `names`, whose first may be glued to the field before it."""
+    first, rest = fields[-len(names) :][:1], fields[len(fields) - len(names) + 1 :]
+    return rest == names[1:] and first[0].endswith(names[0])
 
 
 def _marked(lower: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:

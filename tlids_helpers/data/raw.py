@@ -6,6 +6,7 @@ counted and left out, and every batch holds text (CSV) or whatever the Parquet f
 
 import csv as words
 import difflib
+import functools
 import os
 import re
 import zipfile
@@ -255,11 +256,16 @@ def _inspect_csv(path: Path, dataset: Dataset | None) -> FlowFile:
 
 def _header(line: str, separator: str) -> list[str]:
     """The column names in a line, or none when it is no header: two of our columns must be in it."""
-    known = {normal(n) for nine in FEATURES.values() for name in nine for n in (name, *SPELLINGS.get(name, ()))}
     quoted_rightly = '"' in line and line.count('"') % 2 == 0  # then a comma may be part of a name
     columns = next(words.reader([line], delimiter=separator)) if quoted_rightly else line.split(separator)
     columns = [column.strip('"\ufeff') for column in columns]
-    return columns if len({normal(column) for column in columns} & known) >= 2 else []
+    return columns if len({normal(column) for column in columns} & _known()) >= 2 else []
+
+
+@functools.cache
+def _known() -> set[str]:
+    """Our features in all their spellings."""
+    return {normal(n) for nine in FEATURES.values() for name in nine for n in (name, *SPELLINGS.get(name, ()))}
 
 
 def _no_flows(path: Path, text: str, rows: list[str]) -> InputError:
@@ -326,6 +332,11 @@ def _csv_batches(file: FlowFile, wanted: list[str]) -> Iterator[tuple[pa.RecordB
                 if not rows.next_section():
                     break
                 columns = rows.columns
+                if rows.glued:
+                    raise InputError(
+                        f"expected every header of {file.path.name} on a line of its own, found one behind something "
+                        f"else in line {rows.counts[lines.LINES]:,}: begin a new line before it"
+                    )
                 spelled = _respelled(file, columns, wanted)
     except pa.ArrowInvalid as error:
         raise InputError(

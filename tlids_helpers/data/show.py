@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 
 from tlids_helpers.common import style
 from tlids_helpers.common.style import BLUE, GRID, LIGHT, finish, marked
-from tlids_helpers.data import prepare
+from tlids_helpers.data import prepare, sessions
 from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.clean import Census
 from tlids_helpers.data.prepare import Prepared
@@ -164,6 +164,8 @@ def accounted(prepared: Prepared) -> str:
         if census.benign_words:
             words = ", ".join(f"{word} ({rows:,})" for word, rows in census.benign_words.items())
             sentence += f" Taken as benign, the class {prepared.benign!r}: {words}."
+        if prepared.split == "session" and prepared.mark.removeprefix("v2").strip() in ("own", "own subset"):
+            sentence += f" The test is the last recording by {sessions.ordered_by(census.sessions)}."
     return sentence
 
 
