@@ -17,7 +17,7 @@ from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.eve_stdout import CLOSING_S, StdoutSink
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.capture.clock import Clock
-from tlids_edge.capture.packets import Packet, PacketStats, read_packets
+from tlids_edge.capture.packets import Packet, PacketStats, read_packets, where
 from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector, Verdict
@@ -155,7 +155,10 @@ class Watch:
 
     def _read(self, stream: BinaryIO) -> None:
         """Feed the meter and the rules from one stream."""
-        packets = read_packets(stream, self.packets, self.tick)
+        try:
+            packets = read_packets(stream, self.packets, self.tick)
+        except InputError as error:
+            raise InputError(error.fault + where(stream), error.remedy) from error
         for count, packet in enumerate(self._clock.as_they_come(packets), 1):
             self._take(packet)
             if count % TURN_PACKETS == 0 and self.tick() and not self.live:  # live, the child hands over what it has

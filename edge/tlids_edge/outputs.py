@@ -132,7 +132,10 @@ def take_place(made: str | Path, place: Place) -> None:
 
 def unwritable(name: str, error: OSError, remedy: str = REMEDY) -> InputError:
     """The sentence about an output that cannot be written."""
-    name = "standard output" if name == "-" else name
+    if name == "-":
+        name = "standard output"
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES) and os.path.realpath(name) != os.path.abspath(name):
+        name = f"{name}, which leads to {os.path.realpath(name)}"
     return InputError(f"expected to write {name}, found: {error.strerror or error}", remedy)
 
 

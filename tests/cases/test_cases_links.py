@@ -399,6 +399,9 @@ def test_the_edge_command_refuses_a_link_type_by_name(model, tmp_path):
         (tmp_path / name).write_bytes(capture)
         refused = run_edge(model, str(tmp_path / name))
         assert refused.returncode == 2 and b"IEEE 802.15.4" in refused.stderr and refused.stdout == b""
+        assert refused.stderr.count(f" in {tmp_path / name}: ".encode()) == 1
+        refused = run_edge(model, "-", stdin=(tmp_path / name).open("rb"))
+        assert refused.stderr.count(b" in standard input: ") == 1
 
 
 # ---- the inputs on which the program was found wanting

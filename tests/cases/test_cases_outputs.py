@@ -104,6 +104,8 @@ def test_what_stands_before_and_after_in_a_redirected_file_stays(folder, right):
         ("mkdir d; ln -s d link", "link", "Is a directory"),
         ("", "absent/", "Is a directory"),
         ("", "absent/x.csv", "No such file"),
+        ("ln -s /absent/x.csv link", "link", "write link, which leads to /absent/x.csv, found: No such file"),
+        ("ln -s /absent one; ln -s one two", "two/x.csv", "two/x.csv, which leads to /absent/x.csv, found: No such"),
         ("", "''", "an empty one"),
         ("ln -s link link", "link", "Too many levels"),
         ("", "/dev/fd/77", "Bad file descriptor"),
@@ -318,6 +320,7 @@ def test_eve_lines_go_into_what_stands_at_the_place(name, model, folder):  # noq
     [
         ("mkdir d", "d", "Is a directory"),
         ("", "absent/eve.json", "No such file"),
+        ("ln -s /absent/eve link", "link", "write link, which leads to /absent/eve, found: No such file"),
         ("", "a.pcap", "a.pcap as both"),
         ("ln -s a.pcap link", "link", "a.pcap as both"),
         ("", "/dev/fd/77", "Bad file descriptor"),

@@ -469,6 +469,22 @@ def test_a_number_of_flows_that_is_none_is_answered_by_an_example(option, value,
         assert done.returncode == 2 and b"expected a whole number, such as 20000" in done.stderr
 
 
+@pytest.mark.parametrize("value", ["inf", "1e400", "1e300", "nan", "-1", "-inf"])
+def test_no_number_is_infinite_or_below_zero(value, model):  # noqa: F811
+    for name in ("--idle-timeout", "--active-timeout", "--max-flows", "--status", "--eve-max-mb"):
+        answers = [run_edge(model, "x.pcap", f"{name}={value}")]
+        if name not in ("--status", "--eve-max-mb"):
+            answers.append(run_meter("x.pcap", f"{name}={value}"))
+        sentences = {re.search(rb"argument .*: expected .*, found '.*'", done.stderr)[0] for done in answers}
+        assert len(sentences) == 1 and name.encode() in sentences.pop()
+        assert {done.returncode for done in answers} == {2}
+
+
+@pytest.mark.parametrize("option", ["--idle-timeout", "--active-timeout", "--max-flows", "--status"])
+def test_zero_is_refused_but_for_a_size(option, model):  # noqa: F811
+    assert b"above zero, found '0'" in run_edge(model, "x.pcap", option, "0").stderr
+
+
 def test_a_number_of_flows_may_be_written_with_an_exponent_and_megabytes_have_an_example(model, tmp_path):  # noqa: F811
     path = written(tmp_path / "c.pcap", TWO)
     assert run_meter(path, "--max-flows", "1e6").returncode == 0

@@ -10,10 +10,10 @@ import errno
 import os
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from tlids_edge import outputs
-from tlids_edge.errors import InputError
 
 REMEDY = "give another file with --eve"
 NEW_MODE = 0o640
@@ -25,7 +25,8 @@ class FileSink:
 
     The file rotates before it would pass `max_bytes` (PATH -> PATH.1 -> PATH.2 ... up to `keep`), never when
     `max_bytes` is 0. A file that may not be renamed, such as a mount point, is copied to PATH.1 and emptied; one that
-    cannot be rotated at all grows, and `fault` says so. `reopen` (on SIGHUP) is for an outside logrotate.
+    cannot be rotated at all grows, and `fault` says so. A file that somebody moved away or removed is made again by the
+    next lines; `reopen` (on SIGHUP) is for an outside logrotate that will not wait for them.
     """
 
     def __init__(self, path: str | Path, max_bytes: int = 0, keep: int = 5) -> None:
@@ -45,7 +46,7 @@ class FileSink:
             outputs.find(self.path, REMEDY)
             self._open()
         except OSError as error:
-            raise InputError(f"expected to write EVE lines to {path}, found: {error.strerror}", REMEDY) from error
+            raise outputs.unwritable(str(path), error, REMEDY) from error
 
     @property
     def pending(self) -> int:
@@ -55,6 +56,8 @@ class FileSink:
     def write(self, lines: list[bytes]) -> None:
         """Append whole lines; those that do not fit are counted."""
         try:
+            if self._file >= 0 and self._has_gone():
+                self._close_file()
             if self._file < 0:
                 self._open()
             self._rotate(sum(map(len, lines)))
@@ -107,6 +110,15 @@ class FileSink:
         self._file, self._unsynced = -1, 0
         self._rotate_at, self._stuck = self.max_bytes, ""
 
+    def _has_gone(self) -> bool:
+        """Whether the open file is no longer the one of its name; when that cannot be told, it is."""
+        try:
+            return not os.path.samestat(os.stat(self._target), os.fstat(self._file))
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
     def _append(self, lines: list[bytes]) -> None:
         """Write lines in one go; when the disk fills half-way, cut the file back to the last whole line."""
         data = b"".join(lines)
@@ -131,37 +143,52 @@ class FileSink:
         if not self.max_bytes or not size or size + coming <= self._rotate_at or not stat.S_ISREG(status.st_mode):
             return
         try:
+            self._make_room()
             emptied = self._set_aside()
         except OSError as error:  # better a file that grows than lines that are lost
+            if self._has_gone():
+                self._close_file()
+                self._open()
+                return
             self._rotate_at = size + self.max_bytes
             self._stuck = f"{self._target} cannot be rotated ({error.strerror or error}) and grows"
             return
-        for number in range(self.keep - 1, -1, -1):
-            older = self._numbered(number)
-            if older.exists():
-                older.replace(self._numbered(number + 1))
         if not emptied:
             self._close_file()
             self._open()
-            with contextlib.suppress(OSError):  # the readers of the old file are those of the new one
-                os.fchown(self._file, status.st_uid, status.st_gid)
-                os.fchmod(self._file, stat.S_IMODE(status.st_mode))
+            self._share(self._file, status)
+
+    def _make_room(self) -> None:
+        """Shift PATH.1, PATH.2, ... by one up to the first gap; without a gap the oldest goes."""
+        taken = 0
+        while taken < self.keep and self._numbered(taken + 1).exists():
+            taken += 1
+        for number in range(min(taken, self.keep - 1), 0, -1):
+            self._numbered(number).replace(self._numbered(number + 1))
 
     def _set_aside(self) -> bool:
-        """Rename the file to PATH.0, or copy it there and empty it (True)."""
-        aside = self._numbered(0)
-        try:
-            self._target.replace(aside)
+        """Rename the file to PATH.1, or copy it there and empty it (True)."""
+        with contextlib.suppress(OSError):
+            self._target.replace(self._numbered(1))
             return False
-        except OSError:
-            try:
-                shutil.copyfile(self._target, aside)
-                os.ftruncate(self._file, 0)
-            except OSError:
-                aside.unlink(missing_ok=True)
-                raise
-            return True
+        handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=".tlids-", suffix=".part")
+        os.close(handle)
+        copy = Path(name)
+        try:
+            shutil.copyfile(self._target, copy)
+            self._share(copy, os.fstat(self._file))
+            copy.replace(self._numbered(1))
+        finally:
+            copy.unlink(missing_ok=True)
+        os.ftruncate(self._file, 0)
+        return True
+
+    def _share(self, file: int | Path, status: os.stat_result) -> None:
+        """Give a file the owner and permissions of another, whose readers read it too."""
+        with contextlib.suppress(OSError):
+            os.chown(file, status.st_uid, status.st_gid)
+            os.chmod(file, stat.S_IMODE(status.st_mode))
 
     def _numbered(self, number: int) -> Path:
-        """PATH.1, PATH.2, ...; PATH.0 on its way to PATH.1."""
+        """PATH.1, PATH.2, ..., the newest first."""
         return self._target.with_name(f"{self._target.name}.{number}")

@@ -13,6 +13,7 @@ capture. An alert is written when the broker has acknowledged it. paho-mqtt is a
 and TLIDS_MQTT_PASSWORD, so that it shows on no command line.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from tlids_edge.errors import InputError
 
 PORT = 1883
 QUEUED = 1000  # alerts kept while the broker is away
+OWN = 16  # and so many messages about ourselves
 
 
 class MqttSink:
@@ -53,7 +55,7 @@ class MqttSink:
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=identity)
         if os.environ.get("TLIDS_MQTT_USER"):
             self._client.username_pw_set(os.environ["TLIDS_MQTT_USER"], os.environ.get("TLIDS_MQTT_PASSWORD"))
-        self._client.max_queued_messages_set(QUEUED)
+        self._client.max_queued_messages_set(QUEUED + OWN)
         self._client.reconnect_delay_set(1, 60)
         self._client.will_set(self._topic("state"), "offline", qos=1, retain=True)
         self._client.on_connect = self._introduce
@@ -69,8 +71,12 @@ class MqttSink:
         return len(self._sent)
 
     def write(self, lines: list[bytes]) -> None:
-        """Publish alerts; paho keeps up to QUEUED of them for a broker that is away."""
+        """Publish alerts; up to QUEUED of them are kept for a broker that is away."""
         for line in lines:
+            self.push()
+            if len(self._sent) >= QUEUED:
+                self.unwritten += 1
+                continue
             message = self._client.publish(self._topic("alert"), line.rstrip(b"\n"), qos=1)
             if message.rc in self._accepted:
                 self._sent.add(message.mid)
@@ -99,7 +105,8 @@ class MqttSink:
         self._client.on_disconnect = None
         if connected:
             farewell = self._client.publish(self._topic("state"), "offline", qos=1, retain=True)
-            farewell.wait_for_publish(timeout=2)
+            with contextlib.suppress(RuntimeError, ValueError):  # the broker has left, or takes nothing
+                farewell.wait_for_publish(timeout=2)
         self.push()
         if self._sent:
             what = "has not acknowledged every alert" if connected else "cannot be reached"

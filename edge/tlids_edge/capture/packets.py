@@ -75,7 +75,13 @@ def read_packets(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object
         InputError: the stream is empty, is no capture, or is of a link type that cannot be read (at once, before the
             first packet is asked for); at its end, when all its packets were of such link types.
     """
-    return _decode(read_records(stream, stats, tick), _Reading(stats, getattr(stream, "name", "")))
+    return _decode(read_records(stream, stats, tick), _Reading(stats, where(stream)))
+
+
+def where(stream: BinaryIO) -> str:
+    """How a sentence about a stream ends: with the name, if it has one."""
+    name = getattr(stream, "name", "")
+    return f" in {name}" if isinstance(name, str) and name else ""
 
 
 @dataclass(slots=True)
@@ -83,7 +89,7 @@ class _Reading:
     """What reading one stream needs beside its packets."""
 
     stats: PacketStats
-    name: object  # the file's, if it is one
+    where: str  # " in FILE", if it is one
     repeats: Repeats = field(default_factory=Repeats)
     repeated: bool = False  # the last frame that was looked at
     inner_repeats: Repeats = field(default_factory=Repeats)  # of packets that came out of tunnels
@@ -133,7 +139,7 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
         else:
             yield from _out_of_tunnels(packet, reading, DEPTH)
     if sum(unreadable.values()) == stats.packets - before:
-        refuse_unreadable(unreadable, f" in {reading.name}" if isinstance(reading.name, str) and reading.name else "")
+        refuse_unreadable(unreadable, reading.where)
 
 
 def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading, depth: int) -> Iterator[Packet]:

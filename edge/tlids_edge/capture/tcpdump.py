@@ -40,8 +40,9 @@ _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 class PolledPipe(io.RawIOBase):
     """The reading end of a pipe or a file that lets the caller's clock tick while it waits."""
 
-    def __init__(self, descriptor: int, tick: Callable[[], bool]) -> None:
-        """`tick` is called before every read and every POLL_S while waiting; True ends the stream."""
+    def __init__(self, descriptor: int, tick: Callable[[], bool], name: str = "") -> None:
+        """`tick` is called before every read and every POLL_S while waiting; True ends the stream. `name` is told."""
+        self.name = name
         self._descriptor, self._tick = descriptor, tick
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
@@ -58,9 +59,9 @@ class PolledPipe(io.RawIOBase):
         return 0
 
 
-def buffered(descriptor: int, tick: Callable[[], bool]) -> BinaryIO:
+def buffered(descriptor: int, tick: Callable[[], bool], name: str = "") -> BinaryIO:
     """A `PolledPipe` with a buffer."""
-    return io.BufferedReader(PolledPipe(descriptor, tick), 1 << 18)
+    return io.BufferedReader(PolledPipe(descriptor, tick, name), 1 << 18)
 
 
 def is_interface(name: str) -> bool:

@@ -135,14 +135,12 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     """
     detector = Detector(options.model)
     live = _is_live(options.source)
-    if not 0 <= options.eve_max_mb < float("inf"):
-        raise InputError(f"expected --eve-max-mb 0 or above, found {options.eve_max_mb}", "0 never rotates the file")
     labels = read_labels(options.labels) if options.labels else None
     watch = Watch(
         _meter(options, detector), detector,
         _sink(options, live),
         arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
-        labels=labels, live=live, all_flows=options.all_flows, status_s=_positive(options.status, "--status"),
+        labels=labels, live=live, all_flows=options.all_flows, status_s=options.status,
         origin=_origin(options.source, live),
         packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),
     )  # fmt: skip
@@ -155,22 +153,12 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
 
 
 def _meter(options: argparse.Namespace, detector: Detector) -> Meter:
-    """The meter that the model's card asks for, with nDPI where the family uses it.
-
-    Raises:
-        InputError: an option is not above zero.
-    """
+    """The meter that the model's card asks for, with nDPI where the family uses it."""
     card = detector.card
     ndpi = open_ndpi() if card.family == "netflow" else None
     if ndpi is not None and card.l7:
         _compare_ndpi(ndpi, card.l7)
-    return Meter(
-        card.family,
-        _positive(options.idle_timeout, "--idle-timeout"),
-        _positive(options.active_timeout, "--active-timeout"),
-        _positive(options.max_flows, "--max-flows"),
-        ndpi,
-    )
+    return Meter(card.family, options.idle_timeout, options.active_timeout, options.max_flows, ndpi)
 
 
 def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:
@@ -238,7 +226,7 @@ def _origin(source: str, live: bool) -> dict:
 def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
     """The source's pcap streams: one of a file or standard input, one for each life of a capturing child."""
     if options.capture == "tcpdump" and not watch.live:
-        return _one_stream(_descriptor(options.source), watch)
+        return _one_stream(options.source, _descriptor(options.source), watch)
     if options.source == "-":
         raise InputError(
             "expected a file or an interface with --capture pyshark, found standard input", "leave --capture out"
@@ -268,21 +256,10 @@ def _descriptor(source: str) -> int:
         raise unreadable(f"a capture {source}", error) from error
 
 
-def _one_stream(descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
+def _one_stream(source: str, descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
     """One stream that ends with its file, or when the run is to stop."""
     with io.FileIO(descriptor, closefd=descriptor != 0):
-        yield tcpdump.buffered(descriptor, watch.tick)
-
-
-def _positive(value: float, name: str) -> float:
-    """Check an option, a number of seconds or of flows.
-
-    Raises:
-        InputError: it is not above zero.
-    """
-    if not value > 0:
-        raise InputError(f"expected {name} above zero, found {value}", "give a larger number")
-    return value
+        yield tcpdump.buffered(descriptor, watch.tick, "standard input" if source == "-" else source)
 
 
 if __name__ == "__main__":

@@ -91,21 +91,21 @@ def _add_flows(option: Callable) -> None:
     option("--endings", choices=ENDINGS, default="tlids", help="see below (default: tlids)")
     option(
         "--idle-timeout",
-        type=values.seconds_above_zero,
+        type=values.seconds,
         default=15.0,
         metavar="S",
         help="end a flow silent for S seconds (default: 15)",
     )
     option(
         "--active-timeout",
-        type=values.seconds_above_zero,
+        type=values.seconds,
         default=60.0,
         metavar="S",
         help="end a flow S seconds old (default: 60)",
     )
     option(
         "--max-flows",
-        type=values.whole_above_zero,
+        type=values.whole,
         default=20_000,
         metavar="N",
         help="open flows at most; the longest silent gives way (default: 20000)",

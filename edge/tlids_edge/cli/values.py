@@ -1,43 +1,36 @@
 """What options of both commands may hold, so that a slip is answered by an example."""
 
 from argparse import ArgumentTypeError
-from math import isfinite
 
 QUOTED = 60  # characters of the input in a message at most
+MOST = 1e12  # of anything: far above what is meant, far below what overflows
 SECONDS, MEGABYTES, WHOLE = "seconds, such as 60", "megabytes, such as 100", "a whole number, such as 20000"
 
 
 def seconds(text: str) -> float:
-    """A time."""
-    return _number(text, SECONDS)
-
-
-def seconds_above_zero(text: str) -> float:
     """A time above zero that ends."""
     value = _number(text, SECONDS)
-    if not (value > 0 and isfinite(value)):
+    if value <= 0:
         raise _wrong(f"{SECONDS}, above zero", text)
     return value
 
 
 def megabytes(text: str) -> float:
-    """A size."""
-    return _number(text, MEGABYTES)
+    """A size; 0 is one."""
+    value = _number(text, MEGABYTES)
+    if value < 0:
+        raise _wrong(f"{MEGABYTES}, or 0", text)
+    return value
 
 
 def whole(text: str) -> int:
-    """A whole number; 1e6 is one."""
+    """A whole number above zero; 1e6 is one."""
     value = _number(text, WHOLE)
-    if not (isfinite(value) and value == int(value)):
+    if value != int(value):
         raise _wrong(WHOLE, text)
-    return int(value)
-
-
-def whole_above_zero(text: str) -> int:
-    """A whole number above zero."""
-    if (value := whole(text)) < 1:
+    if value < 1:
         raise _wrong(f"{WHOLE}, above zero", text)
-    return value
+    return int(value)
 
 
 def utf8(text: str) -> str:
@@ -49,11 +42,16 @@ def utf8(text: str) -> str:
 
 
 def _number(text: str, expected: str) -> float:
-    """Any number."""
+    """A number up to MOST; 1e400 is infinity to Python."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise _wrong(expected, text) from None
+    if value != value:
+        raise _wrong(expected, text)
+    if abs(value) > MOST:
+        raise _wrong(f"{expected}, at most {MOST:g}", text)
+    return value
 
 
 def _wrong(expected: str, text: str) -> ArgumentTypeError:

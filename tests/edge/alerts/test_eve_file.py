@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -93,3 +94,84 @@ def test_a_disk_that_fills_half_way_through_a_line_is_cut_back(tmp_path, monkeyp
     room[0] = 1000
     sink.write([b'{"line":4}\n'])
     assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n{"line":4}\n'
+
+
+def write_all(sink: FileSink, count: int, start: int = 0) -> None:
+    for number in range(start, start + count):
+        sink.write(lines(1, number))
+
+
+def numbers(*paths) -> list[int]:
+    return [json.loads(line)["n"] for path in paths for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_folder_with_the_name_of_an_older_file_costs_no_line(tmp_path, number):
+    path, blocked = tmp_path / "eve.json", tmp_path / f"eve.json.{number}"
+    (blocked / "mine").mkdir(parents=True)
+    sink = FileSink(path, max_bytes=50, keep=3)
+    write_all(sink, 20)
+    assert (sink.written, sink.unwritten) == (20, 0) and "cannot be rotated" in sink.fault
+    files = sorted((file for file in tmp_path.iterdir() if file.is_file()), reverse=True)
+    assert numbers(*files[:-1], path) == list(range(20))
+    assert (tmp_path / "eve.json.3" / "mine").is_dir()
+    shutil.rmtree(tmp_path / "eve.json.3")
+    write_all(sink, 10, 20)
+    assert sink.fault == "" and path.stat().st_size <= 50
+
+
+def test_a_file_that_cannot_be_set_aside_costs_no_older_one(tmp_path, monkeypatch):
+    path = tmp_path / "eve.json"
+    sink = FileSink(path, max_bytes=50, keep=3)
+    write_all(sink, 22)
+    before = numbers(tmp_path / "eve.json.2", tmp_path / "eve.json.1")
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    replace = type(path).replace
+    monkeypatch.setattr(type(path), "replace", lambda file, target: refuse() if file == path else replace(file, target))
+    monkeypatch.setattr("tlids_edge.alerts.eve_file.shutil.copyfile", refuse)
+    write_all(sink, 30, 22)
+    assert (sink.written, sink.unwritten) == (52, 0) and "No space left" in sink.fault
+    assert numbers(tmp_path / "eve.json.3", tmp_path / "eve.json.2") == before
+    assert numbers(path)[-30:] == list(range(22, 52)) and len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("max_bytes", [0, 100])
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_file_that_somebody_takes_away_is_made_again(tmp_path, how, max_bytes):
+    path, away = tmp_path / "eve.json", tmp_path / "away"
+    sink = FileSink(path, max_bytes)
+    write_all(sink, 3)
+    path.rename(away)
+    if how == "removed":
+        away.unlink()
+    if how == "replaced":
+        path.touch()
+    write_all(sink, 3, 3)
+    assert numbers(path) == [3, 4, 5] and (sink.written, sink.unwritten, sink.fault) == (6, 0, "")
+    assert how == "removed" or numbers(away) == [0, 1, 2]
+
+
+def test_a_folder_that_somebody_takes_away_costs_counted_lines(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    sink = FileSink(folder / "eve.json", max_bytes=50)
+    write_all(sink, 3)
+    folder.rename(tmp_path / "old")
+    write_all(sink, 9, 3)
+    assert (sink.written, sink.unwritten) == (3, 9) and "No such file" in sink.fault
+    folder.mkdir()
+    write_all(sink, 1, 12)
+    assert numbers(folder / "eve.json") == [12] and (sink.written, sink.fault) == (4, "")
+
+
+def test_a_file_that_goes_just_before_it_rotates_is_made_again(tmp_path, monkeypatch):
+    path = tmp_path / "eve.json"
+    sink = FileSink(path, max_bytes=50)
+    write_all(sink, 5)
+    make_room = FileSink._make_room
+    monkeypatch.setattr(FileSink, "_make_room", lambda sink: path.unlink() or make_room(sink))
+    write_all(sink, 2, 5)
+    assert numbers(path)[-1] == 6 and sink.fault == "" and len(list(tmp_path.iterdir())) == 1

@@ -10,7 +10,7 @@ import threading
 import pytest
 from edge_process import LIMIT_S, run_edge, start_edge, wait_for
 from frames import T0, pcap, udp
-from tlids_edge.alerts.mqtt import discovery, split_broker
+from tlids_edge.alerts.mqtt import QUEUED, MqttSink, discovery, split_broker
 from tlids_edge.errors import InputError
 
 
@@ -52,9 +52,9 @@ def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
 class Broker(threading.Thread):
     """As much of an MQTT 3.1.1 broker as one publisher needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, server: socket.socket | None = None) -> None:
         super().__init__(daemon=True)
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server = server or socket.create_server(("127.0.0.1", 0))
         self.published: list[tuple[str, bytes]] = []
         self.start()
 
@@ -97,3 +97,20 @@ def test_alerts_reach_an_mqtt_broker_and_the_end_is_announced(model):
     states = [text for topic, text in broker.published if topic.endswith("/state")]
     assert states == [b"online", b"offline"]
     assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == 2
+
+
+def test_a_broker_that_comes_back_to_a_full_queue_hears_that_we_are_online():
+    pytest.importorskip("paho.mqtt")
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))  # nobody listens yet
+    sink = MqttSink(f"127.0.0.1:{server.getsockname()[1]}", "pi")
+    sink.write([b"{}\n"] * (QUEUED + 5))
+    assert (sink.pending, sink.unwritten) == (QUEUED, 5)
+    server.listen()
+    broker = Broker(server)
+    wait_for(lambda: sink.push() or not sink.pending, "every alert")
+    sink.close()
+    assert (sink.written, sink.unwritten) == (QUEUED, 5)
+    assert [text for topic, text in broker.published if topic == "tlids/pi/state"] == [b"online", b"offline"]
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == 2
+    server.close()

@@ -166,12 +166,7 @@ def test_the_default_interval_of_the_status_line_is_ten_seconds():
 @pytest.mark.parametrize(
     ("options", "facts"),
     [
-        (("--idle-timeout", "0"), ("--idle-timeout", "0.0")),
-        (("--max-flows", "0"), ("--max-flows", "0")),
-        (("--active-timeout", "nan"), ("--active-timeout", "nan")),
-        (("--status", "-1"), ("--status", "-1.0")),
         (("--eve", "/nonexistent/eve.json"), ("write", "/nonexistent/eve.json")),
-        (("--eve-max-mb", "-1"), ("--eve-max-mb", "-1.0")),
         (("--mqtt", "not a host"), ("MQTT broker", "'not a host'")),
     ],
 )
