@@ -96,7 +96,7 @@ def test_a_syn_that_comes_much_later_opens_no_flow_in_the_past(tmp_path):
 
 
 def test_what_is_in_order_comes_out_as_it_went_in():
-    packets = list(read_packets(io.BytesIO(pcap(*day(200))), PacketStats()))
+    packets = list(read_packets(io.BytesIO(pcap(*day(1000))), PacketStats()))
     clock = Clock(Times())
     assert list(clock.ordered(iter(packets))) == packets
     assert list(Clock(Times()).as_they_come(iter(packets))) == packets
@@ -357,10 +357,11 @@ def test_rotated_files_that_share_a_moment_do_not_overlap(tmp_path):
 
 def test_files_without_a_packet_and_of_several_formats_keep_their_places(tmp_path):
     first, empty, last = tmp_path / "b.pcapng", tmp_path / "a.pcap", tmp_path / "c.pcap"
+    other = written(tmp_path / "d.pcap", [])
     first.write_bytes(ng(*[time_us for time_us, _ in TWO]))
     empty.write_bytes(pcap())
     written(last, session(START + 10 * SECOND, 7))
-    found, outcome = meter(empty, first, empty, last)
+    found, outcome = meter(empty, first, other, last)
     assert len(found) == 3 and outcome.packets.packets == 24 and outcome.packets.times.warning() == ""
     assert rows(last, empty, first) == found
 

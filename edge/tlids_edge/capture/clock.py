@@ -1,6 +1,6 @@
 """Time is checked once, here, between the decoder and whoever takes the packets.
 
-Packets come out in the order of time wherever they were stored at most WINDOW_US out of place, and a bare SYN comes
+Packets come out in the order of time wherever they were stored at most WINDOW_US and HELD packets out of place, and a bare SYN comes
 before the SYN-ACK that answers it, so that the first packet of a flow is its client's. A time that cannot be is
 replaced: by that of the packet before it, and a run of such times goes on from there as its own clock does. A capture
 that never had a possible time keeps its own (a Pi without a clock starts in 1970). Everything else passes as it is and
@@ -14,15 +14,15 @@ from math import inf
 from operator import itemgetter
 
 from tlids_edge.capture.packets import Packet
-from tlids_edge.capture.times import EARLIEST_US, END_US, STEP_US, WINDOW_US, Times, moment
+from tlids_edge.capture.times import EARLIEST_US, END_US, HELD, STEP_US, WINDOW_US, Times, moment
 
 BLOCK = 128  # packets that are looked at together; more would push one another out of the processor's cache
-HELD = 256  # packets kept back at most, should more of them come within the window
-ANSWERS = 4096  # SYN-ACKs kept in mind at most
+ANSWERS = 4096  # SYN-ACKs kept in mind before the old ones are forgotten
+HELD_BYTES = 16 << 20  # of frames kept back at most, but for those of one block
 LEADING = 8  # impossible times at the beginning of a capture at most, for those behind them to say better
 RUN_US = 3_600_000_000  # impossible times this close to one another come from one clock
 SYN, ACK = 0x02, 0x10
-_time = itemgetter(0)
+_time, _frame = itemgetter(0), itemgetter(13)
 
 
 class Clock:
@@ -33,6 +33,8 @@ class Clock:
         self.times = times
         self._block: list[Packet] = []  # read, not looked at
         self._held: list[Packet] = []  # in order, waiting for an older one
+        self._held_bytes = 0
+        self._given_us = -inf  # the time of the last packet that had to go because too many were held
         self._answers: dict[tuple, int] = {}  # addresses and ports of the SYN that a SYN-ACK answers -> its time
         self._newest = -inf
         self._seen_possible = False
@@ -51,9 +53,7 @@ class Clock:
         """What waits for an older packet while none comes; nothing unless the source is just being waited for."""
         if not self._reading:
             return []
-        ready = self._arrange() + self._held
-        self._held = []
-        return ready
+        return self._arrange() + self._rest()
 
     def _blocks(self, packets: Iterator[Packet]) -> Iterator[list[Packet]]:
         """Blocks of packets, then the rest; an interrupt takes nothing away of what was read."""
@@ -84,7 +84,7 @@ class Clock:
 
     def _rest(self) -> list[Packet]:
         """What is held, at the end of a capture, whose successor may begin at any time."""
-        rest, self._held = self._held, []
+        rest, self._held, self._held_bytes = self._held, [], 0
         return rest
 
     def _arrange(self) -> list[Packet]:
@@ -105,9 +105,23 @@ class Clock:
         opening = [packet for packet in block if packet[6] & SYN]
         if opening and self._too_late(opening):
             _clients_first(held)
-        settled = max(bisect_right(held, self._newest - WINDOW_US, key=_time), len(held) - HELD)
-        self._held = held[settled:]
-        return before + held[:settled]
+        return before + self._settled(_size(block) - (_size(before) if before else 0))
+
+    def _settled(self, new_bytes: int) -> list[Packet]:
+        """The packets for which no older one can come, and those too many to be held."""
+        held = self._held
+        in_time = bisect_right(held, self._newest - WINDOW_US, key=_time)
+        settled = max(in_time, len(held) - HELD)
+        given = held[:settled]
+        self._held_bytes += new_bytes - _size(given)
+        while self._held_bytes > HELD_BYTES:
+            given.append(held[settled])
+            self._held_bytes -= len(given[-1].frame)
+            settled += 1
+        if settled > in_time:
+            self._given_us = given[-1].time_us
+        del held[:settled]
+        return given
 
     def _too_late(self, opening: list[Packet]) -> bool:
         """Whether a bare SYN may stand behind its SYN-ACK."""
@@ -118,13 +132,14 @@ class Clock:
             elif packet[1:5] in answers:
                 found = True
         if len(answers) > ANSWERS:
-            oldest = self._newest - WINDOW_US
-            self._answers = {asked: time_us for asked, time_us in answers.items() if time_us >= oldest}
+            newest, oldest = self._newest, self._newest - WINDOW_US
+            recent = [(asked, time_us) for asked, time_us in answers.items() if oldest <= time_us <= newest]
+            self._answers = dict(recent[-HELD:])
         return found
 
     def _one_by_one(self, block: list[Packet]) -> list[Packet]:
         """Take in packets of which some have odd times; those that come before a step back."""
-        before = []
+        before, new = [], []
         if not self._seen_possible:
             block = self._beginning(block)
         for packet in block:
@@ -138,16 +153,24 @@ class Clock:
             behind = self._newest - time_us
             if behind > STEP_US:
                 self.times.note_step(behind)
-                self._held.sort(key=_time)
-                before += self._rest()
-                self._newest = time_us
-            elif behind > WINDOW_US:
+                self._sort(new)
+                before += self._held
+                new, self._held = [], []
+                self._answers.clear()
+                self._newest, self._given_us = time_us, -inf
+            elif behind > WINDOW_US or time_us < self._given_us:
                 self.times.note_late(behind)
             elif behind < 0:
                 self._newest = time_us
-            self._held.append(packet)
-        self._held.sort(key=_time)
+            new.append(packet)
+        self._sort(new)
         return before
+
+    def _sort(self, new: list[Packet]) -> None:
+        """Put packets among those that are held, of which most are older."""
+        held = self._held
+        place = bisect_right(held, min(map(_time, new), default=inf), key=_time)
+        held[place:] = sorted(held[place:] + new, key=_time)
 
     def _beginning(self, block: list[Packet]) -> list[Packet]:
         """A few impossible times before the first possible one are brought up to it, as their own clock ran."""
@@ -169,6 +192,11 @@ class Clock:
         if not near:
             self._shift = int(max(self._newest, 0)) - time_us
         return time_us + self._shift
+
+
+def _size(packets: list[Packet]) -> int:
+    """Bytes of their frames."""
+    return sum(map(len, map(_frame, packets)))
 
 
 def _clients_first(packets: list[Packet]) -> None:

@@ -98,7 +98,7 @@ class _Reading:
 def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
     """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
     stats, repeats = reading.stats, reading.repeats
-    dedup, out_of, looked_at, tcp = stats.dedup, OUT_OF, LOOKED_AT, TCP
+    dedup, out_of, looked_at, tcp = stats.dedup and not stats.merged, OUT_OF, LOOKED_AT, TCP
     unreadable: dict[int, int] = {}
     before = stats.packets
     for time_us, link_type, frame, wire_length in records:

@@ -40,6 +40,7 @@ class PacketStats:
     """What is asked of a capture, what it held, and what had to be left out; `malformed` counts by reason."""
 
     dedup: bool = False  # leave exact repeats within a millisecond out
+    merged: bool = False  # one of several captures: repeats are left out when these have been merged
     decap: bool = False  # the packet inside a tunnel stands for the tunnel's
     packets: int = 0
     bytes: int = 0  # on the wire

@@ -1,5 +1,7 @@
 """Several captures as one recording: in the order of their first packets, merged by time where they overlap.
 
+One that does not say when it begins, as of a Pi without a clock, follows the one given before it.
+
 Names say little about time: the files of `tcpdump -W` begin again at 00 when they are full, and `*` sorts 10 before 2.
 """
 
@@ -15,6 +17,7 @@ from typing import BinaryIO
 from tlids_edge.capture.clock import Clock
 from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.capture.pcap import read_records
+from tlids_edge.capture.repeats import Repeats
 from tlids_edge.capture.times import WINDOW_US
 from tlids_edge.errors import InputError
 
@@ -28,27 +31,92 @@ class _Capture:
     name: str
     first_us: float  # inf: it has no packet with a possible time
     packets: Callable[[], Iterator[Packet]]
+    place: int = 0  # in the order of time
+    told: bool = False  # that it overlaps another
 
 
-def read_recording(paths: Sequence[str | Path], stats: PacketStats) -> Iterator[Packet]:
+def read_recording(
+    paths: Sequence[str | Path], stats: PacketStats, begin_again: Callable[[], object] = bool
+) -> Iterator[Packet]:
     """The packets of all captures ("-" is standard input) in the order of time; what is odd is counted in `stats`.
 
     Every capture is opened at once, to see that it is one and when it begins, and again in its turn: a week of rotated
     files is too many to hold open. Pipes cannot be read twice and stay open.
 
+    `begin_again` is called before the packets of a capture without a date whose clock began again, as after a boot.
+
     Raises:
-        InputError: a capture cannot be read, or is none; the sentence names it.
+        InputError: a capture cannot be read, is none, or is given twice; the sentence names it.
     """
     if len(paths) == 1:
         return _packets(paths[0], stats)
+    _refuse_twice(paths)
+    stats.merged = True
     given = [_look(path, stats) for path in paths]
-    last = -inf
-    for capture in given:  # one that does not say when it begins stays behind the one before it
-        last = capture.first_us = capture.first_us if capture.first_us < inf else last
-    ordered = sorted(given, key=lambda capture: capture.first_us)
+    chains: list[list[_Capture]] = []
+    for capture in given:
+        if chains and capture.first_us == inf:
+            chains[-1].append(capture)
+        else:
+            chains.append([capture])
+    if chains[0][0].first_us == inf:
+        chains[0][0].first_us = -inf
+    chains.sort(key=lambda captures: captures[0].first_us)
+    ordered = list(chain.from_iterable(chains))
     if ordered != given:
         stats.times.note_sorted([capture.name for capture in ordered])
-    return _merged(deque(ordered), stats)
+    repeats = Repeats()
+
+    def anew() -> None:
+        repeats.forget()
+        begin_again()
+
+    merged = _merged(deque(_chained(place, captures, anew) for place, captures in enumerate(chains)), stats)
+    return _without_repeats(merged, repeats, stats) if stats.dedup else merged
+
+
+def _chained(place: int, captures: list[_Capture], begin_again: Callable[[], object]) -> _Capture:
+    """A capture, and behind it those without a date that were given after it, as one."""
+    first = captures[0]
+    if len(captures) == 1:
+        return _Capture(first.name, first.first_us, first.packets, place)
+
+    def packets() -> Iterator[Packet]:
+        begun_us = last_us = -inf
+        for capture in captures:
+            for count, packet in enumerate(capture.packets()):
+                if count == 0:
+                    if packet.time_us <= begun_us or packet.time_us < last_us - WINDOW_US:
+                        begin_again()
+                    begun_us = packet.time_us
+                last_us = packet.time_us
+                yield packet
+
+    return _Capture(first.name, first.first_us, packets, place)
+
+
+def _without_repeats(packets: Iterator[Packet], repeats: Repeats, stats: PacketStats) -> Iterator[Packet]:
+    """The packets of several captures without exact repeats, which are counted."""
+    for packet in packets:
+        if repeats.seen(packet.time_us, packet.frame, packet.frame_length):
+            stats.dropped += 1
+        else:
+            yield packet
+
+
+def _refuse_twice(paths: Sequence[str | Path]) -> None:
+    """Raise InputError where two names lead to the same capture, whose packets would count twice."""
+    names: dict[tuple[int, int], str | Path] = {}
+    for path in paths:
+        try:
+            status = os.stat(0 if str(path) == "-" else path)
+        except OSError:  # told when it is opened
+            continue
+        same = status.st_dev, status.st_ino
+        if same in names:
+            also = "" if str(names[same]) == str(path) else f" ({names[same]} is the same file)"
+            raise InputError(f"expected each capture once, found {path} twice{also}", "leave one of them out")
+        names[same] = path
 
 
 def _look(path: str | Path, stats: PacketStats) -> _Capture:
@@ -106,12 +174,12 @@ def _merged(waiting: deque[_Capture], stats: PacketStats) -> Iterator[Packet]:
 
 def _of_several(running: list[list], begins: float, stats: PacketStats) -> Iterator[Packet]:
     """The packets of captures that run at the same time, until one of them ends or the next begins."""
-    told = set()
     while len(running) > 1 and running[0][0].time_us < begins:
         packet, packets, capture = running[0]
         for _, _, other in running[1:]:
-            if capture.first_us < other.first_us < packet.time_us - WINDOW_US and other not in told:
-                told.add(other)
+            begun = capture.place < other.place and other.first_us < packet.time_us - WINDOW_US
+            if begun and not other.told:
+                other.told = True
                 stats.times.note_overlap(other.name)
         yield packet
         running[0][0] = next(packets, None)

@@ -15,6 +15,10 @@ class Repeats:
 
     def __init__(self) -> None:
         """Nothing has been seen."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again, for another recording."""
         self._recent: dict[bytes, tuple[int, int]] = {}  # frame -> time, wire length
         self._older: dict[bytes, tuple[int, int]] = {}
         self._since, self._bytes = 0, 0

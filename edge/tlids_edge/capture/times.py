@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from tlids_edge.errors import InputError
 
 WINDOW_US = 100_000  # packets stored in the wrong order are put right within this
+HELD = 8192  # and within so many packets, which are kept back meanwhile
 STEP_US = 10_000_000  # a larger step back is a clock that was set, or another recording
 EARLIEST_US = 631_152_000_000_000  # 1990: no capture is older than tcpdump
 END_US = 1 << 32 << 20  # the year 2112, behind the last second a pcap file can name
@@ -24,7 +25,7 @@ class Times:
     impossible: int = 0  # before 1990, or more than a day after now
     first_impossible: str = ""
     steps: int = 0  # back, by more than STEP_US
-    late: int = 0  # packets stored behind one that is more than WINDOW_US younger
+    late: int = 0  # packets stored more than WINDOW_US, or HELD packets, behind their place
     misread: int = 0  # packets whose times have another resolution than the capture says
     resolution: str = ""  # that one
     sorted_files: list[str] = field(default_factory=list)  # in the order they were taken, when it was not the given one
@@ -52,7 +53,7 @@ class Times:
     def note_late(self, late_us: int) -> None:
         """Count a packet that is stored far behind its place."""
         self.late += 1
-        self._refuse("packets in the order of time", f"one {late_us / 1e6:.1f} s late", "sort with `reordercap IN OUT`")
+        self._refuse("packets in the order of time", f"one {late_us / 1e6:.3g} s late", "sort with `reordercap IN OUT`")
 
     def note_misread(self, said: str, found: str) -> None:
         """Count a packet whose time has another resolution than the capture says."""
@@ -90,7 +91,7 @@ class Times:
             )
         if self.late:
             found.append(
-                f"{self.late} packets are stored more than {WINDOW_US / 1e6:g} s behind their place: "
+                f"{self.late} packets are stored more than {WINDOW_US / 1e6:g} s or {HELD:,} packets behind their place: "
                 "sort the capture with `reordercap IN OUT`"
             )
         if self.sorted_files:
@@ -98,7 +99,7 @@ class Times:
         if self.overlapping:
             found.append(
                 f"{self.overlapping} files overlap in time with others and were merged by time: "
-                "give captures of different places by themselves"
+                "give captures of different places by themselves, those of the same packets with --dedup"
             )
         return "; ".join(found)
 

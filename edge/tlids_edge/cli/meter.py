@@ -55,7 +55,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     _add_files(parser.add_argument_group("input and output").add_argument)
     _add_features(parser.add_argument_group("features").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)  # options may stand between captures
 
 
 def _add_files(option: Callable) -> None:

@@ -313,6 +313,10 @@ class Meter:
         """The timeout that struck first, so that the reason does not depend on when one looks."""
         return "idle" if flow.last_us + self._idle_us <= flow.first_us + self._active_us else "active"
 
+    def begin_again(self) -> None:
+        """Another recording follows, with a clock of its own: all open flows end."""
+        self._start_clock_anew(0)
+
     def _start_clock_anew(self, now: int) -> None:
         """The machine's clock was set back: flows of the old time cannot be told from silent ones."""
         self.close_all("idle")

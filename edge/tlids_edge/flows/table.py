@@ -109,8 +109,9 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
     labels = read_labels(options.labels) if options.labels else None
     outcome.packets.dedup, outcome.packets.decap = options.dedup, options.decap
     outcome.packets.times.strict = options.strict_time
-    packets = read_recording(captures, outcome.packets)
-    return _rows(_ended_flows(packets, _meter(options), options.quiet, outcome), options, labels, outcome)
+    meter = _meter(options)
+    packets = read_recording(captures, outcome.packets, meter.begin_again)
+    return _rows(_ended_flows(packets, meter, options.quiet, outcome), options, labels, outcome)
 
 
 def _columns(options: Options, labels: list[LabelRule] | None) -> dict[str, Column]:
