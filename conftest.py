@@ -28,6 +28,7 @@ def pytest_configure(config):
         config.option.nbval_sanitize_with = str(HERE / "tests" / "nbval_sanitize.cfg")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for groups
 def pytest_collection_modifyitems(items):
     """What one process runs in order: a file of tests; the audits; the other notebooks, as 04 shows what 02 left."""
     for item in items:
