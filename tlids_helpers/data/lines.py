@@ -15,6 +15,7 @@ import numpy as np
 LINE_BYTES = 1 << 20  # a longer line is no flow
 VALUE_LINES = 50  # that one quoted value may have
 MARKS = ((b"proto", b"bytes"), (b"bwd", b"iat"))  # every header of a family has both, in whatever case
+LETTERS = b"PpWw"  # each first mark has one: most blocks without a header have none, and are not searched
 NEWLINE, QUOTE, COMMA = b'\n",'
 NUMBER = re.compile(r"\s*[+-]?\d[\d.:]*(e[+-]?\d+)?\s*", re.IGNORECASE)  # or an address: what no column is called
 
@@ -124,7 +125,7 @@ class CsvLines:
 
     def _headers(self, block: bytes, starts: np.ndarray, ends: np.ndarray, fates: Fates) -> int:
         """Find the header lines in a block, up to the first with other columns; returns how many lines precede it."""
-        for line in _marked(block.lower(), starts, ends):
+        for line in _marked(block, starts, ends):
             columns = self._header_of(block[starts[line] : ends[line]].decode(errors="replace").replace("\0", ""))
             glued = line in fates or any(map(NUMBER.fullmatch, columns))
             if _names(columns) == _names(self.columns):
@@ -189,9 +190,12 @@ def _ends_with(fields: list[str], names: list[str]) -> bool:
     return rest == names[1:] and first[0].endswith(names[0])
 
 
-def _marked(lower: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:
+def _marked(block: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:
     """Lines that may be headers, by the marks of one."""
     lines = set()
+    if not any(letter in block for letter in LETTERS):
+        return []
+    lower = block.lower()
     for mark, other in MARKS:
         at = lower.find(mark)
         while at >= 0:
