@@ -13,7 +13,6 @@ OFFERED = $(foreach v,3.11 3.12 3.13,$(firstword $(shell for p in python$(v) $(H
 APART = tests/browser tests/grid tests/edge/testbed tests/test_notebooks.py tests/test_your_own_network.py
 MODEL ?= edge/models/testbed
 PROCESSES ?= 2
-TESTS = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
@@ -30,8 +29,8 @@ demo: $(READY) ## run the notebooks on the testbed's real flows, then on a stand
 	@echo "pages: runs/demo/testbed/*.html (real flows), runs/demo/stand-in/*.html (simulated); models and scores: runs/demo/*-s42-*"
 
 test: $(READY) system ## every test, and every notebook against its stored outputs; PROCESSES=n side by side, 2 by default
-	@$(TESTS) tests
-	@$(TESTS) --nbval notebooks
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile tests
+	@$(BIN)/python -m pytest --nbval notebooks
 
 test-pythons: system ## the quicker tests under each of Python 3.11, 3.12 and 3.13 that is here, apart from .venv (ten minutes each)
 	@test -n "$(strip $(OFFERED))" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one"; exit 1; }
