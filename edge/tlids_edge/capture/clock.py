@@ -1,10 +1,10 @@
 """Time is checked once, here, between the decoder and whoever takes the packets.
 
-Packets come out in the order of time wherever they were stored at most WINDOW_US and HELD packets out of place, and
-a bare SYN comes before the SYN-ACK that answers it, so that the first packet of a flow is its client's. A time that cannot be is
-replaced: by that of the packet before it, and a run of such times goes on from there as its own clock does. A capture
-that never had a possible time keeps its own (a Pi without a clock starts in 1970). Everything else passes as it is and
-is counted in `Times`.
+Packets come out in the order of time wherever they were stored at most WINDOW_US and HELD packets out of place, and a
+bare SYN comes before the SYN-ACK that answers it, so that the first packet of a flow is its client's. A time that
+cannot be is replaced: by that of the packet before it, and a run of such times goes on from there as its own clock
+does. A capture that never had a possible time keeps its own (a Pi without a clock starts in 1970). Everything else
+passes as it is and is counted in `Times`.
 """
 
 from bisect import bisect_right
