@@ -130,15 +130,10 @@ def test_boots_without_a_clock_follow_one_another_as_given(dedup, tmp_path):
 
 
 def test_a_flow_goes_on_through_rotated_files_of_one_boot(tmp_path):
-    packets = session(START, gap=SECOND)
-    files = [
-        boot(tmp_path / f"{part}.pcap", packets[part * 4 : part * 4 + 4], (5 + part * 4) * SECOND) for part in (0,)
-    ]
-    files.append(
-        written(tmp_path / "1.pcap", [(time_us - START + 5 * SECOND, frame) for time_us, frame in packets[4:]])
-    )
+    packets = [(time_us - START + 5 * SECOND, frame) for time_us, frame in session(START, gap=SECOND)]
+    files = [written(tmp_path / f"{part}.pcap", packets[part * 4 : part * 4 + 4]) for part in range(2)]
     assert [row[8:12] for row in meter(*files)[0]] == [
-        row[8:12] for row in meter(boot(tmp_path / "w.pcap", packets))[0]
+        row[8:12] for row in meter(written(tmp_path / "whole.pcap", packets))[0]
     ]
 
 
@@ -156,3 +151,4 @@ def test_options_may_stand_between_captures(tmp_path, capfd):
     files = [written(tmp_path / f"{index}.pcap", session(START + index * SECOND, index + 1)) for index in range(2)]
     assert main([str(files[0]), "--no-l7", str(files[1])]) == 0
     assert len(capfd.readouterr().out.splitlines()) == 3
+    assert main(["--no-l7", "--", *map(str, files)]) == 0

@@ -1,10 +1,10 @@
 """Time is checked once, here, between the decoder and whoever takes the packets.
 
-Packets come out in the order of time wherever they were stored at most WINDOW_US and HELD packets out of place, and a bare SYN comes
-before the SYN-ACK that answers it, so that the first packet of a flow is its client's. A time that cannot be is
-replaced: by that of the packet before it, and a run of such times goes on from there as its own clock does. A capture
-that never had a possible time keeps its own (a Pi without a clock starts in 1970). Everything else passes as it is and
-is counted in `Times`.
+Packets come out in the order of time wherever they were stored at most WINDOW_US and HELD packets out of place, and a
+bare SYN comes before the SYN-ACK that answers it, so that the first packet of a flow is its client's. A time that
+cannot be is replaced: by that of the packet before it, and a run of such times goes on from there as its own clock
+does. A capture that never had a possible time keeps its own (a Pi without a clock starts in 1970). Everything else
+passes as it is and is counted in `Times`.
 """
 
 from bisect import bisect_right
@@ -18,7 +18,8 @@ from tlids_edge.capture.times import EARLIEST_US, END_US, HELD, STEP_US, WINDOW_
 
 BLOCK = 128  # packets that are looked at together; more would push one another out of the processor's cache
 ANSWERS = 4096  # SYN-ACKs kept in mind before the old ones are forgotten
-HELD_BYTES = 16 << 20  # of frames kept back at most, but for those of one block
+HELD_BYTES = 16 << 20  # of frames kept back at most, unless they are FEW
+FEW = 64
 LEADING = 8  # impossible times at the beginning of a capture at most, for those behind them to say better
 RUN_US = 3_600_000_000  # impossible times this close to one another come from one clock
 SYN, ACK = 0x02, 0x10
@@ -33,7 +34,7 @@ class Clock:
         self.times = times
         self._block: list[Packet] = []  # read, not looked at
         self._held: list[Packet] = []  # in order, waiting for an older one
-        self._held_bytes = 0
+        self._held_bytes: int | None = None  # not counted while they are few
         self._given_us = -inf  # the time of the last packet that had to go because too many were held
         self._answers: dict[tuple, int] = {}  # addresses and ports of the SYN that a SYN-ACK answers -> its time
         self._newest = -inf
@@ -84,7 +85,7 @@ class Clock:
 
     def _rest(self) -> list[Packet]:
         """What is held, at the end of a capture, whose successor may begin at any time."""
-        rest, self._held, self._held_bytes = self._held, [], 0
+        rest, self._held, self._held_bytes = self._held, [], None
         return rest
 
     def _arrange(self) -> list[Packet]:
@@ -105,19 +106,24 @@ class Clock:
         opening = [packet for packet in block if packet[6] & SYN]
         if opening and self._too_late(opening):
             _clients_first(held)
-        return before + self._settled(_size(block) - (_size(before) if before else 0))
+        return before + self._settled(block)
 
-    def _settled(self, new_bytes: int) -> list[Packet]:
-        """The packets for which no older one can come, and those too many to be held."""
+    def _settled(self, block: list[Packet]) -> list[Packet]:
+        """The packets for which no older one can come, and those too many to be held, of which `block` came last."""
         held = self._held
         in_time = bisect_right(held, self._newest - WINDOW_US, key=_time)
         settled = max(in_time, len(held) - HELD)
         given = held[:settled]
-        self._held_bytes += new_bytes - _size(given)
-        while self._held_bytes > HELD_BYTES:
-            given.append(held[settled])
-            self._held_bytes -= len(given[-1].frame)
-            settled += 1
+        if len(held) - settled <= FEW:
+            self._held_bytes = None
+        else:
+            held_bytes = _size(held) if self._held_bytes is None else self._held_bytes + _size(block)
+            held_bytes -= _size(given)
+            while held_bytes > HELD_BYTES:
+                given.append(held[settled])
+                held_bytes -= len(given[-1].frame)
+                settled += 1
+            self._held_bytes = held_bytes
         if settled > in_time:
             self._given_us = given[-1].time_us
         del held[:settled]
@@ -155,7 +161,7 @@ class Clock:
                 self.times.note_step(behind)
                 self._sort(new)
                 before += self._held
-                new, self._held = [], []
+                new, self._held, self._held_bytes = [], [], None
                 self._answers.clear()
                 self._newest, self._given_us = time_us, -inf
             elif behind > WINDOW_US or time_us < self._given_us:

@@ -40,7 +40,6 @@ class PacketStats:
     """What is asked of a capture, what it held, and what had to be left out; `malformed` counts by reason."""
 
     dedup: bool = False  # leave exact repeats within a millisecond out
-    merged: bool = False  # one of several captures: repeats are left out when these have been merged
     decap: bool = False  # the packet inside a tunnel stands for the tunnel's
     packets: int = 0
     bytes: int = 0  # on the wire
@@ -55,6 +54,7 @@ class PacketStats:
     dropped: int = 0  # repeats that were left out: `dedup`
     tunnels: dict[str, int] = field(default_factory=dict)  # packets that carry another, by the tunnel's name
     opened: int = 0  # packets that the one inside them stands for: `decap`
+    merged: bool = False  # one of several captures: repeats are left out when these have been merged
 
     def leave_out(self, link: str) -> None:
         """Count one frame of a link type that is not read."""

@@ -91,8 +91,8 @@ class Times:
             )
         if self.late:
             found.append(
-                f"{self.late} packets are stored more than {WINDOW_US / 1e6:g} s or {HELD:,} packets behind their place: "
-                "sort the capture with `reordercap IN OUT`"
+                f"{self.late} packets are stored more than {WINDOW_US / 1e6:g} s or {HELD:,} packets behind their "
+                "place: sort the capture with `reordercap IN OUT`"
             )
         if self.sorted_files:
             found.append(f"the files were taken in the order of their first packets: {_quoted(self.sorted_files)}")

@@ -55,6 +55,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     _add_files(parser.add_argument_group("input and output").add_argument)
     _add_features(parser.add_argument_group("features").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if "--" in arguments:  # which parse_intermixed_args does not know in Python 3.11
+        return parser.parse_args(arguments)
     return parser.parse_intermixed_args(arguments)  # options may stand between captures
 
 

@@ -40,7 +40,8 @@ def test_help_fits_a_terminal_and_has_the_sections_of_a_man_page(name, capsys, m
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_stands_in_a_group_with_a_word_about_it(name, monkeypatch):
     seen = []
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", lambda parser, _: seen.append(parser))
+    for parse in ("parse_args", "parse_intermixed_args"):
+        monkeypatch.setattr(argparse.ArgumentParser, parse, lambda parser, _: seen.append(parser))
     COMMANDS[name]._parse([])
     (parser,) = seen
     general, *groups = [group for group in parser._action_groups if group._group_actions]
