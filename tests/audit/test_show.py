@@ -67,7 +67,6 @@ def texts(axes) -> list[str]:
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.filterwarnings("error")
 def test_axes_are_labelled_and_the_mark_is_in_the_title(name, capsys):
     figure = MAKERS[name](mark="simulated")
     FigureCanvasAgg(figure).draw()

@@ -37,7 +37,6 @@ def refused(done, *names):
         ("shut", ["shut/a.pcap"]),
         ("labels.csv", ["a.pcap", "--labels", "labels.csv"]),
         ("shut", ["a.pcap", "--labels", "shut/labels.csv"]),
-        ("a.pcap", ["a.pcap", "a.pcap"]),
     ],
 )
 def test_the_meter_refuses_what_may_not_be_read(folder, shut, arguments):

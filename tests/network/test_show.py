@@ -48,7 +48,6 @@ def visible(figure):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.filterwarnings("error")
 def test_axes_are_labelled_and_the_mark_is_in_the_title(name, capsys):
     figure = MAKERS[name](mark="simulated")
     FigureCanvasAgg(figure).draw()  # pyplot has closed the figure, and its canvas draws nothing any more
