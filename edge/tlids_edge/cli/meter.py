@@ -92,20 +92,7 @@ def _add_features(option: Callable) -> None:
 def _add_flows(option: Callable) -> None:
     """Declare when a flow ends."""
     option("--endings", choices=ENDINGS, default="tlids", help="see below (default: tlids)")
-    option(
-        "--idle-timeout",
-        type=values.seconds,
-        default=15.0,
-        metavar="S",
-        help="end a flow silent for S seconds (default: 15)",
-    )
-    option(
-        "--active-timeout",
-        type=values.seconds,
-        default=60.0,
-        metavar="S",
-        help="end a flow S seconds old (default: 60)",
-    )
+    values.add_timeouts(option)
     option(
         "--max-flows",
         type=values.whole,

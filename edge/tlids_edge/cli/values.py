@@ -1,6 +1,7 @@
 """What options of both commands may hold, so that a slip is answered by an example."""
 
 from argparse import ArgumentTypeError
+from collections.abc import Callable
 
 QUOTED = 60  # characters of the input in a message at most
 MOST = 1e12  # of anything: far above what is meant, far below what overflows
@@ -57,3 +58,21 @@ def _number(text: str, expected: str) -> float:
 def _wrong(expected: str, text: str) -> ArgumentTypeError:
     """The sentence, which argparse begins with the option's name."""
     return ArgumentTypeError(f"expected {expected}, found {ascii(text[:QUOTED])}")
+
+
+def add_timeouts(option: Callable) -> None:
+    """Declare the timeouts of flows, which both commands have alike; `option` is an argument group's `add_argument`."""
+    option(
+        "--idle-timeout",
+        type=seconds,
+        default=15.0,
+        metavar="S",
+        help="end a flow silent for S seconds (default: 15)",
+    )
+    option(
+        "--active-timeout",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="end a flow S seconds old (default: 60)",
+    )
