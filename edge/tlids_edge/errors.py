@@ -1,4 +1,6 @@
-"""The one exception that a user's input can cause, in both packages."""
+"""The one exception that a user's input can cause, in both packages, and how it quotes that input."""
+
+QUOTED = 60  # characters of an input
 
 
 class InputError(ValueError):
@@ -21,3 +23,12 @@ class InputError(ValueError):
 def unreadable(what: str, error: OSError) -> InputError:
     """The sentence about an input that is there, or may be, and cannot be read."""
     return InputError(f"expected {what} that can be read, found: {error.strerror}", "check its permissions")
+
+
+def quoted(value: object) -> str:
+    """An input as a message shows it: at most QUOTED characters on one line, and none that is not printable."""
+    try:
+        whole = " ".join(repr(value[: QUOTED + 1] if isinstance(value, str) else value).split())
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return whole if len(whole) <= QUOTED else f"{whole[: QUOTED - 4]}...{whole[-1]}"

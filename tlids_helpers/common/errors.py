@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import QUOTED, InputError, quoted
 
 __all__ = ["InputError", "listed", "quoted"]
 
-QUOTED = 60  # characters of an input
 LISTED = 12  # names
-
-
-def quoted(text: object) -> str:
-    """An input as a message shows it: at most 60 characters, and none that is not printable."""
-    whole = repr(text[: QUOTED + 1] if isinstance(text, str) else text)
-    return whole if len(whole) <= QUOTED else f"{whole[: QUOTED - 4]}...{whole[0]}"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import QUOTED, InputError, quoted
 
 YES, NO = ("true", "yes", "on", "y", "1"), ("false", "no", "off", "n", "0")
 NOTHING = ("none", "null", "~", "")  # None, as Python, YAML and an empty cell write it
 LONGEST_NAME = 255  # bytes of a file's name
-QUOTED = 60  # characters of a value in a message
 SEEDS = 4_000_000_000  # scikit-learn takes seeds below 2**32, and the audit counts on from the seed that was given
 
 
@@ -46,14 +45,14 @@ def brought(name: str, value: object, called: str = "") -> object:
     Raises InputError for a value of another type or out of range, and for a name that is not in `PARAMETERS`.
     """
     if name not in PARAMETERS:
-        raise InputError(f"expected one of the parameters {', '.join(PARAMETERS)}, found {_quoted(name)}: correct it")
+        raise InputError(f"expected one of the parameters {', '.join(PARAMETERS)}, found {quoted(name)}: correct it")
     kind = PARAMETERS[name]
     try:
         return kind.bring(value.item() if isinstance(value, np.generic) else value)
     except InputError:
         raise
     except (ValueError, OverflowError):
-        fault = f"expected {called or name} to be {kind.expected}, found {_quoted(value)}"
+        fault = f"expected {called or name} to be {kind.expected}, found {quoted(value)}"
         raise InputError(fault, _remedy(kind, value)) from None
 
 
@@ -64,15 +63,6 @@ def _remedy(kind: Kind, value: object) -> str:
     if near := difflib.get_close_matches(typed, words, 1):
         return f"did you mean {words[near[0]]}?"
     return kind.number_remedy if isinstance(value, numbers.Number) else "correct it"
-
-
-def _quoted(value: object) -> str:
-    """The beginning of a value, as Python writes it."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # Python writes no number of more than 4,300 digits
-        return "a number of thousands of digits"
-    return text if len(text) <= QUOTED else f"{text[: QUOTED - 3]}..."
 
 
 def _real(value: object) -> numbers.Real:
@@ -174,7 +164,7 @@ def _folder(value: object) -> str:
     try:
         path = files.resolve(text)
     except OSError as error:
-        raise InputError(f"expected a folder at {_quoted(text)}, found {error.strerror}", "correct the path") from None
+        raise InputError(f"expected a folder at {quoted(text)}, found {error.strerror}", "correct the path") from None
     except RuntimeError:  # a circle of links, before Python 3.13
         raise ValueError from None
     if os.path.lexists(path) and not path.is_dir():
