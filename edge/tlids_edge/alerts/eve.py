@@ -85,8 +85,9 @@ def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
 
 def flow_id(flow: Flow) -> int:
     """53 bits that stand for one flow of one capture."""
-    src, dst, src_port, dst_port, protocol = flow.key
+    src, dst, src_port, dst_port, protocol, vlan = flow.key
     text = b"%b|%b|%d|%d|%d|%d" % (src, dst, src_port, dst_port, protocol, flow.first_us)
+    text += b"|%d" % vlan if vlan else b""
     return int.from_bytes(blake2b(text, digest_size=8).digest()) >> 11
 
 

@@ -1,7 +1,8 @@
 """From a captured frame to the network packet inside it.
 
-Each decoder takes the frame and returns (ethertype, offset of the network header, destination MAC, source MAC);
-addresses a link layer does not have are b"". Link types are numbered as on https://www.tcpdump.org/linktypes.html.
+Each decoder takes the frame and returns (ethertype, offset of the network header, VLAN, destination MAC, source MAC);
+addresses a link layer does not have are b"". The VLAN is 0 without a tag, the id of a single tag, and outer * 4096 +
+inner of two; tags further in are stepped over. Link types are numbered as on https://www.tcpdump.org/linktypes.html.
 """
 
 import struct
@@ -16,7 +17,8 @@ _PPP_PROTOCOL, _MULTILINK = {0x0021: IPV4, 0x0057: IPV6, 0x0281: _MPLS[0]}, 0x00
 _LLC_SNAP, _LLC_IP = b"\xaa\xaa\x03", b"\x06\x06\x03"
 _RADIOTAP_DEVICE = 803  # Linux's ARPHRD number of a Wi-Fi interface in monitor mode
 
-LinkHeader = tuple[int, int, bytes, bytes]
+Network = tuple[int, int, int]  # ethertype, offset, VLAN
+LinkHeader = tuple[int, int, int, bytes, bytes]
 
 
 class Malformed(Exception):  # noqa: N818 - it never leaves the package: a packet that raises it is counted
@@ -29,7 +31,7 @@ def ethernet(frame: bytes) -> LinkHeader:
         raise Malformed("Ethernet header cut")
     dst, src, ethertype = _unpack_ethernet(frame)
     if ethertype == IPV4:
-        return ethertype, 14, dst, src
+        return ethertype, 14, 0, dst, src
     if ethertype < 0x0600:
         return *_llc(frame, 14), dst, src
     return *inside(frame, ethertype, 14), dst, src
@@ -38,17 +40,33 @@ def ethernet(frame: bytes) -> LinkHeader:
 _unpack_ethernet = struct.Struct("!6s6sH").unpack_from
 
 
-def inside(frame: bytes, ethertype: int, offset: int) -> tuple[int, int]:
+def inside(frame: bytes, ethertype: int, offset: int) -> Network:
     """Step over VLAN tags, MPLS labels and PPPoE to the first network header."""
-    while ethertype in _VLAN:
-        ethertype, offset = _short(frame, offset + 2), offset + 4
+    vlan = 0
+    if ethertype in _VLAN:
+        ethertype, offset, vlan = _tagged(frame, offset)
     if ethertype == _PPPOE_SESSION:  # RFC 2516: 6 bytes, then the PPP protocol
         ethertype, offset = _ppp_protocol(frame, offset + 6)
     if ethertype in _MPLS:
-        return _mpls(frame, offset)
+        return *_labelled(frame, offset), vlan
     if ethertype < 0x0600:
-        return _llc(frame, offset)
-    return ethertype, offset
+        ethertype, offset, inner = _llc(frame, offset)
+        return ethertype, offset, vlan or inner
+    return ethertype, offset, vlan
+
+
+def _tagged(frame: bytes, offset: int) -> Network:
+    """Step over VLAN tags (IEEE 802.1Q): two bytes of which twelve bits are an id, then the ethertype of what follows.
+
+    Only the ids of the first two count.
+    """
+    vlan, tags, ethertype = 0, 0, _VLAN[0]
+    while ethertype in _VLAN:
+        ethertype, tags = _short(frame, offset + 2), tags + 1
+        if tags <= 2:
+            vlan = vlan << 12 | (frame[offset] & 15) << 8 | frame[offset + 1]
+        offset += 4
+    return ethertype, offset, vlan
 
 
 def _short(frame: bytes, offset: int) -> int:
@@ -58,20 +76,18 @@ def _short(frame: bytes, offset: int) -> int:
     return frame[offset] << 8 | frame[offset + 1]
 
 
-def _llc(frame: bytes, offset: int) -> tuple[int, int]:
+def _llc(frame: bytes, offset: int) -> Network:
     """IEEE 802.2: its SNAP extension (RFC 1042), or IP's own service access point; others carry no IP."""
     header = frame[offset : offset + 3]
     if header == _LLC_IP:
-        return IPV4, offset + 3
+        return IPV4, offset + 3, 0
     if header != _LLC_SNAP:
-        return OTHER, offset
+        return OTHER, offset, 0
     ethertype, offset = _short(frame, offset + 6), offset + 8
-    while ethertype in _VLAN:
-        ethertype, offset = _short(frame, offset + 2), offset + 4
-    return ethertype, offset
+    return _tagged(frame, offset) if ethertype in _VLAN else (ethertype, offset, 0)
 
 
-def _mpls(frame: bytes, offset: int) -> tuple[int, int]:
+def _labelled(frame: bytes, offset: int) -> tuple[int, int]:
     """RFC 3032: 4 bytes a label, the last one marked; what follows is told by its first four bits."""
     while True:
         if len(frame) < offset + 5:
@@ -85,7 +101,7 @@ def raw(frame: bytes) -> LinkHeader:
     """No link header: the first four bits are the IP version."""
     if not frame:
         raise Malformed("IP header cut")
-    return {4: IPV4, 6: IPV6}.get(frame[0] >> 4, OTHER), 0, b"", b""
+    return {4: IPV4, 6: IPV6}.get(frame[0] >> 4, OTHER), 0, 0, b"", b""
 
 
 def _loopback(frame: bytes) -> LinkHeader:
@@ -93,7 +109,7 @@ def _loopback(frame: bytes) -> LinkHeader:
     if len(frame) < 4:
         raise Malformed("loopback header cut")
     family = max(frame[0], frame[3]) if frame[1] == frame[2] == 0 else -1
-    return _FAMILY.get(family, OTHER), 4, b"", b""
+    return _FAMILY.get(family, OTHER), 4, 0, b"", b""
 
 
 _FAMILY = {2: IPV4, 10: IPV6, 24: IPV6, 28: IPV6, 30: IPV6}  # BSD systems differ
@@ -126,7 +142,7 @@ def _ppp(frame: bytes, start: int = 0) -> LinkHeader:
     return *ppp_payload(frame, start), b"", b""
 
 
-def ppp_payload(frame: bytes, offset: int) -> tuple[int, int]:
+def ppp_payload(frame: bytes, offset: int) -> Network:
     """The network header of a PPP frame at `offset`."""
     if frame[offset : offset + 2] == b"\xff\x03":
         offset += 2
@@ -170,19 +186,19 @@ def _rfc1483(frame: bytes) -> LinkHeader:
 
 def _bare_mpls(frame: bytes) -> LinkHeader:
     """MPLS without a link header."""
-    return *_mpls(frame, 0), b"", b""
+    return *_labelled(frame, 0), 0, b"", b""
 
 
 def _pf_log(frame: bytes) -> LinkHeader:
     """OpenBSD's pflog: its length, padded to four bytes, and the address family."""
     if len(frame) < 2:
         raise Malformed("pflog header cut")
-    return _FAMILY.get(frame[1], OTHER), (frame[0] + 3) // 4 * 4, b"", b""
+    return _FAMILY.get(frame[1], OTHER), (frame[0] + 3) // 4 * 4, 0, b"", b""
 
 
 def _enc(frame: bytes) -> LinkHeader:
     """OpenBSD's IPsec interface: an address family, an index and flags, of 4 bytes each; then IP."""
-    return *_loopback(frame)[:1], 12, b"", b""
+    return *_loopback(frame)[:1], 12, 0, b"", b""
 
 
 def _nflog(frame: bytes) -> LinkHeader:
@@ -197,11 +213,11 @@ def _nflog(frame: bytes) -> LinkHeader:
             if size < 4 or at + size > len(frame) and kind != _NFLOG_PAYLOAD:
                 break
             if kind == _NFLOG_PAYLOAD:
-                return ethertype, at + 4, b"", src
+                return ethertype, at + 4, 0, b"", src
             if kind == _NFLOG_ADDRESS and size >= 14 and frame[at + 4 : at + 6] == b"\x00\x06":
                 src = frame[at + 8 : at + 14]
             at += size + 3 & ~3
-    return OTHER, 4, b"", b""
+    return OTHER, 4, 0, b"", b""
 
 
 _NFLOG_ADDRESS, _NFLOG_PAYLOAD = 8, 9
@@ -228,14 +244,14 @@ def _nested(frame: bytes, start: int, least: int, link_type: int) -> LinkHeader:
     if not least <= start <= len(frame):
         raise Malformed("link header cut")
     if link_type in (_PPI, _PKTAP) or link_type not in LINK_TYPES:
-        return OTHER, start, b"", b""
+        return OTHER, start, 0, b"", b""
     return frame_at(frame, start, LINK_TYPES[link_type])
 
 
 def frame_at(frame: bytes, start: int, decode: Callable[[bytes], LinkHeader]) -> LinkHeader:
     """What a link layer's decoder says of a frame inside another that begins at `start`."""
-    ethertype, offset, dst, src = decode(frame[start:])
-    return ethertype, start + offset, dst, src
+    ethertype, offset, vlan, dst, src = decode(frame[start:])
+    return ethertype, start + offset, vlan, dst, src
 
 
 _PPI, _PKTAP = 192, 258
@@ -291,10 +307,10 @@ def _radiotap_flags(frame: bytes, end: int) -> int:
 def wireless(frame: bytes, start: int = 0, padded: bool = False) -> LinkHeader:
     """IEEE 802.11: data frames that are not encrypted; everything else counts as carrying no IP."""
     if len(frame) < start + 24:
-        return OTHER, start, b"", b""  # control frames are shorter than a data header
+        return OTHER, start, 0, b"", b""  # control frames are shorter than a data header
     control, flags = frame[start], frame[start + 1]
     if control & 0x0C != 0x08 or control & 0x40 or flags & 0x40:  # not data, no body, encrypted
-        return OTHER, start, b"", b""
+        return OTHER, start, 0, b"", b""
     first, second, third = (frame[start + at : start + at + 6] for at in (4, 10, 16))
     body = start + 24
     dst, src = {0: (first, second), 1: (third, second), 2: (first, third)}.get(flags & 3, (third, b""))
@@ -307,7 +323,7 @@ def wireless(frame: bytes, start: int = 0, padded: bool = False) -> LinkHeader:
     if padded:
         body += (start - body) % 4
     if aggregate:
-        return AGGREGATE, body, dst, src
+        return AGGREGATE, body, 0, dst, src
     return *_llc(frame, body), dst, src
 
 

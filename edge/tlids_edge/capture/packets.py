@@ -1,8 +1,10 @@
 """A capture stream (file, pipe, live) -> decoded headers.
 
 One `Packet` for each frame that carries IP or ARP; everything else is counted. A malformed packet is counted by
-reason and never raises. IP fragments after the first carry no ports: they are given ports 0, so they form a flow of
-their own between the two addresses, as routers' NetFlow does (and as tshark counts them with reassembly off).
+reason and never raises. IP fragments after the first carry no ports: `fragments` gives them those of the first. A
+first fragment with less than a TCP header is read as far as it goes and noted in the statistics for a rule, since no
+sender needs one. A RST whose checksum is wrong is malformed: no host takes it, so it ends no flow. Other checksums are
+not looked at.
 """
 
 import struct
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
 
+from tlids_edge.capture.fragments import Fragments
 from tlids_edge.capture.link_layers import (
     AGGREGATE,
     ARP,
@@ -25,14 +28,24 @@ from tlids_edge.capture.link_layers import (
 from tlids_edge.capture.link_names import link_name, refuse_unreadable
 from tlids_edge.capture.pcap import PacketStats, new_tuple, read_records
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
+from tlids_edge.capture.transport import (
+    ICMP,
+    ICMPV6,
+    RST,
+    TCP,
+    TCP_HEADER,
+    UDP,
+    Transport,
+    check_reset,
+    read_transport,
+)
 from tlids_edge.capture.tunnels import DEPTH, PORTS, PROTOCOLS, Inside, open_tunnel
 
-__all__ = ["NOT_IP", "Packet", "PacketStats", "address_text", "mac_text", "read_packets"]
+__all__ = [
+    "ICMP", "ICMPV6", "NOT_IP", "TCP", "UDP", "Packet", "PacketStats", "address_text", "mac_text", "read_packets",
+]  # fmt: skip
 
 NOT_IP = -1  # the protocol of an ARP frame
-ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
-_DCCP, _SCTP, _UDPLITE = 33, 132, 136
-_PORTS_FIRST = (_DCCP, _SCTP, _UDPLITE)  # four bytes of ports open the header, as in UDP
 _FRAGMENT, _AUTHENTICATION = 44, 51
 _EXTENSIONS = (0, 43, 60, 135, 139, 140, _FRAGMENT, _AUTHENTICATION)  # RFC 8200 and the IANA registry
 
@@ -43,7 +56,7 @@ class Packet(NamedTuple):
     time_us: int
     src: bytes  # 4 or 16 bytes; of an ARP frame the sender's protocol address
     dst: bytes
-    src_port: int  # 0 where the protocol has none, and in fragments after the first
+    src_port: int  # 0 where the protocol has none, and in later fragments whose first one is unknown
     dst_port: int
     protocol: int  # IP protocol number; NOT_IP for ARP
     tcp_flags: int  # 0 unless TCP
@@ -56,13 +69,13 @@ class Packet(NamedTuple):
     frame: bytes  # as captured
     ip_offset: int  # where the IP header begins in `frame`
     arp: tuple[int, bytes, bytes, bytes] | None  # operation, sender MAC, sender address, target address
+    vlan: int  # 0 without a tag; outer * 4096 + inner of two; inside a tunnel without one, the tunnel's
 
 
-Transport = tuple[int, int, int, int, int]  # ports, TCP flags, TCP window, payload length
-_unpack_ipv4 = struct.Struct("!BxHxxHxBxx4s4s").unpack_from
+Place = tuple[int, int, int, int]  # of a fragment: offset in eights, more to follow, identification, protocol named
+_unpack_ipv4 = struct.Struct("!BxHHHxBxx4s4s").unpack_from
 _unpack_ipv6 = struct.Struct("!B3xHBx16s16s").unpack_from
-_unpack_tcp = struct.Struct("!HH8xBBH").unpack_from
-_unpack_ports = struct.Struct("!HH").unpack_from
+_unpack_fragment = struct.Struct("!2xHI").unpack_from
 _unpack_arp = struct.Struct("!HHBBH6s4s6s4s").unpack_from
 
 
@@ -93,12 +106,14 @@ class _Reading:
     repeats: Repeats = field(default_factory=Repeats)
     repeated: bool = False  # the last frame that was looked at
     inner_repeats: Repeats = field(default_factory=Repeats)  # of packets that came out of tunnels
+    fragments: Fragments = field(default_factory=Fragments)
 
 
 def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
     """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
     stats, repeats = reading.stats, reading.repeats
     dedup, out_of, looked_at, tcp = stats.dedup and not stats.merged, OUT_OF, LOOKED_AT, TCP
+    layers = _NETWORK_LAYERS
     unreadable: dict[int, int] = {}
     before = stats.packets
     for time_us, link_type, frame, wire_length in records:
@@ -121,15 +136,15 @@ def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
             stats.leave_out(link_name(link_type))
             continue
         try:
-            ethertype, offset, dst_mac, src_mac = decode_link(frame)
-            decode = _NETWORK_LAYERS.get(ethertype)
+            link = decode_link(frame)
+            decode = layers.get(link[0])
             if decode is None:
-                if ethertype == AGGREGATE:
-                    yield from _aggregated(time_us, frame, offset, reading, DEPTH)
+                if link[0] == AGGREGATE:
+                    yield from _aggregated(time_us, frame, link[1], reading, DEPTH)
                 else:
                     stats.non_ip += 1
                 continue
-            packet = decode(time_us, frame, offset, wire_length, src_mac, dst_mac)
+            packet = decode(time_us, frame, wire_length, link, reading)
         except Malformed as reason:
             stats.reject(str(reason))
             continue
@@ -149,12 +164,12 @@ def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading, dept
     for part, size in subframes(frame, offset):
         found += 1
         try:
-            ethertype, at, dst_mac, src_mac = subframe(part)
-            decode = _NETWORK_LAYERS.get(ethertype)
+            link = subframe(part)
+            decode = _NETWORK_LAYERS.get(link[0])
             if decode is None:
                 stats.non_ip += 1
                 continue
-            packet = decode(time_us, part, at, size, src_mac, dst_mac)
+            packet = decode(time_us, part, size, link, reading)
         except Malformed as reason:
             stats.reject(str(reason))
             continue
@@ -179,7 +194,7 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
         stats.tunnels[found.tunnel] = stats.tunnels.get(found.tunnel, 0) + 1
         yield packet
         return
-    ethertype, offset, dst_mac, src_mac = found.header
+    ethertype, offset, vlan, dst_mac, src_mac = found.header
     if depth == DEPTH:
         stats.opened += 1
     if ethertype == AGGREGATE:
@@ -192,9 +207,8 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
     if _left_out(packet, found.header, reading):
         return
     try:
-        inner = decode(
-            packet.time_us, frame, offset, packet.frame_length, src_mac or packet.src_mac, dst_mac or packet.dst_mac
-        )
+        link = ethertype, offset, vlan or packet.vlan, dst_mac or packet.dst_mac, src_mac or packet.src_mac
+        inner = decode(packet.time_us, frame, packet.frame_length, link, reading)
     except Malformed:
         stats.opened -= depth == DEPTH
         yield packet
@@ -204,7 +218,7 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
 
 def _left_out(packet: Packet, header: LinkHeader, reading: _Reading) -> bool:
     """Whether the packet inside a tunnel is left out as a repeat; each copy of it has a number of its tunnel."""
-    _, offset, dst_mac, src_mac = header
+    _, offset, _, dst_mac, src_mac = header
     stats = reading.stats
     if reading.repeated or not stats.dedup and (stats.packets - 1) % OUT_OF >= LOOKED_AT:
         return False
@@ -222,16 +236,17 @@ def _inside(packet: Packet) -> Inside | None:
     if frame[offset] >> 4 == 4:
         at, later = offset + (frame[offset] & 15) * 4, (frame[offset + 6] << 8 | frame[offset + 7]) & 0x1FFF
     else:
-        _, header, later, _ = _extensions(frame, offset, frame[offset + 6])
-        at = offset + header
+        _, header, fragment = _extensions(frame, offset, frame[offset + 6])
+        at, later = offset + header, fragment is not None and fragment[0]
     return None if later else open_tunnel(frame, at, packet.protocol, packet.dst_port)
 
 
-def _ipv4(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: bytes, dst_mac: bytes) -> Packet:
+def _ipv4(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, reading: _Reading) -> Packet:
     """RFC 791."""
+    _, offset, vlan, dst_mac, src_mac = link
     if len(frame) < offset + 20:
         raise Malformed("IPv4 header cut")
-    version, length, fragment, protocol, src, dst = _unpack_ipv4(frame, offset)
+    version, length, identification, fragment, protocol, src, dst = _unpack_ipv4(frame, offset)
     if version >> 4 != 4:
         raise Malformed("IP version")
     header = (version & 15) * 4
@@ -240,46 +255,52 @@ def _ipv4(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: by
     if not 20 <= header <= length:
         raise Malformed("IPv4 header length")
     size = length - header
-    if fragment & 0x1FFF:
-        transport = (0, 0, 0, 0, size)
+    if fragment & 0x3FFF:
+        place = fragment & 0x1FFF, fragment & 0x2000, identification, protocol
+        protocol, transport = _fragment(
+            time_us, frame, (offset + header, protocol, size), place, (src, dst, link), reading
+        )
+        src_port, dst_port, flags, window, payload = transport
     else:
-        transport = _transport(frame, offset + header, protocol, size, fragment & 0x2000)
-    src_port, dst_port, flags, window, payload = transport
+        src_port, dst_port, flags, window, payload = read_transport(frame, offset + header, protocol, size, 0)
+        if flags & RST:
+            check_reset(frame, offset + header, size, src, dst)
     return new_tuple(Packet, (
         time_us, src, dst, src_port, dst_port, protocol, flags, window, length, payload, wire_length,
-        src_mac, dst_mac, frame, offset, None,
+        src_mac, dst_mac, frame, offset, None, vlan,
     ))  # fmt: skip
 
 
-def _ipv6(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: bytes, dst_mac: bytes) -> Packet:
+def _ipv6(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, reading: _Reading) -> Packet:
     """RFC 8200; the packet's protocol is the one after the extension headers."""
+    _, offset, vlan, dst_mac, src_mac = link
     if len(frame) < offset + 40:
         raise Malformed("IPv6 header cut")
-    version, length, protocol, src, dst = _unpack_ipv6(frame, offset)
+    version, length, following, src, dst = _unpack_ipv6(frame, offset)
     if version >> 4 != 6:
         raise Malformed("IP version")
     length = length + 40 if length else wire_length - offset  # 0: a jumbogram, or segmentation offload
-    protocol, header, later_fragment, more = _extensions(frame, offset, protocol)
+    protocol, header, fragment = _extensions(frame, offset, following)
     size = length - header
     if size < 0:
         raise Malformed("IPv6 extension length")
-    if later_fragment:
-        transport = (0, 0, 0, 0, size)
+    if fragment is not None and (fragment[0] or fragment[1]):
+        part = offset + header, protocol, size
+        protocol, transport = _fragment(time_us, frame, part, fragment, (src, dst, link), reading)
+        src_port, dst_port, flags, window, payload = transport
     else:
-        transport = _transport(frame, offset + header, protocol, size, more)
-    src_port, dst_port, flags, window, payload = transport
+        src_port, dst_port, flags, window, payload = read_transport(frame, offset + header, protocol, size, 0)
+        if flags & RST and following == TCP:  # a routing header would change the address that the sum is taken over
+            check_reset(frame, offset + header, size, src, dst)
     return new_tuple(Packet, (
         time_us, src, dst, src_port, dst_port, protocol, flags, window, length, payload, wire_length,
-        src_mac, dst_mac, frame, offset, None,
+        src_mac, dst_mac, frame, offset, None, vlan,
     ))  # fmt: skip
 
 
-def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, bool, int]:
-    """Walk the extension headers.
-
-    Given are the protocol behind them, their end, whether this is a later fragment, and whether more follow.
-    """
-    header, more = 40, 0
+def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, Place | None]:
+    """Walk the extension headers: the protocol behind them, their end, and the packet's place if it is a fragment."""
+    header, fragment = 40, None
     while protocol in _EXTENSIONS:
         at = offset + header
         if len(frame) < at + 8:
@@ -287,53 +308,37 @@ def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, boo
         following, size = frame[at], frame[at + 1]
         if protocol == _FRAGMENT:
             header += 8
-            if (frame[at + 2] << 8 | frame[at + 3]) >> 3:
-                return following, header, True, 1
-            more = frame[at + 3] & 1
+            flags, identification = _unpack_fragment(frame, at)
+            fragment = flags >> 3, flags & 1, identification, following
+            if flags >> 3:
+                return following, header, fragment
         else:
             header += (size + 2) * 4 if protocol == _AUTHENTICATION else (size + 1) * 8
         protocol = following
-    return protocol, header, False, more
+    return protocol, header, fragment
 
 
-def _transport(frame: bytes, at: int, protocol: int, size: int, more: int) -> Transport:
-    """Read the transport header at `at`, in an IP payload of `size` bytes; `more` when later fragments follow."""
-    if protocol == TCP:  # RFC 9293
-        if len(frame) < at + 16 or size < 20:
-            return _cut_tcp(frame, at, size, more)
-        src_port, dst_port, data_offset, flags, window = _unpack_tcp(frame, at)
-        header = data_offset >> 4 << 2
-        if not 20 <= header <= size:
-            if more and header >= 20:
-                return src_port, dst_port, flags, window, 0
-            raise Malformed("TCP data offset")
-        return src_port, dst_port, flags, window, size - header
-    if protocol == UDP:  # RFC 768
-        if len(frame) < at + 4 or size < 8:
-            raise Malformed("UDP header cut")
-        src_port, dst_port = _unpack_ports(frame, at)
-        return src_port, dst_port, 0, 0, size - 8
-    if protocol in _PORTS_FIRST and size >= 4 and len(frame) >= at + 4:
-        return frame[at] << 8 | frame[at + 1], frame[at + 2] << 8 | frame[at + 3], 0, 0, size
-    return 0, 0, 0, 0, size
+def _fragment(
+    time_us: int, frame: bytes, part: tuple[int, int, int], place: Place, ends: tuple, reading: _Reading
+) -> tuple[int, Transport]:
+    """The protocol and the transport header of a fragment, whose IP payload is `part`: where, protocol, length."""
+    at, protocol, size = part
+    later, more, identification, named = place
+    src, dst, (_, _, vlan, _, src_mac) = ends
+    key = src, dst, identification, named, vlan
+    if later:
+        protocol, src_port, dst_port = reading.fragments.ports(key, time_us)
+        return protocol, (src_port, dst_port, 0, 0, size)
+    if protocol == TCP and size < TCP_HEADER:
+        reading.stats.note_tiny_fragment(time_us, src, src_mac, dst)
+    transport = read_transport(frame, at, protocol, size, more)
+    reading.fragments.note(key, time_us, (protocol, *transport[:2]))
+    return protocol, transport
 
 
-def _cut_tcp(frame: bytes, at: int, size: int, more: int) -> Transport:
-    """A TCP header that the snap length or the first fragment ends after the ports: what is missing counts as 0."""
-    captured = min(len(frame) - at, size)
-    if captured < 4 or size < (8 if more else 20):
-        raise Malformed("TCP header cut")
-    src_port, dst_port = _unpack_ports(frame, at)
-    header = frame[at + 12] >> 4 << 2 if captured > 12 else 20
-    flags = frame[at + 13] if captured > 13 else 0
-    window = frame[at + 14] << 8 | frame[at + 15] if captured > 15 else 0
-    if header < 20 or header > size and not more:
-        raise Malformed("TCP data offset")
-    return src_port, dst_port, flags, window, max(0, size - header)
-
-
-def _arp(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: bytes, dst_mac: bytes) -> Packet:
+def _arp(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, _reading: _Reading) -> Packet:
     """RFC 826, for IPv4 over Ethernet addresses."""
+    _, offset, vlan, dst_mac, src_mac = link
     if len(frame) < offset + 28:
         raise Malformed("ARP cut")
     _, network, mac_size, address_size, operation, sender_mac, sender, _, target = _unpack_arp(frame, offset)
@@ -341,7 +346,7 @@ def _arp(time_us: int, frame: bytes, offset: int, wire_length: int, src_mac: byt
         raise Malformed("ARP addresses")
     return Packet(
         time_us, sender, target, 0, 0, NOT_IP, 0, 0, 28, 0, wire_length,
-        src_mac, dst_mac, frame, offset, (operation, sender_mac, sender, target),
+        src_mac, dst_mac, frame, offset, (operation, sender_mac, sender, target), vlan,
     )  # fmt: skip
 
 

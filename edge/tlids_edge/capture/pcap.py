@@ -32,7 +32,18 @@ SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 
 OPTION_TSRESOL, OPTION_TSOFFSET = 9, 14
 
 
+MAX_TINY = 1024  # senders of tiny fragments that are told apart until they are taken
 REPEATED_SHARE, LEAST_REPEATS = 0.01, 2  # fewer repeats are the network's own
+
+
+class TinyFragments(NamedTuple):
+    """What one sender sent of first TCP fragments with less than a TCP header; time and destination of the newest."""
+
+    time_us: int
+    src: bytes
+    src_mac: bytes
+    dst: bytes
+    count: int
 
 
 @dataclass(slots=True)
@@ -55,6 +66,21 @@ class PacketStats:
     tunnels: dict[str, int] = field(default_factory=dict)  # packets that carry another, by the tunnel's name
     opened: int = 0  # packets that the one inside them stands for: `decap`
     merged: bool = False  # one of several captures: repeats are left out when these have been merged
+    tiny_fragments: int = 0  # first TCP fragments with less than a TCP header
+    _tiny: dict[tuple[bytes, bytes], TinyFragments] = field(default_factory=dict)  # not taken yet, by sender
+
+    def note_tiny_fragment(self, time_us: int, src: bytes, src_mac: bytes, dst: bytes) -> None:
+        """Count a first TCP fragment with less than a TCP header; of more than MAX_TINY senders only the total."""
+        self.tiny_fragments += 1
+        known = self._tiny.get((src, src_mac))
+        if known is not None or len(self._tiny) < MAX_TINY:
+            count = 1 if known is None else known.count + 1
+            self._tiny[src, src_mac] = TinyFragments(time_us, src, src_mac, dst, count)
+
+    def take_tiny_fragments(self) -> list[TinyFragments]:
+        """Hand over who sent such fragments since the last call, in the order of their first."""
+        tiny, self._tiny = self._tiny, {}
+        return list(tiny.values())
 
     def leave_out(self, link: str) -> None:
         """Count one frame of a link type that is not read."""

@@ -34,7 +34,7 @@ _TEB, _PPP, _ERSPAN, _ERSPAN_3, _MPLS_TYPE, _WCCP = (
     0x883E,
 )  # as GRE's protocol type
 
-NO_MACS = b"", b""  # the packet inside has no link layer of its own
+NO_LINK = 0, b"", b""  # the packet inside has no link layer of its own: neither VLAN nor MAC addresses
 
 
 class Inside(NamedTuple):
@@ -57,14 +57,14 @@ def open_tunnel(frame: bytes, at: int, protocol: int, dst_port: int) -> Inside |
 
 def _bare(tunnel: str, frame: bytes, ethertype: int, offset: int) -> Inside | None:
     """A network packet without a link header; what is none may be anything, and is not opened."""
-    ethertype, offset = inside(frame, ethertype, offset)
-    return Inside(tunnel, (ethertype, offset, *NO_MACS)) if ethertype in (IPV4, IPV6, ARP) else None
+    ethertype, offset, _ = inside(frame, ethertype, offset)
+    return Inside(tunnel, (ethertype, offset, *NO_LINK)) if ethertype in (IPV4, IPV6, ARP) else None
 
 
 def _ip_in_ip(frame: bytes, at: int, tunnel: str = "IP-in-IP") -> Inside | None:
     """A whole IP packet; its first four bits tell which, whatever number it was given."""
     ethertype = {4: IPV4, 6: IPV6}.get(frame[at] >> 4)
-    return None if ethertype is None else Inside(tunnel, (ethertype, at, *NO_MACS))
+    return None if ethertype is None else Inside(tunnel, (ethertype, at, *NO_LINK))
 
 
 def _etherip(frame: bytes, at: int) -> Inside | None:
@@ -83,7 +83,7 @@ def _gre(frame: bytes, at: int) -> Inside | None:
     sequenced = bool(flags & 0x10)
     body = at + 4 + 4 * (bool(flags & 0x80) + bool(flags & 0x20) + sequenced)
     if kind == _PPP:  # PPTP's version 1 may acknowledge
-        return _bare("GRE", frame, *ppp_payload(frame, body + 4 * (version == 1 and bool(frame[at + 1] & 0x80))))
+        return _bare("GRE", frame, *ppp_payload(frame, body + 4 * (version == 1 and bool(frame[at + 1] & 0x80)))[:2])
     if version or flags & 0x40:  # source routes, which nobody sends
         return None
     if kind == _ERSPAN:  # type I is Ethernet at once; type II, which counts, has a header
@@ -122,7 +122,7 @@ def _vxlan_gpe(frame: bytes, at: int) -> Inside | None:
         return None
     following = frame[at + 3]
     if following in (1, 2):
-        return Inside("VXLAN", ((IPV4, IPV6)[following - 1], at + 8, *NO_MACS))
+        return Inside("VXLAN", ((IPV4, IPV6)[following - 1], at + 8, *NO_LINK))
     return Inside("VXLAN", frame_at(frame, at + 8, ethernet)) if following == 3 else None
 
 
@@ -171,7 +171,7 @@ def _l2tp(frame: bytes, at: int) -> Inside | None:
     body = at + 6 + 2 * bool(flags & 0x40) + 4 * bool(flags & 8)
     if flags & 2:
         body += 2 + (frame[body] << 8 | frame[body + 1])
-    return _bare("L2TP", frame, *ppp_payload(frame, body))
+    return _bare("L2TP", frame, *ppp_payload(frame, body)[:2])
 
 
 _BY_PROTOCOL: dict[int, Callable[[bytes, int], Inside | None]] = {

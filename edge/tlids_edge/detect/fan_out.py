@@ -46,7 +46,7 @@ class FanOut:
 
     def see_flow(self, flow: Flow) -> list[RuleAlert]:
         """Take note of a closed flow; TCP has been seen packet by packet."""
-        src, dst, _, dst_port, protocol = flow.key
+        src, dst, _, dst_port, protocol, _ = flow.key
         if protocol == TCP or flow.out_packets or _is_group(dst):
             return []
         return self._knock(src, dst, dst_port, flow.first_us)

@@ -1,7 +1,10 @@
 """Packets -> bidirectional flows -> feature rows, for training and for the Pi alike.
 
-A flow is the packets of one 5-tuple in both directions; the sender of its first packet is its source. ICMP and
-other protocols without ports have ports 0, as in the NetFlow datasets (every ICMP row of the samples has 0 and 0).
+A flow is the packets of one 5-tuple in one VLAN, in both directions. ICMP and other protocols without ports have ports
+0, as in the NetFlow datasets (every ICMP row of the samples has 0 and 0). The sender of the first packet is the source,
+but not where TCP says that the packet answers another: a flow that opens with SYN and ACK, or with a RST, has its
+source turned round, and so has one that opens without a SYN while the opposite direction was reset less than an idle
+timeout ago (MAX_RESETS such are remembered, the oldest go first; of the two directions the later one counts).
 
 A flow ends
 - "idle": nothing came for `idle_timeout`;
@@ -9,158 +12,76 @@ A flow ends
 - "fin", "rst": TCP said so, with a FIN of each side or one RST. The flow stays open for one more second (LINGER_US)
   to take in the last acknowledgements and retransmissions, which would otherwise open flows of a packet each; a new
   SYN ends it at once. CICFlowMeter ends at the first FIN and lets the rest open a second flow: see `endings`;
-- "table-full": room was needed for a new flow and this one was silent longest;
+- "table-full": room was needed for a new flow. The first to go is the oldest flow on probation, that is of one packet
+  and unanswered; else, among the LOOKED_AT that were silent longest, the first whose source MAC holds more than half of
+  the table (without a MAC, b"" counts as one); else the one that was silent longest;
 - "shutdown": the capture ended.
+
+A flow is answered by its first packet in return that is no RST. One that is not is noted once, at the first of: more
+than UNANSWERED_US since its first packet, a RST in return, its end. Notes are handed over by `take_unanswered`; of
+those that nobody takes the oldest are given up, so that they are no more than the table and MAX_NOTES.
+
+A source is proven once it has sent a packet, no RST, from the flow's source MAC after an answer that went to that MAC;
+where the link layer has no MAC, the packets alone count. Whoever forges a source sees no answer, or has no say in where
+it goes.
 
 Which packets a flow holds depends on the packets' own timestamps alone, so a live run and its replay agree. The
 clock is the newest timestamp seen. A timestamp that falls behind it by more than the idle timeout (and ten seconds)
 means that the machine's clock was set back: all open flows end as idle and the clock starts over. Smaller steps back
 are disorder in the capture, and count as no time passed.
+
+Under CICFlowMeter's endings no source is turned round, and no clock runs: an unanswered flow is noted at a RST or at
+its end.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from math import inf, sqrt
+from itertools import islice
+from math import inf
+from typing import NamedTuple
 
-from tlids_edge.capture.packets import Packet, address_text, mac_text
+from tlids_edge.capture.packets import TCP, Packet
+from tlids_edge.capture.pcap import new_tuple
+from tlids_edge.flows.flow import (
+    CICFLOW_FEATURES,
+    DEFAULT_DIALECT,
+    DIALECTS,
+    NETFLOW_FEATURES,
+    Flow,
+    FlowKey,
+    count_payload,
+    turned,
+)
 from tlids_edge.flows.ndpi import Ndpi
 
-NETFLOW_FEATURES = (
-    "L4_SRC_PORT", "L4_DST_PORT", "PROTOCOL", "TCP_FLAGS", "L7_PROTO",
-    "IN_BYTES", "OUT_BYTES", "IN_PKTS", "OUT_PKTS",
-)  # fmt: skip
-CICFLOW_FEATURES = (
-    "Bwd_Pkt_Len_Std", "Bwd_IAT_Min", "Init_Fwd_Win_Byts", "Bwd_IAT_Mean", "TotLen_Bwd_Pkts",
-    "Bwd_IAT_Tot", "Subflow_Fwd_Byts", "Dst_Port", "Src_Port",
-)  # fmt: skip
+__all__ = [
+    "CICFLOW_FEATURES", "DEFAULT_DIALECT", "DIALECTS", "NETFLOW_FEATURES", "Flow", "FlowKey", "Meter", "Unanswered",
+]  # fmt: skip
+
 FAMILIES = ("netflow", "cicflow", "both")
-# CICFlowMeter builds disagree on Init_Fwd_Win_Byts and Subflow_Fwd_Byts:
-#   cse-cic-ids2018    the first window, -1 without one; all forward payload bytes (the published files)
-#   constant-window    always -1; all forward payload bytes (a build in circulation)
-#   cicflowmeter-2020  the first window, 0 without one; forward payload bytes // packets (a 2020 build)
-DIALECTS = ("cse-cic-ids2018", "constant-window", "cicflowmeter-2020")
-DEFAULT_DIALECT = DIALECTS[0]
 ENDINGS = ("tlids", "cicflowmeter")
 CICFLOWMETER_LIFE_S = 120.0
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 LINGER_US = 1_000_000
+UNANSWERED_US = 1_000_000
 MIN_CLOCK_STEP_US = 10_000_000
-TCP = 6
+LOOKED_AT = 32
+MAX_RESETS = 1024
+MAX_NOTES = 16_384
 # ICMP, IGMP, ICMPv6, OSPF: the datasets print 0 (44 of 44 rows of the version-2 samples), nDPI would say 81, ...
 WITHOUT_APPLICATION = (1, 2, 58, 89)
 
-Key = tuple[bytes, bytes, int, int, int]  # source, destination, their ports, protocol
 
+class Unanswered(NamedTuple):
+    """A flow that nothing came back to, but a RST perhaps. Time in microseconds since 1970."""
 
-class Flow:
-    """One flow. Times in microseconds since 1970; bytes are IP-layer bytes, `payload` bytes are above TCP or UDP."""
-
-    __slots__ = (
-        "key", "first_us", "last_us", "end_reason", "src_hw", "dst_hw", "tcp_flags", "l7",
-        "in_bytes", "out_bytes", "in_packets", "out_packets",
-        "fin_seen", "closing", "closing_us", "dissection",
-        "window", "in_payload", "out_payload", "out_squares", "out_first_us", "out_last_us", "out_gap_min",
-    )  # fmt: skip
-
-    def __init__(self, key: Key, packet: Packet) -> None:
-        """Open a flow for `packet`, which is counted by the meter, not here."""
-        self.key = key
-        self.first_us = self.last_us = packet.time_us
-        self.end_reason = ""
-        forward = packet.src == key[0]  # not so in a flow that took over its direction: endings="cicflowmeter"
-        self.src_hw, self.dst_hw = (packet.src_mac, packet.dst_mac)[:: 1 if forward else -1]
-        self.tcp_flags = self.fin_seen = 0
-        self.l7 = 0.0
-        self.in_bytes = self.out_bytes = self.in_packets = self.out_packets = 0
-        self.closing = ""  # "fin" or "rst" once TCP has ended
-        self.closing_us = 0
-        self.dissection = None  # what nDPI holds while the application is unknown
-        self.window = packet.tcp_window if forward and key[4] == TCP else None
-        self.in_payload = self.out_payload = self.out_squares = 0
-        self.out_first_us = self.out_last_us = self.out_gap_min = 0
-
-    @property
-    def src(self) -> str:
-        """Source address as text."""
-        return address_text(self.key[0])
-
-    @property
-    def dst(self) -> str:
-        """Destination address as text."""
-        return address_text(self.key[1])
-
-    @property
-    def src_port(self) -> int:
-        """Source port, 0 where the protocol has none."""
-        return self.key[2]
-
-    @property
-    def dst_port(self) -> int:
-        """Destination port, 0 where the protocol has none."""
-        return self.key[3]
-
-    @property
-    def protocol(self) -> int:
-        """IP protocol number."""
-        return self.key[4]
-
-    @property
-    def src_mac(self) -> str:
-        """Link-layer source of the first packet, "" where the link layer has none."""
-        return mac_text(self.src_hw)
-
-    @property
-    def dst_mac(self) -> str:
-        """Link-layer destination of the first packet, "" where the link layer has none."""
-        return mac_text(self.dst_hw)
-
-    @property
-    def duration_ms(self) -> int:
-        """Whole milliseconds from first to last packet."""
-        return (self.last_us - self.first_us) // 1000
-
-    def netflow(self) -> tuple[float, ...]:
-        """The nine NETFLOW_FEATURES (Table 1)."""
-        return (
-            self.key[2], self.key[3], self.key[4], self.tcp_flags, self.l7,
-            self.in_bytes, self.out_bytes, self.in_packets, self.out_packets,
-        )  # fmt: skip
-
-    def cicflow(self, dialect: str = DEFAULT_DIALECT) -> tuple[float, ...]:
-        """The nine CICFLOW_FEATURES (Table 3) as the named build of CICFlowMeter defines them."""
-        total_gap = self.out_last_us - self.out_first_us
-        gaps = self.out_packets - 1
-        return (
-            _sample_deviation(self.out_packets, self.out_payload, self.out_squares),
-            self.out_gap_min, _initial_window(self, dialect), total_gap / gaps if gaps > 0 else 0.0,
-            self.out_payload, total_gap, _subflow_bytes(self, dialect), self.key[3], self.key[2],
-        )  # fmt: skip
-
-    def features(self, family: str, dialect: str | None = None) -> tuple[float, ...]:
-        """The nine features of `family`, "netflow" or "cicflow"."""
-        return self.netflow() if family == "netflow" else self.cicflow(dialect or DEFAULT_DIALECT)
-
-
-def _sample_deviation(count: int, total: int, squares: int) -> float:
-    """Standard deviation with divisor count - 1, from exact integer sums; 0 below two values."""
-    return sqrt((count * squares - total * total) / (count * (count - 1))) if count > 1 else 0.0
-
-
-def _initial_window(flow: Flow, dialect: str) -> int:
-    """The TCP window, unscaled, of the first packet when the source sent it."""
-    if dialect == "constant-window":
-        return -1
-    if flow.window is None:
-        return 0 if dialect == "cicflowmeter-2020" else -1
-    return flow.window
-
-
-def _subflow_bytes(flow: Flow, dialect: str) -> int:
-    """Forward payload bytes, in the 2020 build divided by packets: it starts a subflow at every one."""
-    return (
-        flow.in_payload // (flow.in_packets + flow.out_packets) if dialect == "cicflowmeter-2020" else flow.in_payload
-    )
+    first_us: int
+    src: bytes
+    dst: bytes
+    dst_port: int
+    protocol: int
+    src_hw: bytes
 
 
 class Meter:
@@ -183,16 +104,22 @@ class Meter:
         self.closed: dict[str, int] = {}
         self._l7 = l7
         self._idle_us, self._active_us = idle_timeout * 1e6, active_timeout * 1e6
+        self._soonest_us = min(self._idle_us, self._active_us, UNANSWERED_US)  # from opening to what may come first
         self._clock_step_us = max(self._idle_us, MIN_CLOCK_STEP_US)
         self._with_payloads = family != "netflow"
         self._like_cicflowmeter = endings == "cicflowmeter"
         # the same flows in three orders, so that whatever ends next stands first
-        self._by_silence: OrderedDict[Key, Flow] = OrderedDict()
-        self._by_age: OrderedDict[Key, Flow] = OrderedDict()
-        self._closing: OrderedDict[Key, Flow] = OrderedDict()
+        self._by_silence: OrderedDict[FlowKey, Flow] = OrderedDict()
+        self._by_age: OrderedDict[FlowKey, Flow] = OrderedDict()
+        self._closing: OrderedDict[FlowKey, Flow] = OrderedDict()
+        self._waiting: OrderedDict[Flow, None] = OrderedDict()  # for an answer or their note, in order of opening
+        self._probation: OrderedDict[Flow, None] = OrderedDict()  # of one packet and unanswered, the oldest first
+        self._held: dict[bytes, int] = {}  # open flows by source MAC
+        self._resets: OrderedDict[FlowKey, int] = OrderedDict()  # when flows of these keys closed with a RST
         self._clock = -inf
         self._next_end = inf  # no flow ends before this
         self.ended: list[Flow] = []  # and not yet taken
+        self.unanswered: deque[Unanswered] = deque(maxlen=max_flows + MAX_NOTES)  # not yet taken
 
     def __len__(self) -> int:
         """Number of open flows."""
@@ -200,7 +127,9 @@ class Meter:
 
     def add(self, packet: Packet) -> None:
         """Count one packet, after closing what its timestamp ends. ARP frames are not flows."""
-        now, src, dst, src_port, dst_port, protocol, flags, _, length, payload, _, _, _, _, _, _ = packet
+        (
+            now, src, dst, src_port, dst_port, protocol, flags, _, length, payload, _, src_mac, dst_mac, _, _, _, vlan,
+        ) = packet  # fmt: skip
         if protocol < 0:
             return
         if now > self._clock:
@@ -209,18 +138,23 @@ class Meter:
                 self.expire(now)
         elif now < self._clock - self._clock_step_us:
             self._start_clock_anew(now)
-        key = (src, dst, src_port, dst_port, protocol)
+        key = (src, dst, src_port, dst_port, protocol, vlan)
         flow = self._by_silence.get(key)
         forward = flow is not None
         if not forward:
-            flow = self._by_silence.get((dst, src, dst_port, src_port, protocol))
+            flow = self._by_silence.get((dst, src, dst_port, src_port, protocol, vlan))
         if flow is None or flow.closing and flags & (SYN | ACK) == SYN:
-            flow, forward = self._replace(flow, key, packet), True
+            flow, forward = self._replace(flow, key, packet)
         elif self._like_cicflowmeter and now - flow.first_us > self._active_us:
             # CICFlowMeter lets the successor keep the direction of the flow that timed out
-            flow = self._replace(flow, flow.key, packet)
+            flow = self._open(flow, flow.key, packet, forward)
         else:
             self._by_silence.move_to_end(flow.key)
+            if forward:
+                if flow.heeds_source:
+                    self._heed_source(flow, flags, src_mac)
+            elif flow.heeds_reply:
+                self._heed_reply(flow, flags, dst_mac)
         if now > flow.last_us:
             flow.last_us = now
         if forward:
@@ -230,7 +164,7 @@ class Meter:
             flow.out_packets += 1
             flow.out_bytes += length
         if self._with_payloads:
-            _count_payload(flow, forward, now, payload)
+            count_payload(flow, forward, now, payload)
         if flow.dissection is not None:
             self._dissect(flow, packet)
         if protocol == TCP:
@@ -241,6 +175,10 @@ class Meter:
     def expire(self, now_us: float) -> None:
         """Close what has ended by `now_us`. Live, call it with the wall clock less the capture's delay."""
         self._clock = max(self._clock, now_us)
+        waiting = self._waiting
+        while waiting and now_us - (flow := next(iter(waiting))).first_us > UNANSWERED_US:
+            del waiting[flow]
+            self._note(flow)
         for flow in _while(self._closing, lambda flow: now_us - flow.closing_us > LINGER_US):
             self._close(flow, flow.closing)
         for flow in _while(self._by_silence, lambda flow: now_us - flow.last_us > self._idle_us):
@@ -259,21 +197,90 @@ class Meter:
         ended, self.ended = self.ended, []
         return ended
 
-    def _replace(self, old: Flow | None, key: Key, packet: Packet) -> Flow:
-        """Open a flow after closing the one that had these addresses, or the longest silent when the table is full."""
+    def take_unanswered(self) -> list[Unanswered]:
+        """Hand over what was noted of unanswered flows since the last call, in the order of the notes."""
+        notes = list(self.unanswered)
+        self.unanswered.clear()
+        return notes
+
+    def _replace(self, old: Flow | None, key: FlowKey, packet: Packet) -> tuple[Flow, bool]:
+        """Open a flow in place of the one that had these addresses, if any, and tell whether its source sent this."""
+        forward = packet[5] != TCP or self._like_cicflowmeter or not self._is_answer(key, packet)
+        if not forward:
+            key = turned(key)
+        return self._open(old, key, packet, forward), forward
+
+    def _is_answer(self, key: FlowKey, packet: Packet) -> bool:
+        """Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset."""
+        flags = packet[6]
+        if flags & RST or flags & (SYN | ACK) == SYN | ACK:
+            return True
+        if flags & SYN or not self._resets:
+            return False
+        reset_us = self._resets.get(turned(key))
+        return reset_us is not None and packet[0] - reset_us <= self._idle_us
+
+    def _open(self, old: Flow | None, key: FlowKey, packet: Packet, forward: bool) -> Flow:
+        """Open a flow after closing the one that it follows or, when the table is full, the one to go first."""
         if old is not None:
             self._close(old, old.closing or "active")
         elif len(self._by_silence) >= self.max_flows:
             self.evicted += 1
-            self._close(next(iter(self._by_silence.values())), "table-full")
-        flow = Flow(key, packet)
+            self._close(self._first_to_go(), "table-full")
+        flow = Flow(key, packet, forward)
         if self._l7 is not None and key[4] not in WITHOUT_APPLICATION:
             flow.dissection = self._l7.open()
         self._by_silence[key] = self._by_age[key] = flow
+        self._held[flow.src_hw] = self._held.get(flow.src_hw, 0) + 1
         self.opened += 1
+        if forward:
+            self._probation[flow] = self._waiting[flow] = None
+        elif packet[6] & RST:
+            self._probation[flow] = None
+            self._note(flow)
+        else:
+            flow.answered = flow.replied = True
+            flow.heeds_reply = False
         if not self._like_cicflowmeter:
-            self._end_not_before(packet.time_us + min(self._idle_us, self._active_us))
+            self._end_not_before(packet.time_us + self._soonest_us)
         return flow
+
+    def _first_to_go(self) -> Flow:
+        """The flow that a full table misses least: see the module's text."""
+        if self._probation:
+            return next(iter(self._probation))
+        silent = self._by_silence.values()
+        for flow in islice(silent, LOOKED_AT):
+            if 2 * self._held[flow.src_hw] > self.max_flows:
+                return flow
+        return next(iter(silent))
+
+    def _heed_source(self, flow: Flow, flags: int, mac: bytes) -> None:
+        """A further packet of the source: it ends the probation, or proves the source."""
+        if not flow.answered:
+            self._probation.pop(flow, None)
+        if flow.replied and not flags & RST and _same(mac, flow.src_hw):
+            flow.proven = True
+        flow.heeds_source = flow.replied and not flow.proven
+
+    def _heed_reply(self, flow: Flow, flags: int, mac: bytes) -> None:
+        """A packet in return before one has gone to the source's MAC: an answer, or a RST."""
+        if not flow.answered:
+            self._probation.pop(flow, None)
+            waited = self._waiting.pop(flow, True) is None
+            if flags & RST:
+                if waited:
+                    self._note(flow)
+                return
+            flow.answered = True
+        if not flags & RST and _same(mac, flow.src_hw):
+            flow.replied = flow.heeds_source = True
+            flow.heeds_reply = False
+
+    def _note(self, flow: Flow) -> None:
+        """Note that a flow is unanswered."""
+        src, dst, _, dst_port, protocol, _ = flow.key
+        self.unanswered.append(new_tuple(Unanswered, (flow.first_us, src, dst, dst_port, protocol, flow.src_hw)))
 
     def _end_tcp(self, flow: Flow, forward: bool, now: int, flags: int) -> None:
         """Take note of FIN and RST; the flow closes LINGER_US after the second FIN or the first RST."""
@@ -301,13 +308,36 @@ class Meter:
         del self._by_silence[flow.key], self._by_age[flow.key]
         if flow.closing:
             del self._closing[flow.key]
+        if not flow.answered:
+            self._probation.pop(flow, None)
+            if self._waiting.pop(flow, True) is None:
+                self._note(flow)
+        self._let_go(flow.src_hw)
         if flow.dissection is not None:
             flow.l7, flow.dissection = self._l7.give_up(flow.dissection), None
         flow.end_reason = flow.closing or reason
+        if flow.closing == "rst":
+            self._remember_reset(flow)
         if self._like_cicflowmeter and flow.in_packets + flow.out_packets < 2:
             return
         self.closed[flow.end_reason] = self.closed.get(flow.end_reason, 0) + 1
         self.ended.append(flow)
+
+    def _let_go(self, mac: bytes) -> None:
+        """One open flow less of this source MAC."""
+        held = self._held[mac] - 1
+        if held:
+            self._held[mac] = held
+        else:
+            del self._held[mac]
+
+    def _remember_reset(self, flow: Flow) -> None:
+        """Keep the direction of a flow that a RST closed, for both hosts may not have heard of it."""
+        self._resets.pop(turned(flow.key), None)
+        self._resets.pop(flow.key, None)
+        self._resets[flow.key] = flow.closing_us
+        if len(self._resets) > MAX_RESETS:
+            self._resets.popitem(last=False)
 
     def _timeout_reason(self, flow: Flow) -> str:
         """The timeout that struck first, so that the reason does not depend on when one looks."""
@@ -320,6 +350,7 @@ class Meter:
     def _start_clock_anew(self, now: int) -> None:
         """The machine's clock was set back: flows of the old time cannot be told from silent ones."""
         self.close_all("idle")
+        self._resets.clear()
         self._clock, self._next_end = now, inf
 
     def _end_not_before(self, end: float) -> None:
@@ -333,31 +364,22 @@ class Meter:
             return inf
         silent, old = next(iter(self._by_silence.values())), next(iter(self._by_age.values()))
         end = min(silent.last_us + self._idle_us, old.first_us + self._active_us)
+        if self._waiting:
+            end = min(end, next(iter(self._waiting)).first_us + UNANSWERED_US)
         if self._closing:
             end = min(end, next(iter(self._closing.values())).closing_us + LINGER_US)
         return end
 
 
-def _while(flows: OrderedDict[Key, Flow], ended: Callable[[Flow], bool]) -> Iterator[Flow]:
+def _same(mac: bytes, src_hw: bytes) -> bool:
+    """Whether a MAC address is the source's; where there is none, nothing speaks against it."""
+    return mac == src_hw or not mac or not src_hw
+
+
+def _while(flows: OrderedDict[FlowKey, Flow], ended: Callable[[Flow], bool]) -> Iterator[Flow]:
     """Yield the first flow again and again while it has ended; the caller removes it."""
     while flows and ended(flow := next(iter(flows.values()))):
         yield flow
-
-
-def _count_payload(flow: Flow, forward: bool, now: int, payload: int) -> None:
-    """Keep what the CICFlowMeter features need; a packet that is older than the one before it counts as no gap."""
-    if forward:
-        flow.in_payload += payload
-        return
-    if flow.out_packets == 1:
-        flow.out_first_us = flow.out_last_us = now
-    else:
-        gap = max(0, now - flow.out_last_us)
-        if flow.out_packets == 2 or gap < flow.out_gap_min:
-            flow.out_gap_min = gap
-        flow.out_last_us += gap
-    flow.out_payload += payload
-    flow.out_squares += payload * payload
 
 
 def _check(value: str, allowed: tuple[str, ...], name: str) -> None:

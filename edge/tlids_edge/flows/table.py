@@ -165,6 +165,7 @@ def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: 
                 look += LOOK_PACKETS
                 line.show(count, meter.opened)
                 if count % BATCH_PACKETS == 0:
+                    meter.take_unanswered()  # no rule is fed here
                     yield meter.take()
     except KeyboardInterrupt:
         outcome.interrupted = True

@@ -300,14 +300,14 @@ def test_dccp_sctp_and_udp_lite_have_ports(protocol):
     assert (packet.src_port, packet.dst_port) == (7, 9)
 
 
-def test_fragments_after_the_first_have_ports_zero_and_the_first_has_its_own():
+def test_later_fragments_have_the_ports_of_the_first():
     datagram = udp(1000, 2000, b"\x12" * 24)
     first = ipv4(datagram[:16], 17, fragment=0x2000)
     second = ipv4(datagram[16:], 17, fragment=2)  # offset in units of 8 bytes
     packets, _ = decode(pcap(ethernet(first), ethernet(second)))
     assert [(packet.src_port, packet.dst_port, packet.length) for packet in packets] == [
         (1000, 2000, 36),
-        (0, 0, 36),
+        (1000, 2000, 36),
     ]
 
 
@@ -319,11 +319,11 @@ def test_ipv6_ports_are_found_behind_extension_headers():
     assert (packet.length, packet.payload_length) == (40 + 8 + 16 + 8 + 24 + 20, 0)
 
 
-def test_ipv6_fragments_after_the_first_have_ports_zero_and_their_protocol():
+def test_later_ipv6_fragments_have_the_ports_of_the_first():
     first = ipv6(struct.pack("!BBHI", 17, 0, 0x0001, 9) + udp(1, 2), 44)
     second = ipv6(struct.pack("!BBHI", 17, 0, 0x0008, 9) + b"\x12" * 16, 44)
     packets, _ = decode(pcap(ethernet(first, 0x86DD), ethernet(second, 0x86DD)))
-    assert [(packet.protocol, packet.src_port) for packet in packets] == [(17, 1), (17, 0)]
+    assert [(packet.protocol, packet.src_port) for packet in packets] == [(17, 1), (17, 1)]
 
 
 def test_ipv6_addresses_are_printed_in_their_short_form():

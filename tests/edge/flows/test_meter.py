@@ -24,7 +24,7 @@ from build_pcap import (
     udp,
 )
 from tlids_edge.capture.packets import PacketStats, read_packets
-from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, NETFLOW_FEATURES, Meter
+from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, MAX_NOTES, MAX_RESETS, NETFLOW_FEATURES, Meter
 
 SYN_ACK, FIN_ACK = SYN | ACK, FIN | ACK
 
@@ -350,12 +350,14 @@ def test_a_syn_flood_of_200_000_sources_never_opens_more_flows_than_the_cap_and_
     assert max(flow.in_packets for flow in survivors) == 400  # all its packets in one flow: it was never evicted
 
 
-def test_every_structure_of_the_meter_is_bounded_by_the_cap():
+def test_every_structure_of_the_meter_is_bounded():
     meter = Meter(max_flows=100)
     for packet in syn_flood(5000):
         meter.add(packet._replace(tcp_flags=RST))
         meter.take()
     sized = {name: len(value) for name, value in vars(meter).items() if hasattr(value, "__len__")}
+    assert sized.pop("_resets") == MAX_RESETS  # bounded by a number of its own, whatever the table's
+    assert len(meter.unanswered) == 5000 <= meter.unanswered.maxlen == 100 + MAX_NOTES
     assert max(size for name, size in sized.items() if name.startswith("_")) <= 100, sized
 
 

@@ -224,7 +224,7 @@ def metered_with_macs(path) -> list[tuple[Flow, set[bytes]]]:
 
 
 def _macs(flow: Flow, seen: dict) -> set[bytes]:
-    src, dst, src_port, dst_port, protocol = flow.key
+    src, dst, src_port, dst_port, protocol, _ = flow.key
     frames = seen[frozenset(((src, src_port), (dst, dst_port))), protocol]
     return set().union(*(macs for time_us, macs in frames if flow.first_us <= time_us <= flow.last_us))
 
