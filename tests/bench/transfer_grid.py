@@ -57,6 +57,8 @@ class Rows:
         self.most = max(np.bincount(self.part[roles == 2]).max() for roles in self.roles)
         self.known: dict[tuple, np.ndarray] = {}
         self.n, self.benign = len(self.classes), self.classes.index("Benign")
+        self.has = np.zeros((len(self.parts), self.n), bool)  # which part has which class
+        self.has[self.part, self.label] = True
         codes = [self.label, (self.label != self.benign), self.part * np.int32(self.n) + self.label]
         self.codes = np.stack(codes).astype(np.int32)
         self.table = {name: jnp.asarray(value) for name, value in
@@ -71,7 +73,11 @@ class Rows:
 
     def share(self, job: dict, role: int) -> np.ndarray:
         """The rows of a target's share, drawn so that a larger share holds the smaller ones."""
-        rows = np.random.default_rng(job["seed"]).permutation(self.of(job["seed"], role, [job["target"]]))
+        key = "mixed", job["seed"], role, job["target"]
+        if key not in self.known:
+            rows = self.of(job["seed"], role, [job["target"]])
+            self.known[key] = np.random.default_rng(job["seed"]).permutation(rows)
+        rows = self.known[key]
         return rows[: max(LEAST, int(job["share"] * len(rows)))]
 
     def allowed(self, parts, task: int, outputs: int) -> np.ndarray:
@@ -80,10 +86,10 @@ class Rows:
         if task == BINARY:
             mask[:, :2] = True
         elif task == MULTICLASS:
-            mask[:, np.unique(self.label[np.isin(self.part, list(parts))])] = True
+            mask[:, : self.n] = self.has[list(parts)].any(0)
         else:
             for part in range(len(self.parts)):
-                mask[part, part * self.n + np.unique(self.label[self.part == part])] = True
+                mask[part, part * self.n : (part + 1) * self.n] = self.has[part]
         return mask
 
 
@@ -171,7 +177,7 @@ def train_sources(grid: Grid) -> None:
             for kind in SOURCES for seed in range(grid.wanted.seeds)
             for left in (None, 0, 1, 2, 3) if left is not None or kind == "plain"]  # fmt: skip
     outputs = rows.n * len(rows.parts)  # what several heads take; the others leave the rest unused
-    everywhere = [c for c in range(rows.n) if len(np.unique(rows.part[rows.label == c])) > 1]
+    everywhere = np.flatnonzero(rows.has.sum(0) > 1)
     pools, seen, masks, scales, start = [], [], [], [], []
     for job in jobs:
         parts = [p for p in range(len(rows.parts)) if p != job["left_out"]]
@@ -221,10 +227,10 @@ def train_targets(grid: Grid, stage: str, jobs: list[dict], updates: int, *, fro
         scales.append(scale)
         pools.append(balanced(rows, pool, job["seed"]) if job.get("balanced") else pool)
         seen.append((look, rows.of(job["seed"], 1, [job["target"]])))
-        there = np.unique(rows.label[rows.of(job["seed"], 2, [job["target"]])])
+        there = np.flatnonzero(rows.has[job["target"]])
         job |= {"rows": len(pool), "validation_rows": min(len(look), SEEN),
                 "unseen": np.setdiff1d(there, rows.label[pool])}  # fmt: skip
-    width = len(jobs) * int(np.mean([len(rows.share({**job, "share": 1.0}, 0)) for job in jobs]) + 1)
+    width = len(jobs) * int(np.mean([len(rows.of(job["seed"], 0, [job["target"]])) for job in jobs]) + 1)
     models = net.begin(*zip(*start, strict=True), adamw)
     data = rows.table, packed(pools, seen, width), setting_of(jobs, scales, masks)
     best, curve, losses, updates = net.train(
