@@ -1,0 +1,236 @@
+"""Training on an accelerator: a whole epoch is one call, and many networks train side by side in it (D13's scan).
+
+Keras's `fit` calls the device once a batch, and a network this small leaves it idle in between. Here the rows stay on
+the device, an epoch is one `lax.scan` over its batches, and `vmap` runs it for many networks at once: other seeds, or
+other rows and other starting weights. Needs JAX and NumPy alone. On a processor Keras's `fit` is faster.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.network import pure
+from tlids_helpers.network.batches import Batches
+from tlids_helpers.network.pure import Weights
+from tlids_helpers.network.recipe import OPTIMISERS
+from tlids_helpers.network.stretch import Given, Moving, Plan, Table, compiled, first_slots
+
+CHECKED_AT_ONCE = 1 << 17  # validation rows through the device at once, over all networks
+LARGEST_CHECK = 4096
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train."""
+
+    train: np.ndarray = field(repr=False)  # numbers of the table's rows
+    validation: np.ndarray = field(repr=False)
+    n_classes: int
+    seed: int = 42  # of its order of rows and its dropout, and of its weights where none are given
+    start: Weights | None = field(default=None, repr=False)  # None: `pure.fresh`
+    mean: np.ndarray | float = 0.0  # (9,): subtracted from the inputs
+    deviation: np.ndarray | float = 1.0  # (9,): what they are then divided by
+    recode: np.ndarray | None = None  # (classes of the table,): this network's code of each; None: the same
+    class_weights: np.ndarray | None = None  # (n_classes,): factors of the loss
+
+
+@dataclass
+class Outcome:
+    """A trained network: the weights of its best check."""
+
+    weights: Weights = field(repr=False)
+    history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy, val_macro_f1: one value a check
+    best: int  # 1-based, among the checks
+    updates: list[int]  # done at each check
+    seconds: list[float]  # wall clock of each stretch up to a check, of all networks trained beside this one
+    together: int  # networks trained at once
+
+
+def train_many(table: Table, jobs: Sequence[Job], plan: Plan, at_once: int | None = None) -> list[Outcome]:
+    """Train one network a job, as many side by side as have equal shapes; outcomes in the order of the jobs.
+
+    Networks go together when they have as many classes and, with epochs, as many training rows. `at_once` is the most
+    at a time (None: all); the device's memory halves it where it is too small, with a warning. Raises InputError
+    without rows to train or to validate on, and for an optimiser it does not know.
+    """
+    _check(jobs, plan)
+    alike: dict[tuple, list[int]] = {}
+    for number, job in enumerate(jobs):
+        rows = len(job.train) if plan.updates is None else 0
+        alike.setdefault((job.n_classes, rows, job.start is not None and len(job.start.params)), []).append(number)
+    inputs, codes = jnp.asarray(table.inputs, jnp.float32), jnp.asarray(table.codes, jnp.int32)
+    on_device = Table(inputs, codes)
+    outcomes: dict[int, Outcome] = {}
+    for numbers in alike.values():
+        waiting, most = list(numbers), min(at_once or len(numbers), len(numbers))
+        while waiting:
+            now = waiting[:most]
+            try:
+                found = _together(on_device, [jobs[number] for number in now], plan, np.asarray(table.codes))
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error) or most == 1:
+                    raise
+                most = math.ceil(most / 2)
+                warnings.warn(f"the device's memory holds fewer than {len(now)} networks: {most} at once", stacklevel=2)
+                continue
+            outcomes |= dict(zip(now, found, strict=True))
+            waiting = waiting[most:]
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def predict(weights: Weights, inputs: np.ndarray, mean=0.0, deviation=1.0, batch: int = 65536) -> np.ndarray:
+    """Class probabilities (n, C) of inputs (n, 9) as a `Table` has them; `mean` and `deviation` as in a `Job`."""
+    weights = jax.tree.map(jnp.asarray, weights)
+    found = []
+    for start in range(0, len(inputs), batch):
+        some = (np.asarray(inputs[start : start + batch], np.float32) - mean) / deviation
+        padded = np.zeros((min(batch, len(inputs)), some.shape[1]), np.float32)  # one shape: compiled once
+        padded[: len(some)] = some
+        found.append(np.asarray(_probabilities(weights, padded))[: len(some)])
+    return np.concatenate(found)
+
+
+def logarithms(features: np.ndarray) -> np.ndarray:
+    """log(1 + x) of raw features (n, 9) as `model.preprocessing` takes it: negative values count as 0."""
+    return np.log1p(np.maximum(features, 0)).astype(np.float32)
+
+
+def scaling(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (9,) of the logarithms of raw features (n, 9), as `model.preprocessing` fits them."""
+    logs = np.log1p(np.maximum(features, 0).astype(np.float64))
+    variance = logs.var(axis=0)
+    deviation = np.sqrt(np.where(variance > 1e-12, variance, 1.0))
+    return logs.mean(axis=0).astype(np.float32), deviation.astype(np.float32)
+
+
+def macro_f1(confusion: np.ndarray) -> float:
+    """Mean F1 over the classes that have rows, of counts (C, C): rows the truth, columns what was said."""
+    hits, truth, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = truth > 0
+    return float(np.mean(2 * hits[present] / (truth + said)[present]))
+
+
+_probabilities = jax.jit(pure.probabilities)
+
+
+def _check(jobs: Sequence[Job], plan: Plan) -> None:
+    if plan.recipe.optimiser not in OPTIMISERS:
+        known = ", ".join(OPTIMISERS)
+        raise InputError(f"expected optimiser to be one of {known}, found {plan.recipe.optimiser!r}")
+    for job in jobs:
+        if len(job.train) == 0 or len(job.validation) == 0:
+            raise InputError(
+                f"expected rows to train and to validate on, found {len(job.train)} and {len(job.validation)}: "
+                "raise rows"
+            )
+
+
+def _together(table: Table, jobs: Sequence[Job], plan: Plan, codes: np.ndarray) -> list[Outcome]:
+    """Train jobs of equal shapes side by side."""
+    given, moving = _prepared(jobs, plan, codes)
+    orders = [_batches(job, plan, codes) for job in jobs]
+    checks = plan.recipe.epochs if plan.updates is None else math.ceil(plan.updates / plan.every)
+    stretch = compiled(plan)
+    history, alive, waited = _History(len(jobs)), np.ones(len(jobs), bool), np.zeros(len(jobs), int)
+    order = _next(orders, plan, 0)
+    for check in range(checks):
+        began = time.perf_counter()
+        moving, seen = stretch(table, given, moving, order, jnp.asarray(alive))
+        if check + 1 < checks:
+            order = _next(orders, plan, check + 1)  # while the device is at work
+        seen = jax.device_get(seen)
+        history.add(seen, alive, time.perf_counter() - began)
+        waited = np.where(seen["better"], 0, waited + 1)
+        if plan.patience is not None:
+            alive &= waited < plan.patience
+        if not alive.any():
+            break
+    best = jax.device_get(moving.best)
+    return [history.outcome(number, jax.tree.map(lambda each, n=number: each[n], best)) for number in range(len(jobs))]
+
+
+class _History:
+    """What was seen at each check, by network."""
+
+    def __init__(self, networks: int) -> None:
+        self.values: list[dict[str, list[float]]] = [{} for _ in range(networks)]
+        self.best, self.updates = [1] * networks, [[] for _ in range(networks)]
+        self.seconds: list[float] = []
+
+    def add(self, seen: dict, alive: np.ndarray, seconds: float) -> None:
+        """Note a check of the networks that are still training."""
+        self.seconds.append(seconds)
+        for number in np.flatnonzero(alive):
+            counts = seen["confusion"][number]
+            found = {name: seen[name][number] for name in ("loss", "accuracy", "val_loss")}
+            found |= {"val_accuracy": np.trace(counts) / counts.sum(), "val_macro_f1": macro_f1(counts)}
+            for name, value in found.items():
+                self.values[number].setdefault(name, []).append(float(value))
+            self.updates[number].append(int(seen["step"][number]))
+            if seen["better"][number]:
+                self.best[number] = len(self.seconds)
+
+    def outcome(self, number: int, weights: Weights) -> Outcome:
+        """The outcome of one network."""
+        done = self.updates[number]
+        return Outcome(
+            weights, self.values[number], self.best[number], done, self.seconds[: len(done)], len(self.values)
+        )
+
+
+def _prepared(jobs: Sequence[Job], plan: Plan, codes: np.ndarray) -> tuple[Given, Moving]:
+    """Both halves of every network, stacked."""
+    rows = max(len(job.validation) for job in jobs)
+    size = min(LARGEST_CHECK, rows, max(64, CHECKED_AT_ONCE // len(jobs)))
+    padded = math.ceil(rows / size) * size
+    classes = int(codes.max()) + 1
+    given, moving = [], []
+    for job in jobs:
+        weights = job.start or pure.fresh(job.n_classes, job.seed)
+        learning = {name: layer for name, layer in weights.params.items() if name in plan.layers}
+        still = {name: layer for name, layer in weights.params.items() if name not in plan.layers}
+        checked, counted = np.zeros(padded, np.int32), np.zeros(padded, np.float32)
+        checked[: len(job.validation)], counted[: len(job.validation)] = job.validation, 1.0
+        recode = np.arange(classes) if job.recode is None else job.recode
+        factors = np.ones(job.n_classes) if job.class_weights is None else job.class_weights
+        steps = plan.updates or plan.recipe.epochs * math.ceil(len(job.train) / plan.recipe.batch_size)
+        given.append(Given(
+            still, np.float32(job.mean), np.float32(job.deviation), np.int32(recode), np.float32(factors),
+            jax.random.key_data(jax.random.key(job.seed)), np.float32(steps),
+            checked.reshape(-1, size), counted.reshape(-1, size),
+        ))  # fmt: skip
+        moving.append(Moving(
+            learning, weights.state, first_slots(plan.recipe, learning), weights if plan.averaging else None,
+            np.int32(0), weights, np.float32(np.inf),
+        ))  # fmt: skip
+    return _stacked(given), _stacked(moving)
+
+
+def _stacked(trees: list):
+    return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *trees)
+
+
+def _batches(job: Job, plan: Plan, codes: np.ndarray) -> Batches:
+    if not plan.balanced:
+        return Batches(job.train, job.seed)
+    own = codes[job.train]
+    return Batches(job.train, job.seed, own if job.recode is None else np.asarray(job.recode)[own])
+
+
+def _next(orders: list[Batches], plan: Plan, check: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers up to the next check: (networks, batches, rows), and of a smaller last batch (networks, rows)."""
+    size = plan.recipe.batch_size
+    if plan.updates is None:
+        rows = np.stack([each.epoch() for each in orders])
+    else:
+        count = min(plan.every, plan.updates - check * plan.every)
+        rows = np.stack([each.some(count * size) for each in orders])
+    whole = rows.shape[1] // size * size
+    return rows[:, :whole].reshape(len(rows), -1, size), rows[:, whole:]

@@ -1,0 +1,196 @@
+"""What runs on the accelerator between two checks: batch after batch in one `lax.scan`, then the validation rows.
+
+The optimisers are those of `training.optimiser`, step by step as Keras computes them.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tlids_helpers.network import pure
+from tlids_helpers.network.pure import Weights
+from tlids_helpers.network.recipe import Recipe
+
+RATE_DECAY = 1e-6  # of Adagrad's rate, per batch: Section 4.2.2
+WEIGHT_DECAY = 1e-4  # of AdamW
+FIRST_SQUARES = 0.1  # what Adagrad's sums start from: Keras's default
+TINY = 1e-7  # under both divisions: Keras's default
+MOMENTA = 0.9, 0.999  # of AdamW: Keras's defaults
+
+
+class Table(NamedTuple):
+    """Rows that networks are trained on: inputs (N, 9), or (N, 128) for heads alone, and class codes (N,)."""
+
+    inputs: np.ndarray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How networks are trained together; what differs between them is in their `Job`."""
+
+    recipe: Recipe = Recipe()
+    layers: tuple[str, ...] = pure.LAYERS  # that learn: pure.HEAD for frozen blocks
+    updates: int | None = None  # batches in all; None: the recipe's epochs, each row once in each
+    every: int = 1000  # updates between two checks on the validation rows; with epochs, after each
+    patience: int | None = None  # checks without a lower validation loss before a network stops; None: never
+    balanced: bool = False  # whether batches draw every class equally often
+    smoothing: float = 0.0  # of the labels, over all classes
+    averaging: float = 0.0  # share of the old in a moving average of the weights, which is then checked and kept
+
+
+class Given(NamedTuple):
+    """What stays as it is while one network trains; stacked, of all."""
+
+    params: dict  # of the layers that do not learn
+    mean: jax.Array
+    deviation: jax.Array
+    recode: jax.Array
+    class_weights: jax.Array
+    key: jax.Array
+    steps: jax.Array  # batches in all, for schedules
+    checked: jax.Array  # (batches, rows): validation row numbers
+    counted: jax.Array  # the same shape: 0 where a row only fills a batch
+
+
+class Moving(NamedTuple):
+    """What training changes."""
+
+    params: dict
+    state: dict
+    slots: tuple  # of the optimiser
+    average: Weights | None
+    step: jax.Array
+    best: Weights
+    best_loss: jax.Array
+
+
+def first_slots(recipe: Recipe, params: dict) -> tuple:
+    """What the recipe's optimiser remembers of each weight, before the first batch."""
+    if recipe.optimiser == "adamw":
+        return tuple(jax.tree.map(np.zeros_like, params) for _ in MOMENTA)
+    return (jax.tree.map(lambda each: np.full_like(each, FIRST_SQUARES), params),)
+
+
+def compiled(plan: Plan):
+    """`stretch` for many networks, compiled: (table, given, moving, order, alive) -> (moving, seen)."""
+    # what is decided outside would only make XLA compile the same again
+    same = replace(plan, updates=None, every=0, patience=None, balanced=False, recipe=replace(plan.recipe, epochs=0))
+    return _compiled(same)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled(plan: Plan):
+    many = jax.vmap(functools.partial(stretch, plan), in_axes=(None, 0, 0, 0, 0))
+    return jax.jit(many, donate_argnums=2)
+
+
+def stretch(
+    plan: Plan, table: Table, given: Given, moving: Moving, order: tuple[jax.Array, jax.Array], alive: jax.Array
+) -> tuple[Moving, dict]:
+    """Learn from batch after batch, then check; one network's.
+
+    `order` has the row numbers (batches, rows), and those of a smaller last batch. The best weights are replaced while
+    `alive`.
+    """
+    batches, rest = order
+    first = moving.step == 0
+    moving, (losses, hits) = jax.lax.scan(functools.partial(update, plan, table, given), moving, batches)
+    loss, hit = losses.sum(), hits.sum()
+    if rest.size:
+        moving, (last, right) = update(plan, table, given, moving, rest)
+        loss, hit = loss + last, hit + right
+    now = moving.average if plan.averaging else _weights(given, moving)
+    val_loss, confusion = check(table, given, now)
+    better = alive & (val_loss < moving.best_loss)
+    # as Keras does: where no check is ever better (nothing but NaN), the first one's weights are kept
+    best = jax.tree.map(lambda new, old: jnp.where(better | first, new, old), now, moving.best)
+    rows = batches.size + rest.size
+    moving = moving._replace(best=best, best_loss=jnp.where(better, val_loss, moving.best_loss))
+    seen = {"loss": loss / rows, "accuracy": hit / rows, "val_loss": val_loss, "confusion": confusion}
+    return moving, {**seen, "better": better, "step": moving.step}
+
+
+def update(
+    plan: Plan, table: Table, given: Given, moving: Moving, rows: jax.Array
+) -> tuple[Moving, tuple[jax.Array, jax.Array]]:
+    """One batch: what training changes, and the batch's summed loss and hits."""
+    inputs, codes = _taken(table, given, rows)
+    how = pure.Training(plan.layers, plan.recipe.dropout, plan.recipe.momentum)
+    key = jax.random.fold_in(jax.random.wrap_key_data(given.key), moving.step)
+
+    def loss(params):
+        found, state = pure.run(Weights({**given.params, **params}, moving.state), inputs, how, key)
+        each = pure.cross_entropies(found, codes, plan.smoothing) * given.class_weights[codes]
+        return each.mean(), (state, (found.argmax(-1) == codes).sum())
+
+    (value, (state, hits)), gradients = jax.value_and_grad(loss, has_aux=True)(moving.params)
+    params, slots = stepped(plan.recipe, moving, gradients, given.steps)
+    moving = moving._replace(params=params, state=state, slots=slots, step=moving.step + 1)
+    if plan.averaging:
+        keep = plan.averaging
+        average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, moving.average, _weights(given, moving))
+        moving = moving._replace(average=average)
+    return moving, (value * len(rows), hits)
+
+
+def check(table: Table, given: Given, weights: Weights) -> tuple[jax.Array, jax.Array]:
+    """Mean loss on one network's validation rows, and their counts (C, C): rows the truth, columns what was said."""
+    classes = weights.params["output"]["bias"].shape[0]
+
+    def some(sums, batch):
+        rows, counted = batch
+        inputs, codes = _taken(table, given, rows)
+        found = pure.probabilities(weights, inputs)
+        loss = sums[0] + (pure.cross_entropies(found, codes) * counted).sum()
+        return (loss, sums[1].at[codes, found.argmax(-1)].add(counted)), None
+
+    sums, _ = jax.lax.scan(some, (jnp.float32(0), jnp.zeros((classes, classes))), (given.checked, given.counted))
+    return sums[0] / given.counted.sum(), sums[1]
+
+
+def _weights(given: Given, moving: Moving) -> Weights:
+    return Weights({**given.params, **moving.params}, moving.state)
+
+
+def _taken(table: Table, given: Given, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Inputs and codes of the table's rows, as one network takes them."""
+    return (table.inputs[rows] - given.mean) / given.deviation, given.recode[table.codes[rows]]
+
+
+def stepped(recipe: Recipe, moving: Moving, gradients: dict, steps: jax.Array) -> tuple[dict, tuple]:
+    """Weights and the optimiser's slots after a step."""
+    done = moving.step.astype(jnp.float32)
+    if recipe.optimiser == "adamw":
+        rate = 0.5 * recipe.learning_rate * (1 + jnp.cos(jnp.pi * jnp.minimum(done, steps) / steps))
+        return _adamw(_warmed(recipe, rate, done, steps), moving, gradients, done + 1)
+    rate = _warmed(recipe, recipe.learning_rate / (1 + RATE_DECAY * done), done, steps)
+    squares = jax.tree.map(lambda old, new: old + new * new, moving.slots[0], gradients)
+    params = jax.tree.map(
+        lambda value, gradient, square: value - rate * gradient / jnp.sqrt(square + TINY),
+        moving.params, gradients, squares,
+    )  # fmt: skip
+    return params, (squares,)
+
+
+def _adamw(rate: jax.Array, moving: Moving, gradients: dict, step: jax.Array) -> tuple[dict, tuple]:
+    first, second = MOMENTA
+    means = jax.tree.map(lambda old, new: old + (new - old) * (1 - first), moving.slots[0], gradients)
+    squares = jax.tree.map(lambda old, new: old + (new * new - old) * (1 - second), moving.slots[1], gradients)
+    scaled = rate * jnp.sqrt(1 - second**step) / (1 - first**step)
+    params = jax.tree.map(
+        lambda value, mean, square: value * (1 - WEIGHT_DECAY * rate) - mean * scaled / (jnp.sqrt(square) + TINY),
+        moving.params, means, squares,
+    )  # fmt: skip
+    return params, (means, squares)
+
+
+def _warmed(recipe: Recipe, rate: jax.Array, done: jax.Array, steps: jax.Array) -> jax.Array:
+    """`rate`, climbing from nothing over the recipe's share of all batches."""
+    if not recipe.warm_up:
+        return rate
+    return rate * jnp.minimum(1.0, (done + 1) / jnp.ceil(recipe.warm_up * steps))
