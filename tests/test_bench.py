@@ -144,6 +144,24 @@ def test_a_gpu_that_was_not_there_is_not_measured_and_one_that_was_has_its_own_t
     assert there.index("| ours |") < there.index("## On a GPU") < there.index("| on the card |")
 
 
+def test_what_a_machine_with_a_gpu_left_is_put_on_the_page_and_kept(run_all, ran, tmp_path):
+    left = tmp_path / "on_a_gpu.json"
+    lines = [{**WON, "what": "on the card", "device": "gpu", "on": "Some GPU"}]
+    left.write_text(json.dumps({"quick": False, "versions": {"jax": "0.1"}, "lines": lines}))
+    ran(training=[WON])
+    run_all.main(["training", "--into", str(tmp_path)])
+    assert "no GPU was at hand" in (tmp_path / "benchmarks.md").read_text()
+    assert run_all.main(["--gpu", str(left), "--into", str(tmp_path)]) == 0
+    run_all.main(["training", "--into", str(tmp_path)])
+    there = (tmp_path / "benchmarks.md").read_text().split("## On a GPU")[1]
+    assert "On one Some GPU; jax 0.1." in there and "| on the card |" in there and "no GPU" not in there
+
+
+def test_a_file_that_no_gpu_run_left_is_refused_in_a_sentence(run_all, tmp_path, capsys):
+    assert run_all.main(["--gpu", str(tmp_path / "none.json"), "--into", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("expected what on_a_gpu.py left in ")
+
+
 def test_parts_measured_on_two_machines_are_told_apart(page):
     text = page.page({"training": result(WON), "export": result(SIZE, machine={"processor": "another"})})
     assert "- processor a processor; cores 2: training (load 0.2)." in text

@@ -2,6 +2,7 @@
 
     python tests/bench/run_all.py                      everything
     python tests/bench/run_all.py training export      those two again, keeping the rest
+    python tests/bench/run_all.py --gpu FILE           what on_a_gpu.py left on a machine with a GPU, put on the page
     python tests/bench/run_all.py --from-json          the page and the figure anew, from benchmarks.json
 
 What each script says on standard error is kept under build/bench/logs. A part that fails says so on the page.
@@ -35,13 +36,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"among {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a smoke run, into build/bench/quick")
     parser.add_argument("--from-json", action="store_true", help="measure nothing, write the page anew")
+    parser.add_argument("--gpu", type=Path, metavar="FILE", help="measure nothing, take on_a_gpu.py's lines from FILE")
     parser.add_argument("--into", type=Path, help="folder of the page; default: docs")
     options = parser.parse_args(arguments)
     into = options.into or (HOME / "quick" if options.quick else REPOSITORY / "docs")
-    measured = () if options.from_json else options.parts or PARTS
+    measured = () if options.from_json or options.gpu else options.parts or PARTS
     try:
         refuse_unknown(options.parts)
         results = read(into, must_exist=options.from_json)
+        if options.gpu:
+            results["gpu"] = from_gpu(options.gpu)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
@@ -122,6 +126,19 @@ def read(into: Path, must_exist: bool = False) -> dict[str, dict]:
     except (OSError, ValueError) as error:
         found = f"expected results in {files.shown(file)}, found none ({error})"
         raise InputError(f"{found}: move the file away and measure anew") from None
+
+
+def from_gpu(file: Path) -> dict:
+    """The lines that on_a_gpu.py left, as a part of its own. Raises InputError for anything else."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+        machine = {"processor": found["lines"][0]["on"], "versions": versions}
+        return {"quick": found["quick"], "failure": "", "lines": found["lines"], "machine": machine}
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise InputError(
+            f"expected what on_a_gpu.py left in {files.shown(file)}, found none ({error}): run it on a GPU"
+        ) from None
 
 
 def write(results: dict[str, dict], into: Path) -> None:

@@ -20,6 +20,7 @@ WEIGHT_DECAY = 1e-4  # of AdamW
 FIRST_SQUARES = 0.1  # what Adagrad's sums start from: Keras's default
 TINY = 1e-7  # under both divisions: Keras's default
 MOMENTA = 0.9, 0.999  # of AdamW: Keras's defaults
+UNROLL = 1  # batches in one turn of the scan's loop
 
 
 class Table(NamedTuple):
@@ -99,7 +100,7 @@ def stretch(
     """
     batches, rest = order
     first = moving.step == 0
-    moving, (losses, hits) = jax.lax.scan(functools.partial(update, plan, table, given), moving, batches)
+    moving, (losses, hits) = jax.lax.scan(functools.partial(update, plan, table, given), moving, batches, unroll=UNROLL)
     loss, hit = losses.sum(), hits.sum()
     if rest.size:
         moving, (last, right) = update(plan, table, given, moving, rest)
@@ -147,7 +148,8 @@ def check(table: Table, given: Given, weights: Weights) -> tuple[jax.Array, jax.
         inputs, codes = _taken(table, given, rows)
         found = pure.probabilities(weights, inputs)
         loss = sums[0] + (pure.cross_entropies(found, codes) * counted).sum()
-        return (loss, sums[1].at[codes, found.argmax(-1)].add(counted)), None
+        truth, said = (jax.nn.one_hot(each, classes) for each in (codes, found.argmax(-1)))
+        return (loss, sums[1] + (truth * counted[:, None]).T @ said), None
 
     sums, _ = jax.lax.scan(some, (jnp.float32(0), jnp.zeros((classes, classes))), (given.checked, given.counted))
     return sums[0] / given.counted.sum(), sums[1]
