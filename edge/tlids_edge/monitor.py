@@ -22,10 +22,11 @@ from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.detect.fan_out import FanOut
+from tlids_edge.detect.rules import Rules
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import LabelRule, label_flow
-from tlids_edge.flows.meter import SYN, Flow, Meter
+from tlids_edge.flows.meter import Flow, Meter
 from tlids_edge.status import say
 
 TURN_S = 0.05  # between two turns of the loop's duties
@@ -63,6 +64,7 @@ class Watch:
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
         self._clock = Clock(self.packets.times)
+        self.rules = Rules(self.arp, self.fan_out)
         self._packets_seen = 0  # at the last turn
         self._warned: set[str] = set()  # kinds of warnings
         self._ended: list[Flow] = []  # and not yet handed to the detector
@@ -88,6 +90,7 @@ class Watch:
                 if not self.stopping:  # a stream that was told to end before it began is no fault
                     raise
         self.meter.close_all("shutdown")
+        self._report(self.rules.hear(self.meter, self.packets))
         self._note_ended()
         self._judge(at_once=True)
 
@@ -167,13 +170,10 @@ class Watch:
     def _take(self, packet: Packet) -> None:
         """Show one packet to the meter and the rules."""
         self.meter.add(packet)
+        self._report(self.rules.hear(self.meter, self.packets, packet.time_us))
         if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
             self._note_ended()
-        if packet.arp is not None:
-            if self.arp is not None:
-                self._report(self.arp.see(packet))
-        elif packet.tcp_flags & SYN and self.fan_out is not None:
-            self._report(self.fan_out.see_packet(packet))
+        self._report(self.rules.see(packet))
 
     def _take_waiting(self) -> None:
         """No packet has come since the last turn: those that wait for an older one have waited long enough."""
@@ -209,13 +209,13 @@ class Watch:
         if abs(jump) > JUMP_S:
             say(f"the clock jumped by {jump:+.0f} s; flows that were open are judged as they stand")
         self.meter.expire((wall - DELAY_S) * 1e6)
+        self._report(self.rules.hear(self.meter, self.packets, (wall - DELAY_S) * 1e6))
 
     def _note_ended(self) -> None:
-        """Show the flows that have ended to the fan-out rule, and note which of them a rule's alert covers."""
+        """Show the flows that have ended to the rules, and note which of them a rule's alert covers."""
         for flow in self.meter.take():
-            if self.fan_out is not None:
-                self._report(self.fan_out.see_flow(flow))
-            if rules := rules_against(flow, self.arp, self.fan_out):
+            self.rules.note_flow(flow)
+            if rules := self.rules.against(flow):
                 self._under_rule[id(flow)] = rules
             self._ended.append(flow)
 
@@ -305,13 +305,3 @@ class Watch:
     def _hang_up(self, _number: int, _frame: object) -> None:
         """Note SIGHUP."""
         self.hung_up = True
-
-
-def rules_against(flow: Flow, arp: ArpWatch | None, fan_out: FanOut | None) -> tuple[str, ...]:
-    """The names of the rules under whose alert the source of a flow stood when the flow ended."""
-    names = []
-    if arp is not None and len(arp.suspects) and (flow.src_hw, flow.last_us) in arp.suspects:
-        names.append("arp")
-    if fan_out is not None and len(fan_out.suspects) and (flow.key[0], flow.last_us) in fan_out.suspects:
-        names.append("fan-out")
-    return tuple(names)

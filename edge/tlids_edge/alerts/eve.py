@@ -77,8 +77,10 @@ def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
     event: dict = {"timestamp": timestamp(alert.time_us), "event_type": "alert"}
     event |= {"src_ip": alert.src} if alert.src else {}
     event |= {"dest_ip": alert.dst} if alert.dst else {}
-    event |= {"proto": "ARP", "ether": {"src_mac": alert.src_mac}} if alert.src_mac else {}
+    event |= {"proto": alert.protocol} if alert.protocol else {}
+    event |= {"ether": {"src_mac": alert.src_mac}} if alert.src_mac else {}
     metadata = {f"tlids_{name}": [value] for name, value in alert.details.items()}
+    metadata["tlids_source"] = ["proven" if alert.proven else "claimed"]
     event["alert"] = _alert(alert.signature_id, alert.signature, alert.category, alert.severity, metadata)
     return _line(event | (origin or {}))
 
