@@ -7,6 +7,7 @@ those of `sketches`: about 1.9 MB, whatever arrives. The alerts, and what they d
 `suspects`.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,12 +18,11 @@ from tlids_edge.capture.packets import ICMP, ICMPV6, address_text, mac_text
 from tlids_edge.detect.notes import address, as_matrix
 from tlids_edge.detect.sketches import Hashes, Spread, mixed, sums
 from tlids_edge.detect.sources import ProvenSources
-from tlids_edge.detect.suspects import ACTIVE_S, Pace, RuleAlert, Suspects, within
+from tlids_edge.detect.suspects import ACTIVE_S, Pace, RuleAlert, Suspects, remember, within
 from tlids_edge.flows.flow import Flow
 from tlids_edge.flows.meter import Unanswered
 
 FAN_WINDOW_S, SLOW_WINDOW_S = 60, 3600
-SLOW_PACE_S = 900  # between two alerts for one slow scan
 FAN_PORTS = 50  # unanswered ports of one host
 FAN_HOSTS = 100  # unanswered hosts
 FAN_DOORS = 200  # unanswered ports of whatever hosts
@@ -30,7 +30,8 @@ TOGETHER = 2  # times as much for many addresses together
 SLOW_PORT = 32_768  # in the long window, lower ports count: higher ones are where late answers and replies to SSDP go
 ANSWER_S = 8  # an ICMP error comes this soon
 TURN = 1024  # notes at a time; a scanner adds at most so many to the sketches before it is known
-MAX_KNOWN = 256  # scanners that are under an alert
+ALLOWANCE = 256  # notes of a MAC that is known under many addresses, whose addresses are looked at one by one: in 4 s
+MAX_KNOWN, MAX_TOLD = 256, 1024  # scanners that are under an alert, and that were within the hour
 MAX_ALERTS = 32  # in one turn
 SID_FAN_PORTS, SID_FAN_HOSTS, SID_FAN_DOORS, SID_FAN_SLOW = 9_200_011, 9_200_012, 9_200_013, 9_200_014
 WHAT = {
@@ -89,6 +90,8 @@ class FanOut:
         self._src_keys, self._dst_keys, self._mac_keys = hashes.keys(4), hashes.keys(4), hashes.keys(2)
         self._port_keys, self._kind_keys = hashes.keys(1), hashes.keys(3)
         self._known: dict[int, _Known] = {}
+        self._allowance, self._allowance_unit = ALLOWANCE, 0
+        self._told: OrderedDict[tuple, int] = OrderedDict()  # sources and MACs -> their last alert
         self._pace = Pace()
 
     @property
@@ -119,6 +122,10 @@ class FanOut:
             or bool(mac) and not flow.proven and ((b"", mac), when) in self.suspects
         )  # fmt: skip
 
+    def _limit(self, sid: int, kind: int) -> int:
+        """How many are too many for a source of a kind."""
+        return self._limits[sid] * (1 if kind == ADDRESS else TOGETHER)
+
     def _turns(self, notes: np.ndarray) -> Iterator[np.ndarray]:
         """Notes that count, at most TURN at a time, each turn of one unit of the sketches' time."""
         notes = notes[~_to_group(notes)]
@@ -135,15 +142,13 @@ class FanOut:
             spread.roll(now)
         src, dst = sums(notes["src"], self._src_keys), sums(notes["dst"], self._dst_keys)
         mac = sums(notes["src_hw"], self._mac_keys)
-        keys = (
-            np.stack([src + mac, sums(notes["src"][:, :2], self._src_keys[:2]) + mac, mac]) + self._kind_keys[:, None]
-        )
+        prefix = sums(notes["src"][:, :2], self._src_keys[:2])
+        keys = np.stack([src + mac, prefix + mac, mac]) + self._kind_keys[:, None]
         has_mac = notes["src_hw"].any(axis=1)
         there = np.stack([np.ones(len(notes), bool), notes["size"] == 16, has_mac])
-        counted = ~self._answers(notes, src, dst)
-        alerts = self._hear_known(keys, counted & there, now)
-        counted &= ~(np.isin(keys, list(self._known)) & there).any(axis=0) if self._known else True
-        there &= counted
+        there &= ~self._answers(notes, src, dst)
+        alerts = self._hear_known(keys, there, now)
+        self._leave_out_known(keys, there, now)
         ports = sums(notes["dst_port"][:, None], self._port_keys)
         found: list[tuple[int, int, int]] = []  # kind, row, sid; who is found as an address is not looked for as a MAC
         for kind in (ADDRESS, PREFIX, MAC):
@@ -157,7 +162,6 @@ class FanOut:
         self, notes: np.ndarray, keys: np.ndarray, dst: np.ndarray, ports: np.ndarray, kind: int
     ) -> list[tuple[int, int]]:
         """Enter notes of sources of one kind; (row, what) for those over a limit, each source once."""
-        each = 1 if kind == ADDRESS else TOGETHER
         slow = np.flatnonzero(notes["dst_port"] < SLOW_PORT)
         host, port, door = mixed(dst), mixed(ports), mixed(dst + ports)
         pair = mixed(keys + dst)
@@ -168,7 +172,7 @@ class FanOut:
             (SID_FAN_HOSTS, whole, mixed(keys), host), (SID_FAN_PORTS, whole, pair, port),
         ):  # fmt: skip
             spread = self._spreads[sid]
-            over = spread.add(key[rows], target[rows]) >= spread.needed(self._limits[sid] * each)
+            over = spread.add(key[rows], target[rows]) >= spread.needed(self._limit(sid, kind))
             if over.any():
                 at = np.flatnonzero(over) if rows is whole else slow[over]
                 hits |= {int(keys[row]): (int(row), sid) for row in at}  # what comes later says more
@@ -192,10 +196,25 @@ class FanOut:
             if not within(now, known.since, ACTIVE_S):
                 del self._known[key]
                 continue
-            known.notes += int(np.count_nonzero((keys[known.source.kind] == np.uint64(key)) & there[known.source.kind]))
-            if known.notes >= self._limits[known.sid]:
+            kind = known.source.kind
+            known.notes += int(np.count_nonzero((keys[kind] == np.uint64(key)) & there[kind]))
+            if known.notes >= self._limit(known.sid, kind):
                 alerts += self._alert(known, now, "")
         return alerts
+
+    def _leave_out_known(self, keys: np.ndarray, there: np.ndarray, now: int) -> None:
+        """Who is known is not counted again; of a known MAC a few notes are, address by address."""
+        if not self._known:
+            return
+        known = np.isin(keys, np.array(list(self._known), np.uint64)) & there
+        unit = int(self._spreads[SID_FAN_PORTS].unit(now))
+        if unit != self._allowance_unit:
+            self._allowance, self._allowance_unit = ALLOWANCE, unit
+        together = known[PREFIX] | known[MAC]
+        excess = together & (np.cumsum(together & ~known[ADDRESS]) > self._allowance)
+        self._allowance = max(0, self._allowance - int(np.count_nonzero(together & ~known[ADDRESS])))
+        there[ADDRESS] &= ~(known[ADDRESS] | excess)
+        there[PREFIX:] &= ~known.any(axis=0)
 
     def _tell(
         self, notes: np.ndarray, keys: np.ndarray, found: list[tuple[int, int, int]], now: int
@@ -208,11 +227,16 @@ class FanOut:
             size, mac = int(note["size"]), address(note["src_hw"], 6) if note["src_hw"].any() else b""
             if kind != ADDRESS and mac in named:
                 continue
-            named.add(mac)
             source = _Source(kind, (address(note["src"], size), address(note["src"], 8), b"")[kind], mac)
-            known = self._known[int(keys[kind, row])] = _Known(source, sid, now)
-            if len(self._known) > MAX_KNOWN:
-                del self._known[next(iter(self._known))]
+            known = _Known(source, sid, now)
+            if sid == SID_FAN_SLOW:  # who has been told of lately is no slow scanner
+                if within(now, self._told.get(source if kind == ADDRESS else (mac,)), SLOW_WINDOW_S):
+                    continue
+            else:
+                self._known[int(keys[kind, row])] = known
+                if len(self._known) > MAX_KNOWN:
+                    del self._known[next(iter(self._known))]
+            named.add(mac)
             dst = address_text(address(note["dst"], size)) if sid in (SID_FAN_PORTS, SID_FAN_SLOW) else ""
             alerts += self._alert(known, now, dst)
         return alerts
@@ -222,13 +246,13 @@ class FanOut:
         kind, src, mac = known.source
         known.since, known.notes = now, 0
         self.suspects.add((src, mac), now)
-        slow = known.sid == SID_FAN_SLOW
-        if not self._pace.allows((known.sid, known.source), now, SLOW_PACE_S if slow else ACTIVE_S):
+        remember(self._told, known.source, now, MAX_TOLD)
+        remember(self._told, (mac,), now, MAX_TOLD)
+        if not self._pace.allows((known.sid, known.source), now):
             return []
         text = f"TL-IDS fan-out: {WHO[kind]} tries {WHAT[known.sid]}"
-        each = 1 if kind == ADDRESS else TOGETHER
-        window = SLOW_WINDOW_S if slow else FAN_WINDOW_S
-        details = {"unanswered_about": str(self._limits[known.sid] * each), "window_s": str(window)}
+        window = SLOW_WINDOW_S if known.sid == SID_FAN_SLOW else FAN_WINDOW_S
+        details = {"unanswered_about": str(self._limit(known.sid, kind)), "window_s": str(window)}
         if kind == PREFIX:
             details["network"] = f"{address_text(src + bytes(8))}/64"
         proven = kind == ADDRESS and self.sources.is_proven(src, mac, now)

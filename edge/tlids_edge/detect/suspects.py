@@ -66,16 +66,16 @@ class Suspects:
 
 
 class Pace:
-    """Lets an alert for one cause pass once in ACTIVE_S, or in as many seconds as one says."""
+    """Lets an alert for one cause pass once in ACTIVE_S."""
 
     def __init__(self) -> None:
         """Nothing has been reported yet."""
         self._reported: OrderedDict[tuple, int] = OrderedDict()
 
-    def allows(self, cause: tuple, now_us: int, seconds: float = ACTIVE_S) -> bool:
+    def allows(self, cause: tuple, now_us: int) -> bool:
         """Whether `cause` may be reported now; if so, it is taken as reported."""
         last = self._reported.get(cause)
-        if last is not None and abs(now_us - last) < seconds * SECOND_US:
+        if last is not None and abs(now_us - last) < ACTIVE_S * SECOND_US:
             return False
         remember(self._reported, cause, now_us, MAX_CAUSES)
         return True
