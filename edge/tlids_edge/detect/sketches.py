@@ -9,9 +9,8 @@ window and the whole.
 
 **Memory**: ROWS * CELLS * (bits + 8) bytes: 278,528 with 128 entries, 540,672 with 256.
 
-**How exact**: n distinct targets set b (1 - (1 - 1/b)^n) of b entries, with a standard deviation under
-sqrt(n^2 / 2b): 50 targets set 41.5 +- 2.2 of 128, so "50" means 45 to 56 in 19 of 20 cases; 100 set 82.9 +- 3.6
-of 256, so "100" means 93 to 108.
+**How exact**: n distinct targets set b (1 - (1 - 1/b)^n) of b entries: 50 set 41.5 +- 2.3 of 128, 100 set 82.9 +- 3.2
+of 256 (standard deviations). So "50" means 43 to 57 in 19 of 20 cases, "100" means 91 to 109.
 
 **False alarms**, on paper. A key that did nothing is blamed for others when its cell is full in every row.
 1. Few busy keys, k of them over their threshold: one row is shared with probability at most k / CELLS, all four with

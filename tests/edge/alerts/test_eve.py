@@ -65,12 +65,20 @@ def test_rule_alerts_validate_against_suricatas_schema(validator):
     watch, fan = ArpWatch(), FanOut()
     frames = [*ORDINARY, *(spoof(5 + n) for n in range(10))]
     alerts = [alert for packet in packets(frames) for alert in watch.see(packet)]
-    alerts += [alert for packet in packets(scan(50, refused=False)) for alert in fan.see_packet(packet)]
+    meter = Meter()
+    for packet in packets(scan(60, refused=False)):
+        meter.add(packet)
+    meter.close_all()
+    alerts += fan.see(meter.take_unanswered())
+    alerts += [alerts[-1]._replace(proven=True), alerts[0]._replace(src="", src_mac="", dst="10.0.0.1", protocol="")]
     assert len({alert.signature_id for alert in alerts}) == 3
     for alert in alerts:
         event = json.loads(eve.rule_line(alert, {"in_iface": "eth0"}))
         validator.validate(event)
         assert event["alert"]["signature_id"] == alert.signature_id
+        assert event["alert"]["metadata"]["tlids_source"] == ["proven" if alert.proven else "claimed"]
+        assert event.get("ether", {}).get("src_mac", "") == alert.src_mac
+        assert event.get("proto") == ("ARP" if alert.protocol else None)
 
 
 def test_every_line_of_a_real_capture_validates(model, validator, shared, tmp_path):

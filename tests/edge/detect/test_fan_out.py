@@ -1,26 +1,37 @@
-"""fan_out.py: which unanswered knocks alert, and the ordinary traffic that does not."""
+"""fan_out.py: which unanswered knocks alert and whom they name, and the ordinary traffic that does not alert."""
 
-import types
-
+import build_pcap as build
+import numpy as np
 import pytest
-from frames import ACK, SYN, T0, tcp, udp
-from home_traffic import GATEWAY, PHONE, packets, scan
-from tlids_edge.detect.fan_out import MAX_SOURCES, MAX_TARGETS, SID_FAN_HOSTS, SID_FAN_PORTS, FanOut
-from tlids_edge.flows.meter import Meter
-from tlids_edge.monitor import rules_against
+from frames import ACK, SYN, T0, ethernet, tcp, udp
+from home_traffic import ATTACKER_MAC, GATEWAY, GATEWAY_MAC, PHONE, PHONE_MAC, packets, scan
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.detect.fan_out import SID_FAN_DOORS, SID_FAN_HOSTS, SID_FAN_PORTS, SID_FAN_SLOW, FanOut
+from tlids_edge.detect.notes import NOTE, as_matrix
+from tlids_edge.detect.rules import Rules
+from tlids_edge.flows.meter import Meter, Unanswered
+
+ATTACKER = "192.168.1.66"
+FORGED = {"src_mac": ATTACKER_MAC, "dst_mac": GATEWAY_MAC}
 
 
-def watch_fan(frames, fan: FanOut | None = None) -> list[int]:
-    """The signature ids of the alerts that TCP and UDP frames give rise to, flows included."""
-    fan, meter, found = FanOut() if fan is None else fan, Meter(idle_timeout=5), []
+def watch_fan(frames, rules: Rules | None = None, meter: Meter | None = None) -> list:
+    """The alerts that TCP and UDP frames give rise to, through meter and rules as the program runs them."""
+    rules, meter, stats, found = rules or Rules(None, FanOut(seed=1)), meter or Meter(idle_timeout=5), PacketStats(), []
     for packet in packets(frames):
         meter.add(packet)
-        if packet.tcp_flags & SYN:
-            found += fan.see_packet(packet)
+        found += rules.hear(meter, stats, packet.time_us)
+        for flow in meter.take():
+            rules.note_flow(flow)
     meter.close_all()
+    found += rules.hear(meter, stats)
     for flow in meter.take():
-        found += fan.see_flow(flow)
-    return [alert.signature_id for alert in found]
+        rules.note_flow(flow)
+    return found
+
+
+def kinds(alerts) -> list[int]:
+    return [alert.signature_id for alert in alerts]
 
 
 def answered(n: int, host: str, port: int = 443):
@@ -32,29 +43,155 @@ def answered(n: int, host: str, port: int = 443):
     ]
 
 
+def note(seconds: float, src: bytes, dst: bytes, port: int, mac: str = ATTACKER_MAC, protocol: int = 6) -> Unanswered:
+    return Unanswered(int((T0 + seconds) * 1e6), src, dst, port, protocol, bytes.fromhex(mac.replace(":", "")))
+
+
+def flow_of(src: str, mac: str, seconds: float, proven: bool = False):
+    """A flow that ended, as the rules are asked about it."""
+    meter = Meter()
+    meter.add(packets([(T0 + seconds, udp(src, 1, GATEWAY, 53, src_mac=mac))])[0])
+    meter.close_all()
+    flow = meter.take()[0]
+    flow.proven = proven
+    return flow
+
+
 @pytest.mark.parametrize("refused", [True, False])
 def test_a_port_scan_alerts_whether_ports_refuse_or_stay_silent(refused):
-    assert watch_fan(scan(50, refused=refused)) == [SID_FAN_PORTS]
-    assert watch_fan(scan(49, refused=refused)) == []
+    found = watch_fan(scan(60, refused=refused))
+    assert kinds(found) == [SID_FAN_PORTS]
+    assert (found[0].src, found[0].dst, found[0].src_mac) == (PHONE, GATEWAY, "02:00:00:00:00:01")
+    assert watch_fan(scan(40, refused=refused)) == []
+
+
+def test_the_threshold_is_fifty_give_or_take_one_in_ten_whatever_the_keys():
+    counts = []
+    for seed in range(40):
+        fan = FanOut(seed=seed)
+        counts.append(next(n for n in range(1, 200) if fan.see([note(n * 0.01, b"\1" * 4, b"\2" * 4, n)])))
+    assert 48 <= np.mean(counts) <= 54
+    assert min(counts) >= 43 and max(counts) <= 60
 
 
 def test_a_sweep_over_hosts_alerts():
-    frames = [(T0 + n * 0.01, tcp(PHONE, 40000 + n, f"10.0.{n}.1", 23, SYN)) for n in range(100)]
-    assert watch_fan(frames) == [SID_FAN_HOSTS]
-    assert watch_fan(frames[:99]) == []
+    frames = [(T0 + n * 0.01, tcp(PHONE, 40000 + n, f"10.0.{n}.1", 23, SYN)) for n in range(120)]
+    assert kinds(watch_fan(frames)) == [SID_FAN_HOSTS]
+    assert watch_fan(frames[:80]) == []
 
 
-def test_a_udp_scan_alerts_when_its_unanswered_flows_have_ended():
-    assert watch_fan([(T0 + n * 0.01, udp(PHONE, 5000, GATEWAY, 100 + n)) for n in range(60)]) == [SID_FAN_PORTS]
+def test_a_udp_scan_alerts():
+    assert kinds(watch_fan([(T0 + n * 0.01, udp(PHONE, 5000, GATEWAY, 100 + n)) for n in range(60)])) == [SID_FAN_PORTS]
+
+
+@pytest.mark.parametrize("flags", [0, 1, 0x29])
+def test_scans_without_syn_alert_too(flags):
+    frames = [(T0 + n * 0.01, tcp(PHONE, 40000, GATEWAY, 1 + n, flags)) for n in range(60)]
+    assert kinds(watch_fan(frames)) == [SID_FAN_PORTS]
+
+
+def test_a_scan_from_source_port_53_alerts():
+    frames = [(T0 + n * 0.01, tcp(ATTACKER, 53, GATEWAY, 1 + n, SYN, **FORGED)) for n in range(60)]
+    assert [(alert.src, alert.src_mac) for alert in watch_fan(frames)] == [(ATTACKER, ATTACKER_MAC)]
+
+
+def test_ten_hosts_times_a_thousand_ports_in_turn_alert():
+    frames = [(T0 + n * 0.005, tcp(ATTACKER, 40000, f"10.0.0.{n % 10 + 1}", n // 10 + 1, SYN, **FORGED))
+              for n in range(10_000)]  # fmt: skip
+    found = watch_fan(frames)
+    assert kinds(found[:1]) == [SID_FAN_DOORS]
+    assert {(alert.src, alert.src_mac) for alert in found} == {(ATTACKER, ATTACKER_MAC)}
+
+
+def test_forged_sources_between_knocks_do_not_hide_the_scanner():
+    fan, found = FanOut(seed=1), []
+    attacker, victim, random = b"\x0a\0\0\x66", b"\x0a\0\0\1", np.random.default_rng(1)
+    for n in range(60):
+        forged = [note(n * 0.1, random.bytes(4), victim, 80, "02:00:00:00:00:77") for _ in range(512)]
+        found += fan.see([*forged, note(n * 0.1, attacker, victim, n + 1)])
+    assert [(alert.src, alert.src_mac) for alert in found] == [("10.0.0.102", ATTACKER_MAC)]
+
+
+def test_a_thousand_addresses_of_one_ipv6_network_are_one_source():
+    network = bytes.fromhex("20010db8000000aa")
+    notes = [note(n * 0.01, network + n.to_bytes(8, "big"), b"\x20" * 16, n + 1) for n in range(1000)]
+    found = FanOut(seed=1).see(notes)
+    assert found[0].details["network"] == "2001:db8:0:aa::/64" and not found[0].proven
+    assert {(alert.src, alert.src_mac) for alert in found} == {("", ATTACKER_MAC)}
+
+
+def test_a_thousand_addresses_behind_one_mac_are_one_source_and_leave_proven_flows_alone():
+    fan = FanOut(seed=1)
+    found = fan.see([note(n * 0.01, bytes([10, n % 251, n // 251, 1]), b"\2" * 4, n + 1) for n in range(1000)])
+    assert {(alert.src, alert.src_mac, alert.proven) for alert in found} == {("", ATTACKER_MAC, False)}
+    assert fan.accuses(flow_of("10.9.9.9", ATTACKER_MAC, 8))
+    assert not fan.accuses(flow_of("10.9.9.9", ATTACKER_MAC, 8, proven=True))
+    assert not fan.accuses(flow_of("10.9.9.9", PHONE_MAC, 8))
+
+
+def test_decoys_and_an_idle_scan_name_the_mac_that_sent_them_and_prove_nobody():
+    decoys = ["192.168.1.30", PHONE, ATTACKER, "192.168.1.31"]
+    frames = [(T0 + n * 0.01, tcp(decoys[n % 4], 40000, GATEWAY, n // 4 + 1, SYN, **FORGED)) for n in range(400)]
+    rules = Rules(None, FanOut(seed=1))
+    found = watch_fan(frames, rules)
+    assert found and {(alert.src_mac, alert.proven) for alert in found} == {(ATTACKER_MAC, False)}
+    assert ATTACKER in {alert.src for alert in found}
+    assert rules.against(flow_of(PHONE, PHONE_MAC, 5)) == ()
+
+
+def test_51_forged_syns_of_the_victims_address_do_not_raise_the_victims_own_flows():
+    rules = Rules(None, FanOut(seed=1))
+    frames = [(T0 + n * 0.01, tcp(PHONE, 40000, GATEWAY, n + 1, SYN, **FORGED)) for n in range(60)]
+    found = watch_fan(frames, rules)
+    assert [(alert.src, alert.src_mac, alert.proven) for alert in found] == [(PHONE, ATTACKER_MAC, False)]
+    assert rules.against(flow_of(PHONE, PHONE_MAC, 5)) == ()
+    assert rules.against(flow_of(PHONE, ATTACKER_MAC, 5)) == ("fan-out",)
+
+
+def test_a_scanner_that_has_taken_part_in_two_way_traffic_is_proven():
+    there = {"src_mac": PHONE_MAC, "dst_mac": GATEWAY_MAC}
+    back = {"src_mac": GATEWAY_MAC, "dst_mac": PHONE_MAC}
+    talk = [
+        (T0 - 20, udp(PHONE, 30000, GATEWAY, 53, **there)), (T0 - 19.9, udp(GATEWAY, 53, PHONE, 30000, **back)),
+        (T0 - 19.8, udp(PHONE, 30000, GATEWAY, 53, **there)),
+    ]  # fmt: skip
+    knocks = [(T0 + n * 0.01, tcp(PHONE, 40000, GATEWAY, n + 1, SYN, **there)) for n in range(60)]
+    assert [alert.proven for alert in watch_fan([*talk, *knocks])] == [True]
+    assert [alert.proven for alert in watch_fan(knocks)] == [False]
+
+
+def test_a_slow_scan_of_a_port_a_minute_alerts_within_the_hour_and_once():
+    found = watch_fan([(T0 + n * 60, tcp(ATTACKER, 40000, GATEWAY, n + 1, SYN, **FORGED)) for n in range(59)])
+    assert [(alert.signature_id, alert.src, alert.src_mac) for alert in found] == [
+        (SID_FAN_SLOW, ATTACKER, ATTACKER_MAC)
+    ]
+    assert not watch_fan([(T0 + n * 100, tcp(ATTACKER, 40000, GATEWAY, n + 1, SYN, **FORGED)) for n in range(100)])
+
+
+def test_late_answers_to_many_ephemeral_ports_are_no_slow_scan():
+    assert not watch_fan([(T0 + n * 40, udp(GATEWAY, 1900, PHONE, 40_000 + n)) for n in range(89)])
+
+
+def test_the_victim_of_a_flood_from_forged_addresses_is_not_accused_of_its_icmp_errors():
+    unreachable = bytes([3, 3]) + bytes(34)
+    frames = []
+    for n in range(300):
+        frames.append((T0 + n * 0.01, udp(f"10.{n >> 8}.{n & 255}.9", 1000, PHONE, 53, **FORGED)))
+        answer = build.ipv4(unreachable, 1, PHONE, f"10.{n >> 8}.{n & 255}.9")
+        frames.append((T0 + n * 0.01 + 0.001, ethernet(answer, src_mac=PHONE_MAC, dst_mac=ATTACKER_MAC)))
+    assert PHONE_MAC not in {alert.src_mac for alert in watch_fan(frames)}
+
+
+def test_a_ping_sweep_alerts():
+    sweep = [(T0 + n * 0.01, ethernet(build.ipv4(build.icmp(), 1, ATTACKER, f"10.0.{n}.1"))) for n in range(120)]
+    assert kinds(watch_fan(sweep)) == [SID_FAN_HOSTS]
 
 
 def test_a_scan_raises_the_sources_flows_for_a_minute():
-    fan = FanOut()
-    watch_fan(scan(60), fan)
-    flow = types.SimpleNamespace(key=(bytes([192, 168, 1, 20]),), src_hw=b"", last_us=int((T0 + 30) * 1e6))
-    assert rules_against(flow, None, fan) == ("fan-out",)
-    flow.last_us = int((T0 + 62) * 1e6)
-    assert rules_against(flow, None, fan) == ()
+    rules = Rules(None, FanOut(seed=1))
+    watch_fan(scan(60), rules)
+    assert rules.against(flow_of(PHONE, "02:00:00:00:00:01", 30)) == ("fan-out",)
+    assert rules.against(flow_of(PHONE, "02:00:00:00:00:01", 63)) == ()
 
 
 @pytest.mark.parametrize("connections", [30, 300])
@@ -66,7 +203,7 @@ def test_a_browser_that_opens_many_connections_does_not_alert(connections):
 @pytest.mark.parametrize(
     "frames",
     [
-        pytest.param(scan(60, gap=2.0), id="sixty ports in two minutes"),
+        pytest.param(scan(40, gap=2.0), id="forty ports in eighty seconds"),
         pytest.param([(T0 + n * 0.1, tcp(PHONE, 40000 + n, GATEWAY, 8883, SYN)) for n in range(300)],
                      id="a client that retries one dead broker"),
         pytest.param([frame for n in range(200) for frame in (
@@ -83,18 +220,51 @@ def test_ordinary_traffic_is_no_fan_out(frames):
     assert watch_fan(frames) == []
 
 
-def test_fan_out_memory_is_bounded_under_random_sources_and_the_scanner_is_still_found():
-    fan, found = FanOut(), []
-    flood = [
-        (T0 + n * 0.0001, tcp(f"10.{n >> 12}.{n >> 6 & 63}.{n & 63}", 1000, GATEWAY, 80, SYN)) for n in range(20_000)
-    ]
-    slow = scan(60, gap=0.033)
-    for packet in packets(sorted([*flood, *slow], key=lambda frame: frame[0])):
-        if packet.tcp_flags & SYN:
-            found += fan.see_packet(packet)
-    assert [alert.signature_id for alert in found] == [SID_FAN_PORTS]
-    assert len(fan._sources) <= MAX_SOURCES and len(fan) <= MAX_SOURCES * MAX_TARGETS
+def test_memory_is_fixed_under_random_sources_and_the_scanner_is_still_found():
+    fan, random = FanOut(seed=1), np.random.default_rng(1)
+    before = fan.nbytes
+    for second in range(5):
+        flood = [note(second + n / 4000, random.bytes(4), b"\2" * 4, 80, "02:00:00:00:00:77") for n in range(4000)]
+        assert fan.see(flood) == []
+    found = fan.see([note(5 + n * 0.01, b"\1" * 4, b"\2" * 4, n + 1) for n in range(60)])
+    assert [(alert.src, alert.src_mac) for alert in found] == [("1.1.1.1", ATTACKER_MAC)]
+    assert before == fan.nbytes < 2_000_000
+    assert len(fan._known) <= 256 and len(fan._told) <= 1024
+
+
+def test_a_flood_of_random_addresses_and_ports_accuses_its_mac_and_nobody_else():
+    fan, random = FanOut(seed=1), np.random.default_rng(2)
+    flood = [note(n / 1e4, random.bytes(4), b"\2" * 4, int(random.integers(65536))) for n in range(30_000)]
+    assert {(alert.src, alert.src_mac) for alert in fan.see(flood)} == {("", ATTACKER_MAC)}
+    assert not fan.blind
+
+
+def test_when_even_macs_are_random_the_rule_accuses_nobody_and_says_that_it_is_blind():
+    fan, random = FanOut(seed=1), np.random.default_rng(2)
+    flood = np.zeros(150_000, NOTE)
+    flood["first_us"], flood["protocol"], flood["size"] = T0 * 1e6, 6, 4
+    for column in ("src", "dst", "src_hw"):
+        flood[column][:, 0] = random.integers(1, 2**24, len(flood))
+    flood["dst_port"] = random.integers(0, 2**16, len(flood))
+    assert fan.see(flood) == []
+    assert fan.blind
+
+
+def test_a_matrix_of_notes_gives_the_alerts_of_the_list():
+    notes = [note(n * 0.01, b"\1" * 4, b"\2" * 4, n + 1) for n in range(60)]
+    notes += [note(9 + n * 0.01, b"\x20\1" + bytes(14), b"\x20" * 16, n + 1) for n in range(60)]
+    matrix = as_matrix(notes)
+    columns = np.array(
+        [tuple(one) for one in notes],
+        [("first_us", "i8"), ("src", "S16"), ("dst", "S16"), ("dst_port", "u2"), ("protocol", "u1"), ("src_hw", "S6")],
+    )
+    assert matrix.dtype == NOTE and as_matrix(matrix) is matrix
+    alerts = FanOut(seed=1).see(notes)
+    assert kinds(alerts) == [SID_FAN_PORTS, SID_FAN_PORTS]
+    assert FanOut(seed=1).see(matrix) == FanOut(seed=1).see(columns) == alerts
+    assert FanOut(seed=1).see([]) == []
 
 
 def test_the_rule_survives_a_clock_that_steps_back():
-    assert watch_fan([*scan(30), *((seconds - 86400, frame) for seconds, frame in scan(60))]) == [SID_FAN_PORTS]
+    frames = [*scan(30), *((seconds - 86400, frame) for seconds, frame in scan(60))]
+    assert kinds(watch_fan(frames)) == [SID_FAN_PORTS]

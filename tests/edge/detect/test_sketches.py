@@ -1,0 +1,92 @@
+"""sketches.py: the figures of its text, worked out again and simulated."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+from tlids_edge.detect.sketches import CELLS, ROWS, UNITS, Hashes, Spread, mixed, sums
+
+
+def hashes(random, count):
+    return random.integers(0, 2**64, count, np.uint64)
+
+
+def one_key(spread, targets):
+    """How many entries one key has set after so many distinct targets."""
+    random = np.random.default_rng(targets)
+    return int(spread.add(np.full(targets, 7, np.uint64), hashes(random, targets)).max()) if targets else 0
+
+
+def test_memory_is_what_the_text_says():
+    assert [Spread(bits, 60).nbytes for bits in (128, 256)] == [278_528, 540_672]
+
+
+@pytest.mark.parametrize(("bits", "count", "mean", "deviation"), [(128, 50, 41.5, 2.3), (256, 100, 82.9, 3.2)])
+def test_so_many_targets_set_so_many_entries(bits, count, mean, deviation):
+    b, n = bits, count  # occupied cells of b after n balls: mean and variance, Feller
+    on_paper = b * (1 - (1 - 1 / b) ** n)
+    variance = b * (b - 1) * (1 - 2 / b) ** n + b * (1 - 1 / b) ** n - b * b * (1 - 1 / b) ** (2 * n)
+    assert (round(on_paper, 1), round(math.sqrt(variance), 1)) == (mean, deviation)
+    assert Spread(bits, 60).needed(count) == pytest.approx(on_paper)
+    random = np.random.default_rng(1)
+    seen = [Spread(bits, 60).add(np.full(n, 7, np.uint64), hashes(random, n)).max() for _ in range(200)]
+    assert np.mean(seen) == pytest.approx(mean, abs=4 * deviation / math.sqrt(200))
+    assert np.std(seen) == pytest.approx(deviation, rel=0.3)
+
+
+@pytest.mark.parametrize(("busy", "on_paper"), [(10, 1.5e-7), (50, 9e-5)])
+def test_busy_keys_blame_others_as_seldom_as_the_text_says(busy, on_paper):
+    assert (busy / CELLS) ** ROWS == pytest.approx(on_paper, rel=0.1)
+    random = np.random.default_rng(3)
+    blamed, innocents, times = 0, 20_000, 20
+    for _ in range(times):
+        spread = Spread(128, 60)
+        for key in hashes(random, busy):
+            spread.add(np.full(1000, key, np.uint64), hashes(random, 1000))
+        counts = spread._filled[spread._places(hashes(random, innocents), hashes(random, innocents))[0]].min(axis=0)
+        blamed += np.count_nonzero(counts >= spread.needed(50))
+    expected = on_paper * innocents * times
+    assert poisson.ppf(1e-4, expected) <= blamed <= poisson.ppf(1 - 1e-4, expected * 1.1)
+
+
+def test_a_home_of_many_quiet_sources_blames_nobody():
+    assert poisson.sf(41, 3000 / CELLS) < 1e-20
+    random, spread = np.random.default_rng(4), Spread(128, 60)
+    counts = spread.add(hashes(random, 3000), hashes(random, 3000))
+    assert counts.max() < 12 and counts.max() < spread.needed(50)
+
+
+def test_a_million_sources_at_one_door_set_one_entry_of_a_cell():
+    random, spread = np.random.default_rng(5), Spread(128, 60)
+    for _ in range(100):
+        assert spread.add(hashes(random, 10_000), np.full(10_000, 5, np.uint64)).max() == 1
+    assert not spread.blind and spread.needed(50) < 60
+
+
+def test_beside_random_noise_a_key_needs_more_and_in_too_much_the_sketch_is_blind():
+    random, spread = np.random.default_rng(6), Spread(128, 60)
+    assert spread.add(hashes(random, 30_000), hashes(random, 30_000)).max() < spread.needed(50)  # about 59 a cell
+    assert not spread.blind
+    assert one_key(spread, 150) >= spread.needed(50)
+    spread.add(hashes(random, 300_000), hashes(random, 300_000))
+    assert spread.blind
+
+
+@pytest.mark.parametrize("window_s", [60, 3600])
+def test_entries_last_for_the_window_and_not_longer(window_s):
+    spread, keys, targets = Spread(128, window_s), np.full(1, 9, np.uint64), np.full(1, 3, np.uint64)
+    spread.roll(0)
+    spread.add(keys, targets)
+    spread.roll(int(window_s * 1e6 * (UNITS - 1) / UNITS))
+    assert spread.holds(keys, targets).all()
+    spread.roll(int(window_s * 1e6))
+    assert not spread.holds(keys, targets).any() and not spread._filled.any()
+
+
+def test_hashes_of_other_keys_differ_and_crafted_words_do_not_collide():
+    words = np.arange(1, 4096, dtype=np.uint32)[:, None] << np.uint32(20)  # differ in high bits alone
+    first, second = (mixed(sums(words, Hashes(seed).keys(1))) for seed in (1, 2))
+    assert len(set(first.tolist())) == 4095 and not (first == second).any()
+    shares = np.bincount((first & np.uint64(CELLS - 1)).astype(int), minlength=CELLS)
+    assert shares.max() < 30  # 8 expected
