@@ -19,6 +19,7 @@ from tlids_edge.cli import values
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
+from tlids_edge.detect.sketches import hash_seed
 from tlids_edge.errors import InputError, unreadable
 from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
@@ -126,7 +127,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     watch = Watch(
         _meter(options, detector), detector,
         _sink(options, live),
-        arp=None if options.no_arp_watch else ArpWatch(), fan_out=None if options.no_fan_out else FanOut(),
+        arp=None if options.no_arp_watch else ArpWatch(),
+        fan_out=None if options.no_fan_out else FanOut(seed=hash_seed(live or options.source == "-")),
         labels=labels, live=live, all_flows=options.all_flows, status_s=options.status,
         origin=_origin(options.source, live),
         packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),

@@ -25,8 +25,10 @@ of 256 (standard deviations). So "50" means 43 to 57 in 19 of 20 cases, "100" me
    deviations more. Beyond f of about 0.7 nothing can be told any more, and `blind` says so.
 
 Hashes are multilinear, with 64-bit keys that are drawn at the start, then mixed: whoever does not know the keys
-cannot choose addresses that share cells.
+cannot choose addresses that share cells. A file is replayed with fixed keys, so that each replay gives the same alerts.
 """
+
+import os
 
 import numpy as np
 
@@ -103,6 +105,15 @@ class Spread:
         """The cell and the entry of each key and target, one row of the sketch a row."""
         cells = ((keys >> _SHIFTS) & np.uint64(CELLS - 1)).astype(np.intp) + _FIRST
         return cells, cells * self._bits + (targets & np.uint64(self._bits - 1)).astype(np.intp)
+
+
+def hash_seed(secret: bool) -> int | None:
+    """The seed of the keys: None, so drawn at random, where packets come in that nobody has seen before; else fixed.
+
+    TLIDS_HASH_SEED fixes it even then: for comparing two runs, not for a sensor.
+    """
+    seed = os.environ.get("TLIDS_HASH_SEED", "")
+    return int(seed) if seed.isdecimal() else None if secret else 0
 
 
 class Hashes:

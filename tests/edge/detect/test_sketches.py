@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import poisson
-from tlids_edge.detect.sketches import CELLS, ROWS, UNITS, Hashes, Spread, mixed, sums
+from tlids_edge.detect.sketches import CELLS, ROWS, UNITS, Hashes, Spread, hash_seed, mixed, sums
 
 
 def hashes(random, count):
@@ -90,3 +90,10 @@ def test_hashes_of_other_keys_differ_and_crafted_words_do_not_collide():
     assert len(set(first.tolist())) == 4095 and not (first == second).any()
     shares = np.bincount((first & np.uint64(CELLS - 1)).astype(int), minlength=CELLS)
     assert shares.max() < 30  # 8 expected
+
+
+def test_keys_are_drawn_where_an_attacker_may_send_and_fixed_for_a_file(monkeypatch):
+    monkeypatch.delenv("TLIDS_HASH_SEED", raising=False)
+    assert (hash_seed(True), hash_seed(False)) == (None, 0)
+    assert not (Hashes(None).keys(4) == Hashes(None).keys(4)).any()
+    assert (Hashes(0).keys(4) == Hashes(0).keys(4)).all()
