@@ -17,7 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge fuzz-edge test-arm lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -77,6 +77,9 @@ bench: $(READY) system ## every benchmark, one after the other, into docs/benchm
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
 	@$(BIN)/python tests/bench/bench_edge.py --model $(MODEL)
 	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL)
+
+attack: $(READY) system ## attacks on the rules, live in the testbed's namespaces: seen as what, named whom (root, two minutes)
+	@cd edge && ../$(BIN)/python -m testbed.attack_table models/testbed
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000
