@@ -16,7 +16,7 @@ _DCCP, _SCTP, _UDPLITE = 33, 132, 136
 _PORTS_FIRST = (_DCCP, _SCTP, _UDPLITE)  # four bytes of ports open the header, as in UDP
 
 Transport = tuple[int, int, int, int, int]  # ports, TCP flags, TCP window, payload length
-_unpack_tcp = struct.Struct("!HH8xBBH").unpack_from
+unpack_tcp = struct.Struct("!HH8xBBH").unpack_from
 _unpack_ports = struct.Struct("!HH").unpack_from
 
 
@@ -29,7 +29,7 @@ def read_transport(frame: bytes, at: int, protocol: int, size: int, more: int) -
     if protocol == TCP:  # RFC 9293
         if len(frame) < at + 16 or size < TCP_HEADER:
             return _cut_tcp(frame, at, size, more)
-        src_port, dst_port, data_offset, flags, window = _unpack_tcp(frame, at)
+        src_port, dst_port, data_offset, flags, window = unpack_tcp(frame, at)
         header = data_offset >> 4 << 2
         if not TCP_HEADER <= header <= size:
             if more and header >= TCP_HEADER:

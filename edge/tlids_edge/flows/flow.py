@@ -26,7 +26,7 @@ class Flow:
     """One flow. Times in microseconds since 1970; bytes are IP-layer bytes, `payload` bytes are above TCP or UDP."""
 
     __slots__ = (
-        "key", "first_us", "last_us", "end_reason", "src_hw", "dst_hw", "tcp_flags", "l7",
+        "key", "key_back", "first_us", "last_us", "end_reason", "src_hw", "dst_hw", "tcp_flags", "l7",
         "in_bytes", "out_bytes", "in_packets", "out_packets",
         "fin_seen", "closing", "closing_us", "dissection",
         "answered", "replied", "proven", "heeds_source", "heeds_reply",
@@ -35,7 +35,7 @@ class Flow:
 
     def __init__(self, key: FlowKey, packet: Packet, forward: bool) -> None:
         """Open a flow for `packet`, sent by its source if `forward`, which is counted by the meter, not here."""
-        self.key = key
+        self.key, self.key_back = key, turned(key)
         self.first_us = self.last_us = packet.time_us
         self.end_reason = ""
         if forward:

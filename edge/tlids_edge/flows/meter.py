@@ -4,7 +4,8 @@ A flow is the packets of one 5-tuple in one VLAN, in both directions. ICMP and o
 0, as in the NetFlow datasets (every ICMP row of the samples has 0 and 0). The sender of the first packet is the source,
 but not where TCP says that the packet answers another: a flow that opens with SYN and ACK, or with a RST, has its
 source turned round, and so has one that opens without a SYN while the opposite direction was reset less than an idle
-timeout ago (MAX_RESETS such are remembered, the oldest go first; of the two directions the later one counts).
+timeout ago (MAX_RESETS of those are remembered, the oldest go first; of the two directions the one that was reset later
+counts).
 
 A flow ends
 - "idle": nothing came for `idle_timeout`;
@@ -34,8 +35,7 @@ Under CICFlowMeter's endings no source is turned round, and no clock runs: an un
 its end.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict, deque
 from itertools import islice
 from math import inf
 from typing import NamedTuple
@@ -105,16 +105,19 @@ class Meter:
         self._l7 = l7
         self._idle_us, self._active_us = idle_timeout * 1e6, active_timeout * 1e6
         self._soonest_us = min(self._idle_us, self._active_us, UNANSWERED_US)  # from opening to what may come first
+        if endings == "cicflowmeter":
+            self._soonest_us = inf
         self._clock_step_us = max(self._idle_us, MIN_CLOCK_STEP_US)
         self._with_payloads = family != "netflow"
         self._like_cicflowmeter = endings == "cicflowmeter"
+        self._by_key: dict[FlowKey, Flow] = {}  # each flow under the keys of both directions
         # the same flows in three orders, so that whatever ends next stands first
-        self._by_silence: OrderedDict[FlowKey, Flow] = OrderedDict()
-        self._by_age: OrderedDict[FlowKey, Flow] = OrderedDict()
-        self._closing: OrderedDict[FlowKey, Flow] = OrderedDict()
+        self._by_silence: OrderedDict[Flow, None] = OrderedDict()
+        self._by_age: OrderedDict[Flow, None] = OrderedDict()
+        self._closing: OrderedDict[Flow, None] = OrderedDict()
         self._waiting: OrderedDict[Flow, None] = OrderedDict()  # for an answer or their note, in order of opening
         self._probation: OrderedDict[Flow, None] = OrderedDict()  # of one packet and unanswered, the oldest first
-        self._held: dict[bytes, int] = {}  # open flows by source MAC
+        self._held: Counter[bytes] | None = None  # open flows by source MAC, once a full table has asked for them
         self._resets: OrderedDict[FlowKey, int] = OrderedDict()  # when flows of these keys closed with a RST
         self._clock = -inf
         self._next_end = inf  # no flow ends before this
@@ -139,17 +142,18 @@ class Meter:
         elif now < self._clock - self._clock_step_us:
             self._start_clock_anew(now)
         key = (src, dst, src_port, dst_port, protocol, vlan)
-        flow = self._by_silence.get(key)
-        forward = flow is not None
-        if not forward:
-            flow = self._by_silence.get((dst, src, dst_port, src_port, protocol, vlan))
+        flow = self._by_key.get(key)
         if flow is None or flow.closing and flags & (SYN | ACK) == SYN:
-            flow, forward = self._replace(flow, key, packet)
+            forward = protocol != TCP or flags & (SYN | ACK | RST) == SYN or not self._is_answer(key, packet)
+            flow = self._open(flow, key if forward else turned(key), packet, forward)
         elif self._like_cicflowmeter and now - flow.first_us > self._active_us:
             # CICFlowMeter lets the successor keep the direction of the flow that timed out
+            forward = (src, src_port) == flow.key[::2][:2]
             flow = self._open(flow, flow.key, packet, forward)
         else:
-            self._by_silence.move_to_end(flow.key)
+            self._by_silence.move_to_end(flow)
+            own = flow.key
+            forward = src == own[0] and src_port == own[2]
             if forward:
                 if flow.heeds_source:
                     self._heed_source(flow, flags, src_mac)
@@ -179,17 +183,18 @@ class Meter:
         while waiting and now_us - (flow := next(iter(waiting))).first_us > UNANSWERED_US:
             del waiting[flow]
             self._note(flow)
-        for flow in _while(self._closing, lambda flow: now_us - flow.closing_us > LINGER_US):
+        closing, by_silence, by_age = self._closing, self._by_silence, self._by_age
+        while closing and now_us - (flow := next(iter(closing))).closing_us > LINGER_US:
             self._close(flow, flow.closing)
-        for flow in _while(self._by_silence, lambda flow: now_us - flow.last_us > self._idle_us):
+        while by_silence and now_us - (flow := next(iter(by_silence))).last_us > self._idle_us:
             self._close(flow, self._timeout_reason(flow))
-        for flow in _while(self._by_age, lambda flow: now_us - flow.first_us > self._active_us):
+        while by_age and now_us - (flow := next(iter(by_age))).first_us > self._active_us:
             self._close(flow, self._timeout_reason(flow))
         self._next_end = self._earliest_end()
 
     def close_all(self, reason: str = "shutdown") -> None:
         """Close every open flow."""
-        for flow in list(self._by_silence.values()):
+        for flow in list(self._by_silence):
             self._close(flow, reason)
 
     def take(self) -> list[Flow]:
@@ -203,22 +208,17 @@ class Meter:
         self.unanswered.clear()
         return notes
 
-    def _replace(self, old: Flow | None, key: FlowKey, packet: Packet) -> tuple[Flow, bool]:
-        """Open a flow in place of the one that had these addresses, if any, and tell whether its source sent this."""
-        forward = packet[5] != TCP or self._like_cicflowmeter or not self._is_answer(key, packet)
-        if not forward:
-            key = turned(key)
-        return self._open(old, key, packet, forward), forward
-
     def _is_answer(self, key: FlowKey, packet: Packet) -> bool:
         """Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset."""
         flags = packet[6]
+        if self._like_cicflowmeter:
+            return False
         if flags & RST or flags & (SYN | ACK) == SYN | ACK:
             return True
         if flags & SYN or not self._resets:
             return False
-        reset_us = self._resets.get(turned(key))
-        return reset_us is not None and packet[0] - reset_us <= self._idle_us
+        reset_us, other_us = self._resets.get(turned(key), -inf), self._resets.get(key, -inf)
+        return reset_us > other_us and packet[0] - reset_us <= self._idle_us
 
     def _open(self, old: Flow | None, key: FlowKey, packet: Packet, forward: bool) -> Flow:
         """Open a flow after closing the one that it follows or, when the table is full, the one to go first."""
@@ -230,8 +230,10 @@ class Meter:
         flow = Flow(key, packet, forward)
         if self._l7 is not None and key[4] not in WITHOUT_APPLICATION:
             flow.dissection = self._l7.open()
-        self._by_silence[key] = self._by_age[key] = flow
-        self._held[flow.src_hw] = self._held.get(flow.src_hw, 0) + 1
+        self._by_key[key] = self._by_key[flow.key_back] = flow
+        self._by_silence[flow] = self._by_age[flow] = None
+        if self._held is not None:
+            self._held[flow.src_hw] += 1
         self.opened += 1
         if forward:
             self._probation[flow] = self._waiting[flow] = None
@@ -241,25 +243,27 @@ class Meter:
         else:
             flow.answered = flow.replied = True
             flow.heeds_reply = False
-        if not self._like_cicflowmeter:
-            self._end_not_before(packet.time_us + self._soonest_us)
+        end = packet[0] + self._soonest_us
+        if end < self._next_end:
+            self._next_end = end
         return flow
 
     def _first_to_go(self) -> Flow:
         """The flow that a full table misses least: see the module's text."""
         if self._probation:
             return next(iter(self._probation))
-        silent = self._by_silence.values()
-        for flow in islice(silent, LOOKED_AT):
+        if self._held is None:
+            self._held = Counter(flow.src_hw for flow in self._by_silence)
+        for flow in islice(self._by_silence, LOOKED_AT):
             if 2 * self._held[flow.src_hw] > self.max_flows:
                 return flow
-        return next(iter(silent))
+        return next(iter(self._by_silence))
 
     def _heed_source(self, flow: Flow, flags: int, mac: bytes) -> None:
         """A further packet of the source: it ends the probation, or proves the source."""
         if not flow.answered:
             self._probation.pop(flow, None)
-        if flow.replied and not flags & RST and _same(mac, flow.src_hw):
+        elif flow.replied and not flags & RST and (mac == flow.src_hw or not mac or not flow.src_hw):
             flow.proven = True
         flow.heeds_source = flow.replied and not flow.proven
 
@@ -268,12 +272,11 @@ class Meter:
         if not flow.answered:
             self._probation.pop(flow, None)
             waited = self._waiting.pop(flow, True) is None
-            if flags & RST:
-                if waited:
-                    self._note(flow)
-                return
-            flow.answered = True
-        if not flags & RST and _same(mac, flow.src_hw):
+            if not flags & RST:
+                flow.answered = True
+            elif waited:
+                self._note(flow)
+        if not flags & RST and (mac == flow.src_hw or not mac or not flow.src_hw):
             flow.replied = flow.heeds_source = True
             flow.heeds_reply = False
 
@@ -294,7 +297,7 @@ class Meter:
             return
         flow.closing = "rst" if flags & RST else "fin"
         flow.closing_us = now
-        self._closing[flow.key] = flow
+        self._closing[flow] = None
         self._end_not_before(now + LINGER_US)
 
     def _dissect(self, flow: Flow, packet: Packet) -> None:
@@ -305,39 +308,36 @@ class Meter:
 
     def _close(self, flow: Flow, reason: str) -> None:
         """Take a flow off the table. CICFlowMeter does not report flows of one packet."""
-        del self._by_silence[flow.key], self._by_age[flow.key]
+        del self._by_silence[flow], self._by_age[flow], self._by_key[flow.key]
+        self._by_key.pop(flow.key_back, None)  # the two may be equal
         if flow.closing:
-            del self._closing[flow.key]
+            del self._closing[flow]
         if not flow.answered:
             self._probation.pop(flow, None)
             if self._waiting.pop(flow, True) is None:
                 self._note(flow)
-        self._let_go(flow.src_hw)
+        if self._held is not None:
+            self._let_go(flow.src_hw)
         if flow.dissection is not None:
             flow.l7, flow.dissection = self._l7.give_up(flow.dissection), None
         flow.end_reason = flow.closing or reason
         if flow.closing == "rst":
-            self._remember_reset(flow)
+            self._resets[flow.key] = flow.closing_us
+            if len(self._resets) > MAX_RESETS:
+                self._resets.popitem(last=False)
         if self._like_cicflowmeter and flow.in_packets + flow.out_packets < 2:
             return
         self.closed[flow.end_reason] = self.closed.get(flow.end_reason, 0) + 1
         self.ended.append(flow)
 
     def _let_go(self, mac: bytes) -> None:
-        """One open flow less of this source MAC."""
-        held = self._held[mac] - 1
-        if held:
-            self._held[mac] = held
+        """One open flow less of this source MAC; a table at most half full needs no counts, for none can exceed it."""
+        if 2 * len(self._by_silence) <= self.max_flows:
+            self._held = None
+        elif self._held[mac] > 1:
+            self._held[mac] -= 1
         else:
             del self._held[mac]
-
-    def _remember_reset(self, flow: Flow) -> None:
-        """Keep the direction of a flow that a RST closed, for both hosts may not have heard of it."""
-        self._resets.pop(turned(flow.key), None)
-        self._resets.pop(flow.key, None)
-        self._resets[flow.key] = flow.closing_us
-        if len(self._resets) > MAX_RESETS:
-            self._resets.popitem(last=False)
 
     def _timeout_reason(self, flow: Flow) -> str:
         """The timeout that struck first, so that the reason does not depend on when one looks."""
@@ -362,24 +362,13 @@ class Meter:
         """The first moment at which an open flow can end; inf under CICFlowMeter's rules: those look at packets."""
         if not self._by_silence or self._like_cicflowmeter:
             return inf
-        silent, old = next(iter(self._by_silence.values())), next(iter(self._by_age.values()))
+        silent, old = next(iter(self._by_silence)), next(iter(self._by_age))
         end = min(silent.last_us + self._idle_us, old.first_us + self._active_us)
         if self._waiting:
             end = min(end, next(iter(self._waiting)).first_us + UNANSWERED_US)
         if self._closing:
-            end = min(end, next(iter(self._closing.values())).closing_us + LINGER_US)
+            end = min(end, next(iter(self._closing)).closing_us + LINGER_US)
         return end
-
-
-def _same(mac: bytes, src_hw: bytes) -> bool:
-    """Whether a MAC address is the source's; where there is none, nothing speaks against it."""
-    return mac == src_hw or not mac or not src_hw
-
-
-def _while(flows: OrderedDict[FlowKey, Flow], ended: Callable[[Flow], bool]) -> Iterator[Flow]:
-    """Yield the first flow again and again while it has ended; the caller removes it."""
-    while flows and ended(flow := next(iter(flows.values()))):
-        yield flow
 
 
 def _check(value: str, allowed: tuple[str, ...], name: str) -> None:

@@ -358,6 +358,7 @@ def test_every_structure_of_the_meter_is_bounded():
     sized = {name: len(value) for name, value in vars(meter).items() if hasattr(value, "__len__")}
     assert sized.pop("_resets") == MAX_RESETS  # bounded by a number of its own, whatever the table's
     assert len(meter.unanswered) == 5000 <= meter.unanswered.maxlen == 100 + MAX_NOTES
+    assert sized.pop("_by_key") == 2 * 100  # the keys of both directions
     assert max(size for name, size in sized.items() if name.startswith("_")) <= 100, sized
 
 
