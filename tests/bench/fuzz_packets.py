@@ -2,12 +2,14 @@
 
     python tests/bench/fuzz_packets.py --inputs 10000000 --seed 1
 
-Frames come from hand-built seeds and, where there are any, from the shared captures. Whatever comes in, the only
-exception is InputError and the counts must add up.
+Frames come from hand-built seeds and, where there are any, from the shared captures; some captures hold fragments and
+answers between the same ends beside them. All pass through the clock, with tunnels opened, and every flow is written as
+EVE. Whatever comes in, the only exception is InputError and the counts must add up.
 """
 
 import argparse
 import io
+import json
 import math
 import random
 import sys
@@ -18,7 +20,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cases"))
 
+import numpy as np
 from build_pcap import (
+    ACK,
+    ALICE,
+    BOB,
+    RST,
     START,
     SYN,
     arp,
@@ -35,12 +42,17 @@ from build_pcap import (
 )
 from link_frames import LINKS, TUNNELS
 from shared_captures import captures
+from tlids_edge.alerts.eve import alert_line, flow_line
+from tlids_edge.capture.clock import Clock
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.capture.pcap import read_records
+from tlids_edge.detect.card import read_card
+from tlids_edge.detect.detector import Verdict
 from tlids_edge.errors import InputError
-from tlids_edge.flows.meter import DIALECTS, Meter
+from tlids_edge.flows.meter import DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import Ndpi
 
+CARD = read_card(Path(__file__).resolve().parents[2] / "edge/models/testbed")
 LINK_TYPES = (0, 1, 9, 12, 51, 100, 101, 104, 105, 108, 113, 119, 127, 163, 192, 204, 219, 228, 239, 258, 276, 195)
 INTERESTING = [
     bytes.fromhex(value)
@@ -53,6 +65,13 @@ BUILT = (
     (1, ethernet(ipv4(tcp(payload=b"GET / HTTP/1.1\r\n\r\n", options=bytes(12))))),
     (1, ethernet(ipv4(udp(payload=bytes(30)), 17, options=bytes(8)))),
     (1, ethernet(ipv4(udp(payload=bytes(30)), 17, fragment=0x2001))),
+    (1, ethernet(ipv4(tcp(flags=SYN)[:8], fragment=0x2000))),
+    (1, ethernet(ipv4(bytes(12), fragment=1))),
+    (1, ethernet(ipv4(tcp(flags=RST | ACK)))),
+    (1, ethernet(ipv4(tcp(80, 40000, SYN | ACK), src=BOB, dst=ALICE))),
+    (1, ethernet(b"\x00\x64\x08\x00" + ipv4(tcp(80, 40000, SYN | ACK), src=BOB, dst=ALICE), 0x8100)),
+    (1, ethernet(ipv6(b"\x06\x00\x00\x01" + bytes(4) + tcp(), 44), 0x86DD)),
+    (1, ethernet(ipv6(b"\x06\x00\x00\x10" + bytes(4) + bytes(20), 44), 0x86DD)),
     (1, ethernet(ipv4(icmp(), 1))),
     (1, ethernet(ipv6(EXTENSIONS + tcp(), 0), 0x86DD)),
     (1, ethernet(arp(), 0x0806)),
@@ -106,6 +125,8 @@ def inputs(count: int, seed: int, corpus: list[tuple[int, bytes]]) -> Iterator[b
     for _ in range(count):
         link_type, frame = chance.choice(corpus)
         frames = [frame] * chance.choice((1, 1, 2, 3))
+        if link_type == 1 and chance.random() < 0.3:
+            frames.append(chance.choice(BUILT[:17])[1])
         if chance.random() < 0.7:
             frames = [mutate(frame, chance) for frame in frames]
         if chance.random() < 0.05:
@@ -122,12 +143,13 @@ def inputs(count: int, seed: int, corpus: list[tuple[int, bytes]]) -> Iterator[b
 def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None, decap: bool = True) -> int:
     """Decode and meter one capture, and check what must hold for any; returns its number of flows."""
     stats, meter = PacketStats(decap=decap), Meter("both", max_flows=2, endings=endings, l7=l7)
+    clock = Clock(stats.times)
     yielded = counted = 0
     try:
-        for packet in read_packets(io.BytesIO(capture), stats):
+        for packet in clock.ordered(read_packets(io.BytesIO(capture), stats)):
             yielded += 1
             counted += packet.protocol >= 0
-            assert packet.length >= 0 and packet.payload_length >= 0
+            assert packet.length >= 0 and packet.payload_length >= 0 and 0 <= packet.vlan < 1 << 24
             meter.add(packet)
             assert len(meter) <= 2
     except InputError:
@@ -135,15 +157,26 @@ def check(capture: bytes, endings: str = "tlids", l7: Ndpi | None = None, decap:
     read, left_out = yielded + stats.non_ip, stats.malformed_total + sum(stats.unreadable.values())
     assert read <= stats.packets + stats.aggregated <= read + left_out
     meter.close_all()
-    flows = meter.take()
+    flows, notes = meter.take(), meter.take_unanswered()
+    assert len(notes) <= meter.opened and len(stats.take_tiny_fragments()) <= stats.tiny_fragments
     if endings == "tlids":
         assert sum(flow.in_packets + flow.out_packets for flow in flows) == counted
         assert len(flows) == meter.opened == sum(meter.closed.values())
     for flow in flows:
         assert flow.end_reason and flow.src and flow.dst and flow.last_us >= flow.first_us
+        assert not flow.proven or flow.answered and flow.in_packets
+        _check_lines(flow)
         for values in (flow.netflow(), *(flow.cicflow(dialect) for dialect in DIALECTS)):
             assert all(math.isfinite(value) and value >= -1 for value in values), values
     return len(flows)
+
+
+def _check_lines(flow: Flow) -> None:
+    """The EVE lines of a flow are JSON of one line each, whatever its packets held."""
+    verdict = Verdict(flow, np.full(len(CARD.classes), 0.1), CARD.classes[-1], True, 0.9)
+    for line in (alert_line(verdict, CARD), flow_line(verdict, True)):
+        assert line.endswith(b"\n") and line.count(b"\n") == 1
+        assert {"timestamp", "flow_id", "src_ip", "dest_ip"} <= json.loads(line).keys()
 
 
 def main() -> None:

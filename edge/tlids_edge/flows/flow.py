@@ -1,6 +1,7 @@
 """One flow: its packets, bytes, times and flags, and the nine features of each dataset family."""
 
 from math import sqrt
+from typing import NamedTuple
 
 from tlids_edge.capture.packets import TCP, Packet, address_text, mac_text
 
@@ -22,11 +23,22 @@ DEFAULT_DIALECT = DIALECTS[0]
 FlowKey = tuple[bytes, bytes, int, int, int, int]  # source, destination, their ports, protocol, VLAN
 
 
+class Unanswered(NamedTuple):
+    """A flow that nothing came back to, but a RST perhaps. Time in microseconds since 1970."""
+
+    first_us: int
+    src: bytes
+    dst: bytes
+    dst_port: int
+    protocol: int
+    src_hw: bytes
+
+
 class Flow:
     """One flow. Times in microseconds since 1970; bytes are IP-layer bytes, `payload` bytes are above TCP or UDP."""
 
     __slots__ = (
-        "key", "key_back", "first_us", "last_us", "end_reason", "src_hw", "dst_hw", "tcp_flags", "l7",
+        "key", "key_back", "key_other", "first_us", "last_us", "end_reason", "src_hw", "dst_hw", "tcp_flags", "l7",
         "in_bytes", "out_bytes", "in_packets", "out_packets",
         "fin_seen", "closing", "closing_us", "dissection",
         "answered", "replied", "proven", "heeds_source", "heeds_reply",
@@ -36,6 +48,7 @@ class Flow:
     def __init__(self, key: FlowKey, packet: Packet, forward: bool) -> None:
         """Open a flow for `packet`, sent by its source if `forward`, which is counted by the meter, not here."""
         self.key, self.key_back = key, turned(key)
+        self.key_other = None  # of the way back, if it is in another VLAN: `vlans`
         self.first_us = self.last_us = packet.time_us
         self.end_reason = ""
         if forward:

@@ -1,7 +1,8 @@
 """Packets -> bidirectional flows -> feature rows, for training and for the Pi alike.
 
-A flow is the packets of one 5-tuple in one VLAN, in both directions. ICMP and other protocols without ports have ports
-0, as in the NetFlow datasets (every ICMP row of the samples has 0 and 0). The sender of the first packet is the source,
+A flow is the packets of one 5-tuple in one VLAN, in both directions; `vlans` says how the way back may be in another.
+ICMP and other protocols without ports have ports 0, as in the NetFlow datasets (every ICMP row of the samples has 0 and
+0). The sender of the first packet is the source,
 but not where TCP says that the packet answers another: a flow that opens with SYN and ACK, or with a RST, has its
 source turned round, and so has one that opens without a SYN while the opposite direction was reset less than an idle
 timeout ago (MAX_RESETS of those are remembered, the oldest go first; of the two directions the one that was reset later
@@ -38,7 +39,6 @@ its end.
 from collections import Counter, OrderedDict, deque
 from itertools import islice
 from math import inf
-from typing import NamedTuple
 
 from tlids_edge.capture.packets import TCP, Packet
 from tlids_edge.capture.pcap import new_tuple
@@ -49,10 +49,12 @@ from tlids_edge.flows.flow import (
     NETFLOW_FEATURES,
     Flow,
     FlowKey,
+    Unanswered,
     count_payload,
     turned,
 )
 from tlids_edge.flows.ndpi import Ndpi
+from tlids_edge.flows.vlans import WaysBack
 
 __all__ = [
     "CICFLOW_FEATURES", "DEFAULT_DIALECT", "DIALECTS", "NETFLOW_FEATURES", "Flow", "FlowKey", "Meter", "Unanswered",
@@ -71,17 +73,6 @@ MAX_RESETS = 1024
 MAX_NOTES = 16_384
 # ICMP, IGMP, ICMPv6, OSPF: the datasets print 0 (44 of 44 rows of the version-2 samples), nDPI would say 81, ...
 WITHOUT_APPLICATION = (1, 2, 58, 89)
-
-
-class Unanswered(NamedTuple):
-    """A flow that nothing came back to, but a RST perhaps. Time in microseconds since 1970."""
-
-    first_us: int
-    src: bytes
-    dst: bytes
-    dst_port: int
-    protocol: int
-    src_hw: bytes
 
 
 class Meter:
@@ -117,6 +108,7 @@ class Meter:
         self._closing: OrderedDict[Flow, None] = OrderedDict()
         self._waiting: OrderedDict[Flow, None] = OrderedDict()  # for an answer or their note, in order of opening
         self._probation: OrderedDict[Flow, None] = OrderedDict()  # of one packet and unanswered, the oldest first
+        self._ways: WaysBack | None = None  # once a VLAN was seen
         self._held: Counter[bytes] | None = None  # open flows by source MAC, once a full table has asked for them
         self._resets: OrderedDict[FlowKey, int] = OrderedDict()  # when flows of these keys closed with a RST
         self._clock = -inf
@@ -143,8 +135,10 @@ class Meter:
             self._start_clock_anew(now)
         key = (src, dst, src_port, dst_port, protocol, vlan)
         flow = self._by_key.get(key)
+        if flow is None and (vlan or self._ways is not None):
+            flow = self._other_way(key, flags)
         if flow is None or flow.closing and flags & (SYN | ACK) == SYN:
-            forward = protocol != TCP or flags & (SYN | ACK | RST) == SYN or not self._is_answer(key, packet)
+            forward = protocol != TCP or flags & (SYN | ACK | RST) == SYN or not self._is_answer(flow, key, packet)
             flow = self._open(flow, key if forward else turned(key), packet, forward)
         elif self._like_cicflowmeter and now - flow.first_us > self._active_us:
             # CICFlowMeter lets the successor keep the direction of the flow that timed out
@@ -208,10 +202,16 @@ class Meter:
         self.unanswered.clear()
         return notes
 
-    def _is_answer(self, key: FlowKey, packet: Packet) -> bool:
+    def _other_way(self, key: FlowKey, flags: int) -> Flow | None:
+        """The flow whose way back is in another VLAN than its way there, as this packet of it shows."""
+        if self._ways is None:
+            self._ways = WaysBack(self._by_key, self._by_age)
+        return self._ways.find(key, flags)
+
+    def _is_answer(self, old: Flow | None, key: FlowKey, packet: Packet) -> bool:
         """Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset."""
         flags = packet[6]
-        if self._like_cicflowmeter:
+        if self._like_cicflowmeter or self._ways is not None and self._by_key.get(turned(key)) not in (None, old):
             return False
         if flags & RST or flags & (SYN | ACK) == SYN | ACK:
             return True
@@ -230,7 +230,8 @@ class Meter:
         flow = Flow(key, packet, forward)
         if self._l7 is not None and key[4] not in WITHOUT_APPLICATION:
             flow.dissection = self._l7.open()
-        self._by_key[key] = self._by_key[flow.key_back] = flow
+        self._by_key[key] = flow
+        self._by_key.setdefault(flow.key_back, flow)
         self._by_silence[flow] = self._by_age[flow] = None
         if self._held is not None:
             self._held[flow.src_hw] += 1
@@ -243,6 +244,8 @@ class Meter:
         else:
             flow.answered = flow.replied = True
             flow.heeds_reply = False
+        if self._ways is not None:
+            self._ways.note(flow)
         end = packet[0] + self._soonest_us
         if end < self._next_end:
             self._next_end = end
@@ -274,6 +277,8 @@ class Meter:
             waited = self._waiting.pop(flow, True) is None
             if not flags & RST:
                 flow.answered = True
+                if self._ways is not None:
+                    self._ways.forget(flow)
             elif waited:
                 self._note(flow)
         if not flags & RST and (mac == flow.src_hw or not mac or not flow.src_hw):
@@ -309,10 +314,15 @@ class Meter:
     def _close(self, flow: Flow, reason: str) -> None:
         """Take a flow off the table. CICFlowMeter does not report flows of one packet."""
         del self._by_silence[flow], self._by_age[flow], self._by_key[flow.key]
-        self._by_key.pop(flow.key_back, None)  # the two may be equal
+        if self._by_key.get(flow.key_back) is flow:
+            del self._by_key[flow.key_back]
+        if flow.key_other is not None:
+            del self._by_key[flow.key_other]
         if flow.closing:
             del self._closing[flow]
         if not flow.answered:
+            if self._ways is not None:
+                self._ways.forget(flow)
             self._probation.pop(flow, None)
             if self._waiting.pop(flow, True) is None:
                 self._note(flow)

@@ -3,6 +3,7 @@
 import gzip
 import heapq
 import io
+import random
 import struct
 from pathlib import Path
 
@@ -131,6 +132,51 @@ def test_of_two_directions_that_were_reset_the_later_one_is_kept():
 def test_the_same_addresses_in_two_vlans_and_behind_two_tags_are_three_flows():
     flows, _ = metered(*((0, tagged(vlan, there())) for vlan in (1, 2)), (0, tagged(1, tagged(2, there()))))
     assert [flow.key[5] for flow in flows] == [1, 2, 4098]
+
+
+MIRRORED = (there(SYN), tagged(100, back(SYN_ACK)), there(), tagged(100, back(PSH | ACK, b"x")), there(FIN | ACK))
+
+
+@pytest.mark.parametrize("vlans", [(0, 100), (100, 0), (5, 6)])
+def test_a_mirror_port_that_tags_each_direction_in_its_own_way_gives_whole_flows(vlans):
+    frames = [there(SYN), back(SYN_ACK), there(), back(PSH | ACK, b"x"), there(FIN | ACK), back(FIN | ACK), there()]
+    sides = [frame if not vlan else tagged(vlan, frame) for frame, vlan in zip(frames, vlans * 4, strict=False)]
+    flows, notes = metered(*((n / 10, frame) for n, frame in enumerate(sides)))
+    assert ends(flows) == [(ALICE, 4, BOB, 3)]
+    assert (flows[0].key[5], flows[0].proven, flows[0].end_reason, notes) == (vlans[0], True, "fin", [])
+
+
+def test_a_rst_answers_from_another_vlan_only_where_an_answer_has():
+    knock, refused = there(SYN, port=5), tagged(100, back(RST | ACK, port=5))
+    flows, _ = metered((0, knock), (0.1, refused))
+    assert sorted(ends(flows)) == [(ALICE, 0, BOB, 1), (ALICE, 1, BOB, 0)]
+    mirrored = [(n / 10, frame) for n, frame in enumerate(MIRRORED)]
+    flows, _ = metered(*mirrored, (1, knock), (1.1, refused))
+    assert (ALICE, 1, BOB, 1) in ends(flows) and len(flows) == 2
+
+
+def test_an_answered_flow_takes_no_other_way_back():
+    forged = tagged(7, back(PSH | ACK, b"forged"))
+    flows, _ = metered(*((n / 10, frame) for n, frame in enumerate(MIRRORED)), (0.6, forged))
+    assert sorted(ends(flows)) == [(ALICE, 3, BOB, 2), (BOB, 1, ALICE, 0)]
+
+
+def test_any_order_of_vlans_flags_and_directions_keeps_every_packet_in_one_flow_and_leaves_nothing_behind():
+    chance = random.Random(3)
+    for _ in range(300):
+        meter = Meter(max_flows=chance.choice((2, 5, 100)))
+        stream = []
+        for n in range(60):
+            flags, port = chance.choice((SYN, SYN_ACK, ACK, RST, FIN | ACK, SYN | RST)), chance.choice((1, 80))
+            frame = chance.choice((there, back))(flags, port=port)
+            vlan = chance.choice((0, 0, 1, 2))
+            stream.append((n * chance.choice((0.05, 0.3)), tagged(vlan, frame) if vlan else frame))
+        for packet in packets(*stream):
+            meter.add(packet)
+        meter.close_all()
+        assert sum(flow.in_packets + flow.out_packets for flow in meter.take()) == 60
+        left = [name for name, value in vars(meter).items() if name.startswith("_by") and value]
+        assert left == [] and not meter._waiting and not meter._probation and not (meter._ways and len(meter._ways))
 
 
 # ---- proven or claimed
