@@ -14,9 +14,10 @@ A flow ends
 - "fin", "rst": TCP said so, with a FIN of each side or one RST. The flow stays open for one more second (LINGER_US)
   to take in the last acknowledgements and retransmissions, which would otherwise open flows of a packet each; a new
   SYN ends it at once. CICFlowMeter ends at the first FIN and lets the rest open a second flow: see `endings`;
-- "table-full": room was needed for a new flow. The first to go is the oldest flow on probation, that is of one packet
-  and unanswered; else, among the LOOKED_AT that were silent longest, the first whose source MAC holds more than half of
-  the table (without a MAC, b"" counts as one); else the one that was silent longest;
+- "table-full": room was needed for a new flow. Where a quarter of the table or more (one in PROBATION) is on probation,
+  that is of one packet and unanswered, the oldest of these goes: a flood of single packets costs no other flow. Else,
+  among the LOOKED_AT that were silent longest, the first goes whose source MAC holds more than half of the table
+  (without a MAC, b"" counts as one); else the one that was silent longest;
 - "shutdown": the capture ended.
 
 A flow is answered by its first packet in return that is no RST. One that is not is noted once, at the first of: more
@@ -68,6 +69,7 @@ FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 LINGER_US = 1_000_000
 UNANSWERED_US = 1_000_000
 MIN_CLOCK_STEP_US = 10_000_000
+PROBATION = 4
 LOOKED_AT = 32
 MAX_RESETS = 1024
 MAX_NOTES = 16_384
@@ -253,7 +255,7 @@ class Meter:
 
     def _first_to_go(self) -> Flow:
         """The flow that a full table misses least: see the module's text."""
-        if self._probation:
+        if PROBATION * len(self._probation) >= self.max_flows:
             return next(iter(self._probation))
         if self._held is None:
             self._held = Counter(flow.src_hw for flow in self._by_silence)

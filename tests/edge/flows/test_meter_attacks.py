@@ -305,6 +305,18 @@ def test_the_oldest_flow_of_one_packet_goes_first_though_others_are_silent_longe
     assert evicted(*session, *forged, max_flows=3) == [(EVE, 0), (EVE, 1), (EVE, 2)]
 
 
+def test_who_sends_two_packets_a_flow_fills_the_table_and_still_drives_no_question_out_before_its_answer():
+    ask, answer = there(SYN), back(SYN_ACK)
+    forged = []
+    for n in range(2000):  # 1,000 a second, of two packets each: none stays on probation
+        forged += [(n / 1000, datagram(f"10.1.{n // 256}.{n % 256}", 5, BOB, 9, EVE_MAC, BOB_MAC))] * 2
+    meter = Meter(max_flows=100)
+    for packet in packets(*sorted([*forged, (1, ask), (1.08, answer)], key=lambda frame: frame[0])):
+        meter.add(packet)
+    meter.close_all()
+    assert [flow.out_packets for flow in meter.take() if flow.src == ALICE] == [1]
+
+
 def test_a_second_packet_ends_the_probation_but_not_the_quota_of_a_mac():
     session = ((0, there(SYN)), (0.1, back(SYN_ACK)))
     forged = [(1 + n / 100, datagram(f"10.1.0.{n // 2}", 5, BOB, 9, EVE_MAC, BOB_MAC)) for n in range(20)]
