@@ -43,10 +43,10 @@ def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: 
     scores = {
         "tlids_model": [card.name],
         "tlids_class": [verdict.label],
-        "tlids_score": [_number(verdict.score)],
-        "tlids_threshold": [_number(card.threshold)],
+        "tlids_score": [number(verdict.score)],
+        "tlids_threshold": [number(card.threshold)],
         "tlids_probabilities": [
-            f"{name}={_number(value)}" for name, value in zip(card.classes, verdict.probabilities, strict=True)
+            f"{name}={number(value)}" for name, value in zip(card.classes, verdict.probabilities, strict=True)
         ],
     }
     if rules:
@@ -56,8 +56,8 @@ def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: 
     else:
         signature, sid = f"TL-IDS flow of a source under a rule's alert: {', '.join(rules)}", SID_RAISED
     severity = (1 if rules else 2) if verdict.is_alert else 3
-    alert = _alert(sid, signature, "Network anomaly", severity, scores)
-    return _line(
+    alert = alert_object(sid, signature, "Network anomaly", severity, scores)
+    return encoded(
         _flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (origin or {})
     )
 
@@ -66,10 +66,10 @@ def flow_line(verdict: Verdict, alerted: bool, origin: dict | None = None) -> by
     """The `flow` event of one flow, with the model's verdict among its flow variables."""
     variables = [
         {"key": "tlids_class", "value": verdict.label},
-        {"key": "tlids_score", "value": _number(verdict.score)},
+        {"key": "tlids_score", "value": number(verdict.score)},
     ]
     event = _flow_event(verdict.flow, "flow") | {"metadata": {"flowvars": variables}}
-    return _line(event | {"flow": _counters(verdict.flow) | {"alerted": alerted}} | (origin or {}))
+    return encoded(event | {"flow": _counters(verdict.flow) | {"alerted": alerted}} | (origin or {}))
 
 
 def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
@@ -81,8 +81,8 @@ def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
     event |= {"ether": {"src_mac": alert.src_mac}} if alert.src_mac else {}
     metadata = {f"tlids_{name}": [value] for name, value in alert.details.items()}
     metadata["tlids_source"] = ["proven" if alert.proven else "claimed"]
-    event["alert"] = _alert(alert.signature_id, alert.signature, alert.category, alert.severity, metadata)
-    return _line(event | (origin or {}))
+    event["alert"] = alert_object(alert.signature_id, alert.signature, alert.category, alert.severity, metadata)
+    return encoded(event | (origin or {}))
 
 
 def flow_id(flow: Flow) -> int:
@@ -139,7 +139,7 @@ def _state(flow: Flow) -> str:
     return "established" if flow.out_packets else "new"
 
 
-def _alert(sid: int, signature: str, category: str, severity: int, metadata: dict) -> dict:
+def alert_object(sid: int, signature: str, category: str, severity: int, metadata: dict) -> dict:
     """The `alert` object; metadata holds lists of text, as the schema has it."""
     return {
         "action": "allowed",
@@ -154,11 +154,11 @@ def _alert(sid: int, signature: str, category: str, severity: int, metadata: dic
 
 
 @lru_cache(maxsize=1024)
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """A probability as text; "nan" when the model gave no number."""
     return f"{value:.6f}"
 
 
-def _line(event: dict) -> bytes:
+def encoded(event: dict) -> bytes:
     """One event as a whole line."""
     return _encode(event).encode("ascii") + b"\n"
