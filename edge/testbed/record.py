@@ -102,7 +102,7 @@ def start_watcher(network: lab.Network, model: Path) -> subprocess.Popen:
     argv = [sys.executable, str(EDGE / "capture_and_infer.py"), "--model", str(model), "--source", lab.BRIDGE]
     with open(lab.FOLDER / "watch.log", "wb") as log:
         watcher = subprocess.Popen(
-            [*argv, "--eve", str(lab.FOLDER / "watch.eve.json"), "--all-flows"],
+            [*argv, "--eve", str(lab.FOLDER / "watch.eve.json"), "--all-flows", "--flow-alerts", "all"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     network.started.append(watcher)

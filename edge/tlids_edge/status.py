@@ -43,6 +43,9 @@ class Tally:
     rule_alerts: int = 0
     classes: Counter = field(default_factory=Counter)  # the model's classes
     matrix: Counter = field(default_factory=Counter)  # (labelled attack, verdict is anomaly) -> flows
+    incidents: int = 0
+    today: str = ""  # the last day on which an incident opened, by the wall clock
+    of_today: int = 0
 
     def add(self, label: str, is_alert: bool, anomaly: bool, truth: str | None) -> None:
         """Count one judged flow; `truth` is its label, None without a labels file."""
@@ -52,6 +55,16 @@ class Tally:
         self.raised += anomaly and not is_alert
         if truth is not None:
             self.matrix[truth, anomaly] += 1
+
+    def note_incident(self) -> None:
+        """Count an incident that has opened."""
+        self.incidents += 1
+        self.of_today = self.incidents_today() + 1
+        self.today = time.strftime("%F")
+
+    def incidents_today(self) -> int:
+        """Incidents that have opened since midnight, local time."""
+        return self.of_today if self.today == time.strftime("%F") else 0
 
 
 class Load:
@@ -96,9 +109,10 @@ def status_line(stats: dict) -> str:
     drops = "unknown" if stats["drops"] is None else stats["drops"]
     line = (
         f"packets {stats['packets']} drops {drops} flows {stats['flows']} open {stats['open']} "
-        f"alerts {stats['alerts']} cpu {stats['cpu_percent']:.0f}% mem {stats['memory_mb']:.0f} MB"
+        f"alerts {stats['alerts']} incidents {stats['incidents']} "
+        f"cpu {stats['cpu_percent']:.0f}% mem {stats['memory_mb']:.0f} MB"
     )
-    troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged")
+    troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted")
     return line + "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
 
 

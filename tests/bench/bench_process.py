@@ -42,7 +42,7 @@ def main() -> None:
         seconds = statistics.median(first_verdict(options.model, options.capture) for _ in range(5))
         print(f"{seconds:12.2f} s from start to first verdict (median of five)")
         bench_edge.write_capture(syns, bench_edge.connection_attempts(options.flows))
-        for extra in ((), ("--all-flows",)):
+        for extra in ((), ("--all-flows", "--flow-alerts", "all")):
             said = watch_file(options.model, syns, *extra)
             print(f"{peak_memory(said):12} MB at most with {options.flows:,} open flows {' '.join(extra)}")
         if os.geteuid() or not shutil.which("tcpreplay"):
@@ -62,7 +62,9 @@ def first_verdict(model: Path, capture: Path) -> float:
     """Seconds from starting the program to its first flow line."""
     argv = [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source", str(capture)]
     began = time.monotonic()
-    with subprocess.Popen([*argv, "--all-flows"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
+    with subprocess.Popen(
+        [*argv, "--all-flows", "--flow-alerts", "all"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as program:
         while json.loads(program.stdout.readline())["event_type"] != "flow":
             pass
         took = time.monotonic() - began

@@ -53,7 +53,17 @@ def patience(monkeypatch):
 
 
 def test_a_replay_into_a_fifo_that_nobody_opens_ends_and_counts_every_line(model, folder):  # noqa: F811
-    done = run_edge(model, str(folder / "a.pcap"), "--all-flows", "--eve", str(folder / "pipe"), "--status", "0.2")
+    done = run_edge(
+        model,
+        str(folder / "a.pcap"),
+        "--all-flows",
+        "--flow-alerts",
+        "all",
+        "--eve",
+        str(folder / "pipe"),
+        "--status",
+        "0.2",
+    )
     assert done.returncode == 0
     written, unwritten = counts(done.stderr)
     assert written == 0 and unwritten >= FLOWS
@@ -65,7 +75,7 @@ def test_a_replay_into_a_fifo_that_nobody_opens_ends_and_counts_every_line(model
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_fifo_that_nobody_reads_stops_neither_status_lines_nor_the_signal(model, folder, opened, number):  # noqa: F811
     reading = os.open(folder / "pipe", os.O_RDONLY | os.O_NONBLOCK) if opened else -1
-    options = ("--all-flows", "--eve", str(folder / "pipe"), "--status", "0.1")
+    options = ("--all-flows", "--flow-alerts", "all", "--eve", str(folder / "pipe"), "--status", "0.1")
     edge = start_edge(model, "-", *options, stdin=subprocess.PIPE)
     edge.stdin.write(capture_of(FLOWS))
     edge.stdin.flush()
@@ -80,7 +90,7 @@ def test_a_fifo_that_nobody_reads_stops_neither_status_lines_nor_the_signal(mode
 
 
 def test_a_reader_that_comes_later_gets_every_line_whole(model, folder):  # noqa: F811
-    options = ("--all-flows", "--eve", str(folder / "pipe"), "--status", "0.1")
+    options = ("--all-flows", "--flow-alerts", "all", "--eve", str(folder / "pipe"), "--status", "0.1")
     edge = start_edge(model, "-", *options, stdin=subprocess.PIPE)
     edge.stdin.write(capture_of(FLOWS))
     edge.stdin.flush()
@@ -197,7 +207,9 @@ def test_a_reader_that_leaves_in_the_middle_of_a_long_line_leaves_no_half_to_the
 def test_a_device_that_is_full_costs_counted_lines_with_the_reason(model, folder):  # noqa: F811
     for options in (("--eve", "/dev/full"), ()):
         with open("/dev/full", "wb") as full:
-            edge = start_edge(model, str(folder / "a.pcap"), "--all-flows", *options, stdout=full)
+            edge = start_edge(
+                model, str(folder / "a.pcap"), "--all-flows", "--flow-alerts", "all", *options, stdout=full
+            )
             said = edge.communicate(timeout=LIMIT_S)[1]
         assert edge.returncode == 0
         assert counts(said)[0] == 0 and counts(said)[1] >= FLOWS and b"not writing: No space left" in said
@@ -338,6 +350,11 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
+def for_people(text: bytes) -> list[dict]:
+    """What a broker is told: incidents and alerts of rules, not those of single flows."""
+    return [event for event in events(text, "alert") if "flow" not in event]
+
+
 class Mosquitto:
     """A broker of its own, and what a subscriber to everything hears."""
 
@@ -366,8 +383,9 @@ class Mosquitto:
         except OSError:
             return False
 
-    def alerts(self, name: str) -> list[dict]:
-        return [json.loads(text) for topic, text in self.heard if topic == f"tlids/{name}/alert"]
+    def told(self, name: str) -> list[dict]:
+        topics = f"tlids/{name}/alert", f"tlids/{name}/incident"
+        return [json.loads(text) for topic, text in self.heard if topic in topics]
 
     def close(self) -> None:
         self.client.loop_stop()
@@ -387,12 +405,12 @@ def mosquitto(free_port, tmp_path):
 
 def test_what_a_broker_has_acknowledged_is_written_and_has_arrived(model, folder, mosquitto):  # noqa: F811
     done = run_edge(model, str(folder / "a.pcap"), "--mqtt", f"127.0.0.1:{mosquitto.port}", "--name", "attic")
-    alerts = events(done.stdout)
-    assert done.returncode == 0 and len(alerts) > 1
-    wait_for(lambda: len(mosquitto.alerts("attic")) == len(alerts), "every alert")
-    assert mosquitto.alerts("attic") == alerts
-    assert counts(done.stderr) == (2 * len(alerts), 0)
-    assert f"MQTT: {len(alerts)} alerts acknowledged by the broker, 0 not".encode() in done.stderr
+    told = for_people(done.stdout)
+    assert done.returncode == 0 and len(told) > 1
+    wait_for(lambda: len(mosquitto.told("attic")) == len(told), "every incident and every alert of a rule")
+    assert mosquitto.told("attic") == told
+    assert counts(done.stderr) == (len(events(done.stdout)) + len(told), 0)
+    assert f"MQTT: {len(told)} alerts acknowledged by the broker, 0 not".encode() in done.stderr
 
 
 @pytest.mark.parametrize("broker", ["127.0.0.1:1", "no-such-host.invalid", "127.0.0.1"])
@@ -405,8 +423,8 @@ def test_alerts_for_a_broker_that_cannot_be_reached_are_unwritten_and_it_is_told
     pytest.importorskip("paho.mqtt.client")
     broker = f"127.0.0.1:{free_port}" if broker == "127.0.0.1" else broker
     done = run_edge(model, str(folder / "a.pcap"), "--mqtt", broker, "--status", "0.5")
-    alerts = done.stdout.count(b"\n")
-    assert done.returncode == 0 and counts(done.stderr) == (alerts, alerts)
+    told = len(for_people(done.stdout))
+    assert done.returncode == 0 and counts(done.stderr) == (done.stdout.count(b"\n"), told) and told > 1
     assert len(re.findall(rb"not writing: the MQTT broker \S+ cannot be reached", done.stderr)) == 1
 
 
@@ -423,8 +441,8 @@ def test_a_port_that_answers_nothing_is_no_broker(model, folder):  # noqa: F811
     deaf = Deaf()
     done = run_edge(model, str(folder / "a.pcap"), "--mqtt", f"127.0.0.1:{deaf.port}")
     deaf.server.close()
-    alerts = done.stdout.count(b"\n")
-    assert counts(done.stderr) == (alerts, alerts) and b"not writing: the MQTT broker" in done.stderr
+    told = len(for_people(done.stdout))
+    assert counts(done.stderr) == (done.stdout.count(b"\n"), told) and b"not writing: the MQTT broker" in done.stderr
 
 
 def test_a_broker_that_comes_later_gets_what_was_kept_and_both_are_told(model, folder, free_port, tmp_path):  # noqa: F811
@@ -441,10 +459,10 @@ def test_a_broker_that_comes_later_gets_what_was_kept_and_both_are_told(model, f
         wait_until_told(edge, "writing again: the MQTT broker")
         said = edge.communicate(timeout=LIMIT_S)[1]
         acknowledged = int(re.search(rb"MQTT: (\d+) alerts acknowledged by the broker, 0 not", said)[1])
-        wait_for(lambda: len(broker.alerts("late")) >= acknowledged, "what was kept")
+        wait_for(lambda: len(broker.told("late")) >= acknowledged, "what was kept")
     finally:
         broker.close()
-    assert edge.returncode == 0 and acknowledged == FLOWS
+    assert edge.returncode == 0 and acknowledged == len(for_people(run_edge(model, str(folder / "a.pcap")).stdout))
 
 
 def test_a_broker_that_goes_away_is_told(model, mosquitto):  # noqa: F811
@@ -462,6 +480,7 @@ def test_a_broker_that_goes_away_is_told(model, mosquitto):  # noqa: F811
 def test_two_instances_at_one_broker_do_not_throw_each_other_off(model, folder, mosquitto):  # noqa: F811
     options = ("--mqtt", f"127.0.0.1:{mosquitto.port}", "--status", "0.2", "--eve", os.devnull)
     named = [("--name", "attic"), ("--name", "cellar"), (), ()]
+    count = len(for_people(run_edge(model, str(folder / "a.pcap")).stdout))
     edges = [start_edge(model, "-", *options, *name, stdin=subprocess.PIPE) for name in named]
     for edge in edges:
         edge.stdin.write(capture_of(FLOWS))
@@ -469,9 +488,9 @@ def test_two_instances_at_one_broker_do_not_throw_each_other_off(model, folder, 
     for edge in edges:
         wait_until_told(edge, "tlids-edge: packets [1-9]")
         said = edge.communicate(timeout=LIMIT_S)[1]
-        assert f"MQTT: {FLOWS} alerts acknowledged by the broker, 0 not".encode() in said
+        assert f"MQTT: {count} alerts acknowledged by the broker, 0 not".encode() in said
     for name in ("attic", "cellar"):
-        wait_for(lambda name=name: len(mosquitto.alerts(name)) == FLOWS, name)
+        wait_for(lambda name=name: len(mosquitto.told(name)) == count, name)
         assert any(topic == f"homeassistant/sensor/tlids_{name}/alerts/config" for topic, _ in mosquitto.heard)
         states = [text for topic, text in mosquitto.heard if topic == f"tlids/{name}/state"]
         assert states == [b"online", b"offline"]

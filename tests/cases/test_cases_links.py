@@ -384,10 +384,10 @@ def test_the_edge_command_looks_into_tunnels_drops_repeats_and_says_what_it_woul
     capture = tmp_path / "mirrored.pcap"
     frames = [outer_udp(lf.vxlan(frame), 4789) for frame in numbered(30)]
     capture.write_bytes(pcap(*repeated(frames)))
-    plain = run_edge(model, str(capture), "--all-flows")
+    plain = run_edge(model, str(capture), "--all-flows", "--flow-alerts", "all")
     assert {event["dest_port"] for event in events(plain.stdout) if event["event_type"] == "flow"} == {4789}
     assert b"VXLAN 60" in plain.stderr and b"--decap" in plain.stderr and b"30 of 60" in plain.stderr
-    looked = run_edge(model, str(capture), "--all-flows", "--decap", "--dedup")
+    looked = run_edge(model, str(capture), "--all-flows", "--flow-alerts", "all", "--decap", "--dedup")
     flows = [event for event in events(looked.stdout) if event["event_type"] == "flow"]
     assert {event["src_port"] for event in flows} == set(range(1000, 1030))
     assert {event["flow"]["pkts_toserver"] for event in flows} == {1}

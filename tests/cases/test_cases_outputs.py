@@ -271,14 +271,14 @@ def test_a_capture_that_fails_before_its_first_flow_leaves_no_header_alone(folde
 
 @pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-", "2>/dev/full", "<&-", "2> >(exec sleep 3)"])
 def test_no_status_line_is_among_the_json(model, folder, closed):  # noqa: F811
-    options = f"--model {model} --source a.pcap --status 0.01 --all-flows"
+    options = f"--model {model} --source a.pcap --status 0.01 --all-flows --flow-alerts all"
     done = shell(f"{sys.executable} -m tlids_edge.cli.edge {options} {closed}", folder)
     assert done.returncode == 0
     assert len(events(done.stdout, "flow")) == FLOWS
 
 
 def test_a_closed_standard_error_is_not_the_first_file_that_is_opened(model, folder):  # noqa: F811
-    options = f"--model {model} --source a.pcap --status 0.01 --eve eve.json --all-flows"
+    options = f"--model {model} --source a.pcap --status 0.01 --eve eve.json --all-flows --flow-alerts all"
     done = shell(f"{sys.executable} -m tlids_edge.cli.edge {options} <&- >&- 2>&-", folder)
     assert done.returncode == 0
     assert len(events((folder / "eve.json").read_bytes(), "flow")) == FLOWS
@@ -307,9 +307,9 @@ EVE_PLACES = {
 
 @pytest.mark.parametrize("name", EVE_PLACES)
 def test_eve_lines_go_into_what_stands_at_the_place(name, model, folder):  # noqa: F811
-    plain = run_edge(model, str(folder / "a.pcap"), "--all-flows").stdout
+    plain = run_edge(model, str(folder / "a.pcap"), "--all-flows", "--flow-alerts", "all").stdout
     before, place, after = EVE_PLACES[name]
-    options = f"--model {model} --source a.pcap --all-flows"
+    options = f"--model {model} --source a.pcap --all-flows --flow-alerts all"
     done = shell(f"{before}\n{sys.executable} -m tlids_edge.cli.edge {options} --eve {place} || exit\n{after}", folder)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout == plain and b"unwritten 0" in done.stderr

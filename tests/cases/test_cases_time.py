@@ -201,7 +201,7 @@ def test_absurd_times_are_never_fatal(name, tmp_path, model):  # noqa: F811
     path, labels = tmp_path / "c.pcapng", tmp_path / "labels.csv"
     path.write_bytes(ABSURD[name])
     labels.write_text(f"start,end,src,dst,dst_port,attack\n2026-03-01T10:00:00Z,,{ALICE},,,DoS\n,,{BOB},,1,Worm\n")
-    done = run_edge(model, str(path), "--all-flows", "--labels", str(labels))
+    done = run_edge(model, str(path), "--all-flows", "--flow-alerts", "all", "--labels", str(labels))
     assert done.returncode == 0 and events(done.stdout, "flow")
     told = [line for line in done.stderr.splitlines() if b"warning: " in line and b"time" in line]
     assert len(told) == 1 and b"Traceback" not in done.stderr
@@ -406,7 +406,7 @@ def test_many_files_are_not_held_open_together(tmp_path):
 
 
 def test_a_pipe_that_pauses_gets_its_verdicts_without_another_packet(model):  # noqa: F811
-    edge = start_edge(model, "-", "--status", "0.2", "--all-flows", stdin=subprocess.PIPE)
+    edge = start_edge(model, "-", "--status", "0.2", "--all-flows", "--flow-alerts", "all", stdin=subprocess.PIPE)
     edge.stdin.write(pcap(*question(START), *question(START + 60 * SECOND, 2)))
     edge.stdin.flush()
     wait_until_told(edge, "packets 4 .*flows 1 open 1")
@@ -416,7 +416,7 @@ def test_a_pipe_that_pauses_gets_its_verdicts_without_another_packet(model):  # 
 @pytest.mark.parametrize("name", ["syn-ack before syn", "everything 50 ms out of place"])
 def test_the_watch_sees_the_clients_that_the_meter_sees(name, model, tmp_path):  # noqa: F811
     path = written(tmp_path / "c.pcap", DISORDER[name])
-    seen = events(run_edge(model, str(path), "--all-flows").stdout, "flow")
+    seen = events(run_edge(model, str(path), "--all-flows", "--flow-alerts", "all").stdout, "flow")
     assert sorted((e["src_ip"], e["src_port"], e["dest_ip"], e["dest_port"]) for e in seen) == clients(rows(path))
 
 

@@ -80,6 +80,11 @@ def events(text: bytes, kind: str | None = None) -> list[dict]:
     return [event for event in found if kind in (None, event.get("event_type"))]
 
 
+def flow_alerts(text: bytes) -> list[dict]:
+    """The alerts of single flows; those of incidents and rules belong to no flow."""
+    return [event for event in events(text, "alert") if "flow" in event]
+
+
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = LIMIT_S) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds

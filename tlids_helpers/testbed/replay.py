@@ -122,7 +122,8 @@ def shuffle_addresses(capture: str | Path, target: str | Path, seed: int) -> int
 
 def _command(model: str | Path, source: str, *options: str) -> list[str]:
     return [
-        sys.executable, str(SCRIPT), "--model", str(files.resolve(model)), "--source", source, "--all-flows", *options
+        sys.executable, str(SCRIPT), "--model", str(files.resolve(model)), "--source", source,
+        "--all-flows", "--flow-alerts", "all", *options,
     ]  # fmt: skip
 
 

@@ -34,8 +34,10 @@ def timestamp(time_us: int) -> str:
     return f"{_second(seconds)}.{micros:06d}+0000"
 
 
-def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: dict | None = None) -> bytes:
-    """The alert for one flow that the model, a rule, or both hold for an anomaly.
+def alert_line(
+    verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: dict | None = None, incident: int | None = None
+) -> bytes:
+    """The alert for one flow that the model, a rule, or both hold for an anomaly; `incident` is the one it belongs to.
 
     Severity is 1 when model and rule agree, 2 for the model alone, 3 for a rule alone. `origin` is merged in:
     `in_iface` when live, `pcap_filename` on replay.
@@ -51,6 +53,9 @@ def alert_line(verdict: Verdict, card: Card, rules: Sequence[str] = (), origin: 
     }
     if rules:
         scores["tlids_rules"] = list(rules)
+    scores["tlids_source"] = ["proven" if verdict.flow.proven else "claimed"]
+    if incident is not None:
+        scores["tlids_incident"] = [str(incident)]
     if verdict.is_alert:
         signature, sid = f"TL-IDS model: {verdict.label}", SID_MODEL + card.classes.index(verdict.label)
     else:
@@ -72,8 +77,8 @@ def flow_line(verdict: Verdict, alerted: bool, origin: dict | None = None) -> by
     return encoded(event | {"flow": _counters(verdict.flow) | {"alerted": alerted}} | (origin or {}))
 
 
-def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
-    """The alert of a rule, which belongs to no single flow."""
+def rule_line(alert: RuleAlert, origin: dict | None = None, incident: int | None = None) -> bytes:
+    """The alert of a rule, which belongs to no single flow, but to an incident."""
     event: dict = {"timestamp": timestamp(alert.time_us), "event_type": "alert"}
     event |= {"src_ip": alert.src} if alert.src else {}
     event |= {"dest_ip": alert.dst} if alert.dst else {}
@@ -81,6 +86,7 @@ def rule_line(alert: RuleAlert, origin: dict | None = None) -> bytes:
     event |= {"ether": {"src_mac": alert.src_mac}} if alert.src_mac else {}
     metadata = {f"tlids_{name}": [value] for name, value in alert.details.items()}
     metadata["tlids_source"] = ["proven" if alert.proven else "claimed"]
+    metadata |= {"tlids_incident": [str(incident)]} if incident is not None else {}
     event["alert"] = alert_object(alert.signature_id, alert.signature, alert.category, alert.severity, metadata)
     return encoded(event | (origin or {}))
 

@@ -1,10 +1,13 @@
 """Incidents and blindness -> EVE alerts, one object a line, of the form that `eve` gives to alerts of flows."""
 
+from tlids_edge.alerts.blindness import CAUSES, Blind
 from tlids_edge.alerts.eve import alert_object, encoded, number, timestamp
 from tlids_edge.alerts.incident import Incident, Several
 from tlids_edge.alerts.incidents import CLOSED, MAC, OPEN, PORTS, SOURCE, SOURCES, TARGET, UPDATE
 from tlids_edge.capture.packets import address_text, mac_text
 
+SID_BLIND = {"drops": 9_400_001, "gaps": 9_400_002, "evicted": 9_400_003, "unjudged": 9_400_004}
+SEVERITY_BLIND = 2
 SID_INCIDENT = {OPEN: 9_300_001, UPDATE: 9_300_002, CLOSED: 9_300_003}
 _WORDS = {OPEN: "incident", UPDATE: "incident goes on", CLOSED: "incident is over"}
 MAX_CLASSES = 3  # in a signature
@@ -25,13 +28,31 @@ def incident_line(state: str, time_us: int, incident: Incident, why: str = "", o
     return encoded(event | (origin or {}))
 
 
+def blind_line(spell: Blind, origin: dict | None = None) -> bytes:
+    """The line at the beginning or the end of a time in which not everything was seen or judged."""
+    until = [timestamp(spell.until_us)] if spell.until_us is not None else []
+    metadata = {
+        "tlids_blind_since": [timestamp(spell.since_us)],
+        "tlids_blind_until": until,
+        "tlids_because": [spell.cause],
+        "tlids_lost": [str(spell.count)],
+    }
+    words = "TL-IDS was blind" if until else "TL-IDS is blind"
+    signature = f"{words}: {spell.count} {CAUSES[spell.cause][0]}"
+    metadata = {name: values for name, values in metadata.items() if values}
+    alert = alert_object(SID_BLIND[spell.cause], signature, "Sensor", SEVERITY_BLIND, metadata)
+    event = {"timestamp": timestamp(spell.time_us), "event_type": "alert", "alert": alert}
+    return encoded(event | (origin or {}))
+
+
 def _ends(incident: Incident) -> dict:
     """The one source, and the one host and port, where there is one."""
     ends: dict = {}
-    (address, mac), *others = incident.sources.first
-    if not others:
-        ends |= {"src_ip": address_text(address)} if address else {}
-        ends |= {"ether": {"src_mac": mac_text(mac)}} if mac else {}
+    addresses, macs = (set(column) - {b""} for column in zip(*incident.sources.first, strict=True))
+    if len(addresses) == 1:
+        ends["src_ip"] = address_text(addresses.pop())
+    if len(macs) == 1 and not incident.sources.more:
+        ends["ether"] = {"src_mac": mac_text(macs.pop())}
     if len(incident.hosts.first) == 1:
         ends["dest_ip"] = address_text(next(iter(incident.hosts.first)))
         if len(incident.ports.first) == 1:
@@ -52,12 +73,12 @@ def _who(incident: Incident) -> str:
     if kind == SOURCE:
         return f"from {address_text(ends[0])} ({incident.source})"
     if kind == TARGET:
-        return f"from {_number(incident.sources)} sources to {address_text(ends[0])} port {ends[1]}"
+        return f"from {_number(incident.sources)} to {address_text(ends[0])} port {ends[1]}"
     if kind == PORTS:
-        return f"from {_number(incident.sources)} sources to many ports of {address_text(ends[0])}"
+        return f"from {_number(incident.sources)} to many ports of {address_text(ends[0])}"
     if kind == MAC:
         return f"from MAC {mac_text(ends[0])}"
-    return f"from {_number(incident.sources)} sources" + (f" of MAC {mac_text(ends[0])}" if kind == SOURCES else "")
+    return f"from {_number(incident.sources)}" + (f" of MAC {mac_text(ends[0])}" if kind == SOURCES else "")
 
 
 def _metadata(incident: Incident) -> dict[str, list[str]]:
@@ -88,6 +109,8 @@ def _source(address: bytes, mac: bytes, proven: bool) -> str:
     return " ".join(filter(None, parts))
 
 
-def _number(several: Several) -> str:
-    """How many there are, as far as it is known."""
-    return f"about {len(several.first) + several.more}" if several.more else str(len(several.first))
+def _number(sources: Several) -> str:
+    """How many sources there are, as far as it is known."""
+    if sources.more:
+        return f"about {len(sources.first) + sources.more} sources"
+    return f"{len(sources.first)} source{'s' * (len(sources.first) != 1)}"

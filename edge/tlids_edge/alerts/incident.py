@@ -18,7 +18,6 @@ SKETCH_BYTES = 256
 RAISED, NOVELTY = "raised by a rule", "novelty"  # stand for the class of a flow that the model holds for benign
 MAX_RULES = 16  # signatures of rules that are kept
 SEVERITY_BOTH, SEVERITY_MODEL, SEVERITY_RULE, SEVERITY_NOVEL = 1, 2, 3, 4
-_PROVEN = {True: "proven", False: "claimed"}
 
 
 class Alarm(NamedTuple):
@@ -48,13 +47,13 @@ class Several:
 
     def __init__(self) -> None:
         """Hold nothing."""
-        self.first: dict = {}  # value -> what was said of it last
+        self.first: dict[object, bool] = {}  # value -> whether it is proven
         self._registers: bytearray | None = None
 
-    def add(self, value: object, raw: bytes, said: object = None) -> None:
-        """Take note of a value, which `raw` stands for in the estimate."""
+    def add(self, value: object, raw: bytes, proven: bool = False) -> None:
+        """Take note of a value, which `raw` stands for in the estimate, and whether it is proven, once and for all."""
         if value in self.first or len(self.first) < SHOWN:
-            self.first[value] = said
+            self.first[value] = proven or self.first.get(value, False)
             return
         if self._registers is None:
             self._registers = bytearray(SKETCH_BYTES)
@@ -80,7 +79,7 @@ class Incident:
     """A burst of alarms that belong together; `key` says why: ("source", address), ("target", address, port), ..."""
 
     __slots__ = (
-        "id", "key", "kin", "slow", "opened_us", "first_us", "last_us", "flows", "proven", "unjudged", "unlisted",
+        "id", "key", "kin", "slow", "opened_us", "first_us", "last_us", "flows", "unjudged", "unlisted",
         "classes", "rules", "signatures", "rule_severity", "score", "sources", "hosts", "ports", "seen", "told",
     )  # fmt: skip
 
@@ -89,7 +88,7 @@ class Incident:
         self.key, self.kin, self.slow = key, kin, slow
         self.opened_us = self.first_us = self.last_us = time_us
         self.id = int.from_bytes(blake2b(repr((key, time_us)).encode(), digest_size=8).digest()) >> 11
-        self.flows = self.proven = self.unjudged = 0
+        self.flows = self.unjudged = 0
         self.unlisted = 0  # alerts of single flows that were left out since the incident's last line
         self.classes: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()  # flows under a rule's alert, by the rule's name
@@ -116,14 +115,13 @@ class Incident:
     @property
     def source(self) -> str:
         """Whether its flows come from proven sources: "proven", "claimed", or "mixed"."""
-        said = set(self.sources.first.values())
-        return _PROVEN[said.pop()] if len(said) == 1 else "mixed" if said else "claimed"
+        known = set(self.sources.first.values())
+        return "mixed" if len(known) > 1 else "proven" if True in known else "claimed"
 
     def add(self, alarm: Alarm) -> None:
         """Count one alarming flow."""
         self.flows += 1
         self.classes[alarm.kind] += 1
-        self.proven += alarm.proven
         if alarm.rules:
             self.rules.update(alarm.rules)
         if alarm.score > self.score:

@@ -75,7 +75,7 @@ class Incidents:
 
         `now_us` is a monotonic clock's, and is left out on replay.
         """
-        now = self._advance(alarm.time_us, now_us)
+        now = self.steady(alarm.time_us, now_us)
         self._close_silent(now)
         incident = self._alive((TARGET, alarm.dst, alarm.dst_port), now)
         if incident is None:
@@ -93,7 +93,7 @@ class Incidents:
 
     def see_rule(self, alert: RuleAlert, now_us: int | None = None) -> Incident | None:
         """Take in the alert of a rule: it joins the incident of its source, or opens it."""
-        now = self._advance(alert.time_us, now_us)
+        now = self.steady(alert.time_us, now_us)
         self._close_silent(now)
         address, mac = _address_bytes(alert.src), _mac_bytes(alert.src_mac)
         proven = bool(getattr(alert, "proven", False))
@@ -122,6 +122,14 @@ class Incidents:
         self._newest = max(self._newest, moment)
         self._close_silent(self._newest)
 
+    def steady(self, time_us: int, now_us: int | None) -> int:
+        """The steady time of something that has a time of its own and happens now."""
+        moment = time_us + self._shift if now_us is None else now_us
+        if now_us is None and moment < self._newest - self._lag_us:
+            self._shift += self._newest - moment
+        self._newest = max(self._newest, moment)
+        return self._newest
+
     def close_all(self, why: str = "shutdown") -> None:
         """Close every open incident, as at the end of a run."""
         for incident in sorted(self._open, key=lambda incident: incident.seen):
@@ -130,14 +138,6 @@ class Incidents:
     def open_incidents(self) -> Iterable[Incident]:
         """All that are open, the smaller ones first."""
         return iter(self._open)
-
-    def _advance(self, time_us: int, now_us: int | None) -> int:
-        """The steady time of something that happens now."""
-        moment = time_us + self._shift if now_us is None else now_us
-        if now_us is None and moment < self._newest - self._lag_us:
-            self._shift += self._newest - moment
-        self._newest = max(self._newest, moment)
-        return self._newest
 
     def _alive(self, key: tuple, now: int) -> Incident | None:
         """The open incident of a key; one that has been silent for too long is closed first."""

@@ -3,9 +3,10 @@
 Topics, NODE being the host's name or what --name says:
 
     tlids/NODE/state    `online`, or `offline` as the last will; retained
-    tlids/NODE/alert    each alert as its EVE JSON line
+    tlids/NODE/incident the EVE JSON line of an incident that opens, goes on or closes
+    tlids/NODE/alert    an alert of a rule, and what the sensor did not see, as its EVE JSON line; no single flows
     tlids/NODE/stats    the figures of the status line as JSON, every 10 s; retained
-    homeassistant/sensor/tlids_NODE/{last_alert,alerts}/config    discovery; retained
+    homeassistant/sensor/tlids_NODE/{last_incident,open_incidents,incidents_today,alerts}/config    discovery; retained
 
 The client runs on a thread of its own and reconnects for ever; a broker that is away never holds up the
 capture. An alert is written when the broker has acknowledged it. paho-mqtt is an optional extra
@@ -27,6 +28,15 @@ from tlids_edge.errors import InputError
 PORT = 1883
 QUEUED = 1000  # alerts kept while the broker is away
 OWN = 16  # and so many messages about ourselves
+
+# a sensor's state has at most 255 characters; the source is an attribute for automations to ask for
+_ATTRIBUTES = (
+    "{% set m = value_json.alert.metadata %}"
+    "{{ {'source': value_json.src_ip | default('many'), 'sources': m.tlids_sources | default([]),"
+    " 'proven': m.tlids_source[0], 'state': m.tlids_state[0], 'severity': value_json.alert.severity,"
+    " 'classes': m.tlids_classes | default([]), 'hosts': m.tlids_hosts | default([]),"
+    " 'incident': m.tlids_incident[0]} | tojson }}"
+)
 
 
 class MqttSink:
@@ -72,12 +82,20 @@ class MqttSink:
 
     def write(self, lines: list[bytes]) -> None:
         """Publish alerts; up to QUEUED of them are kept for a broker that is away."""
+        self._publish("alert", lines)
+
+    def publish_incidents(self, lines: list[bytes]) -> None:
+        """Publish lines of incidents; they are kept and counted as alerts are."""
+        self._publish("incident", lines)
+
+    def _publish(self, leaf: str, lines: list[bytes]) -> None:
+        """Publish lines, to be acknowledged."""
         for line in lines:
             self.push()
             if len(self._sent) >= QUEUED:
                 self.unwritten += 1
                 continue
-            message = self._client.publish(self._topic("alert"), line.rstrip(b"\n"), qos=1)
+            message = self._client.publish(self._topic(leaf), line.rstrip(b"\n"), qos=1)
             if message.rc in self._accepted:
                 self._sent.add(message.mid)
             else:
@@ -122,7 +140,7 @@ class MqttSink:
         return f"tlids/{self.node}/{leaf}"
 
     def _introduce(self, client, _userdata, _flags, reason, _properties) -> None:
-        """On every connection: describe the two sensors to Home Assistant and say that we are online."""
+        """On every connection: describe the sensors to Home Assistant and say that we are online."""
         if reason.is_failure:
             self.fault = f"{self.name} refused: {reason}"
             return
@@ -161,27 +179,32 @@ def node_name(name: str | None) -> str:
 
 
 def discovery(node: str) -> list[tuple[str, dict]]:
-    """Topics and payloads of Home Assistant's MQTT discovery: the last alert, and the number of alerts."""
+    """Topics and payloads of Home Assistant's MQTT discovery: the last incident, and how many there are."""
     device = {"identifiers": [f"tlids_{node}"], "name": f"TL-IDS {node}", "manufacturer": "TL-IDS companion"}
     common = {"availability_topic": f"tlids/{node}/state", "device": device}
-    last = common | {
-        "name": "Last alert",
-        "unique_id": f"tlids_{node}_last_alert",
-        "state_topic": f"tlids/{node}/alert",
-        "value_template": "{{ value_json.alert.signature }}",
-        "json_attributes_topic": f"tlids/{node}/alert",
-        "icon": "mdi:shield-alert",
-    }
-    count = common | {
-        "name": "Alerts",
-        "unique_id": f"tlids_{node}_alerts",
-        "state_topic": f"tlids/{node}/stats",
-        "value_template": "{{ value_json.alerts }}",
-        "state_class": "total_increasing",
-        "icon": "mdi:counter",
-    }
-    prefix = f"homeassistant/sensor/tlids_{node}"
-    return [(f"{prefix}/last_alert/config", last), (f"{prefix}/alerts/config", count)]
+    incident, stats = f"tlids/{node}/incident", f"tlids/{node}/stats"
+    sensors = {
+        "last_incident": {
+            "name": "Last incident", "state_topic": incident,
+            "value_template": "{{ value_json.alert.signature[:255] }}",
+            "json_attributes_topic": incident, "json_attributes_template": _ATTRIBUTES, "icon": "mdi:shield-alert",
+        },
+        "open_incidents": _number("Open incidents", stats, "open_incidents", "measurement"),
+        "incidents_today": _number("Incidents today", stats, "incidents_today", "total_increasing"),
+        "alerts": _number("Alerts", stats, "alerts", "total_increasing"),
+    }  # fmt: skip
+    return [
+        (f"homeassistant/sensor/tlids_{node}/{name}/config", common | {"unique_id": f"tlids_{node}_{name}"} | sensor)
+        for name, sensor in sensors.items()
+    ]
+
+
+def _number(name: str, topic: str, figure: str, state_class: str) -> dict:
+    """A sensor that shows one of the status figures."""
+    return {
+        "name": name, "state_topic": topic, "value_template": f"{{{{ value_json.{figure} }}}}",
+        "state_class": state_class, "icon": "mdi:counter",
+    }  # fmt: skip
 
 
 def split_broker(broker: str) -> tuple[str, int]:

@@ -11,7 +11,11 @@ from typing import BinaryIO
 from tlids_edge import outputs
 from tlids_edge.alerts.eve_file import REMEDY, FileSink
 from tlids_edge.alerts.eve_stdout import PathSink, StdoutSink
+from tlids_edge.alerts.incidents import Limits
+from tlids_edge.alerts.listing import LISTINGS, SOME
 from tlids_edge.alerts.mqtt import MqttSink
+from tlids_edge.alerts.outlet import Outlet
+from tlids_edge.alerts.reporter import Options, Reporter
 from tlids_edge.capture import tcpdump
 from tlids_edge.capture.pcap import PacketStats
 from tlids_edge.capture.times import Times
@@ -27,6 +31,11 @@ from tlids_edge.flows.ndpi import Ndpi, open_ndpi
 from tlids_edge.help import command_parser
 from tlids_edge.monitor import Watch
 from tlids_edge.status import STATUS_S, say
+
+_LIMITS = {
+    "flows": "flows", "window": "window_s", "slow-flows": "slow_flows", "target-flows": "target_flows",
+    "target-sources": "target_sources", "target-window": "target_window_s",
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,6 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     _add_input(parser.add_argument_group("input").add_argument)
     _add_output(parser.add_argument_group("output").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
+    _add_incidents(parser.add_argument_group("incidents").add_argument)
     rules = parser.add_argument_group("rules, which see what flows cannot show")
     rules.add_argument("--no-arp-watch", action="store_true", help="switch the ARP rule off")
     rules.add_argument("--no-fan-out", action="store_true", help="switch the fan-out rule off")
@@ -75,6 +85,7 @@ def _add_input(option: Callable) -> None:
         default="tcpdump",
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
+    option("--live", action="store_true", help="standard input is a capture that goes on: the wall clock rules")
     option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
     option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
     option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
@@ -91,8 +102,14 @@ def _add_output(option: Callable) -> None:
         metavar="N",
         help="rotate the EVE file at N MB, keeping 5 old ones; 0: never (default: 100)",
     )
-    option("--all-flows", action="store_true", help="also write a flow event for every flow, with its score")
-    option("--mqtt", metavar="HOST", help="also publish alerts to an MQTT broker, HOST or HOST:PORT (Home Assistant)")
+    option(
+        "--flow-alerts",
+        choices=LISTINGS,
+        default=SOME,
+        help="alerts of single flows: all; some, 20 a second and incident; none; the rest is counted (default: some)",
+    )
+    option("--all-flows", action="store_true", help="also write flow events with scores, as many as --flow-alerts says")
+    option("--mqtt", metavar="HOST", help="also publish incidents to an MQTT broker, HOST[:PORT] (Home Assistant)")
     option("--name", metavar="NAME", help="this sensor's name at the broker (default: the host's name)")
     option(
         "--status",
@@ -115,6 +132,22 @@ def _add_flows(option: Callable) -> None:
     )
 
 
+def _add_incidents(option: Callable) -> None:
+    """Declare when an incident opens."""
+    limits = Limits()
+    for name, kind, metavar, text in (
+        ("flows", values.whole, "N", "alarming flows of one source that open an incident"),
+        ("window", values.seconds, "S", "within S seconds"),
+        ("slow-flows", values.whole, "N", "or so many within an hour"),
+        ("target-flows", values.whole, "N", "alarming flows to one host and port that open one"),
+        ("target-sources", values.whole, "N", "from so many sources"),
+        ("target-window", values.seconds, "S", "within S seconds"),
+    ):
+        default = getattr(limits, _LIMITS[name])
+        told = f"{text} (default: {default:g})"
+        option(f"--incident-{name}", type=kind, default=default, metavar=metavar, help=told)
+
+
 def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     """Check everything that can be checked, then start.
 
@@ -122,23 +155,33 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         InputError: something given on the command line cannot be used.
     """
     detector = Detector(options.model)
-    live = _is_live(options.source)
-    labels = read_labels(options.labels) if options.labels else None
+    live = _is_interface(options.source) or options.live
+    if options.live and options.source != "-":
+        raise InputError(f"expected --source - with --live, found {options.source!r}", "leave --live out")
+    sink, origin = _sink(options, live), _origin(options.source, live)
+    reporter = Reporter(Outlet(sink), detector.card, _told(options), origin)
     watch = Watch(
-        _meter(options, detector), detector,
-        _sink(options, live),
+        _meter(options, detector), detector, reporter,
         arp=None if options.no_arp_watch else ArpWatch(),
         fan_out=None if options.no_fan_out else FanOut(seed=hash_seed(live or options.source == "-")),
-        labels=labels, live=live, all_flows=options.all_flows, status_s=options.status,
-        origin=_origin(options.source, live),
+        live=live, status_s=options.status,
         packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),
     )  # fmt: skip
-    if isinstance(watch.sink, StdoutSink):
-        watch.sink.stopped = watch.wait
+    if isinstance(sink, StdoutSink):
+        sink.stopped = watch.wait
     streams = _streams(options, watch)
-    watch.mqtt = MqttSink(options.mqtt, options.name) if options.mqtt else None
+    reporter.outlet.mqtt = MqttSink(options.mqtt, options.name) if options.mqtt else None
     watch.catch_signals()
     return watch, streams
+
+
+def _told(options: argparse.Namespace) -> Options:
+    """What is told of flows and incidents."""
+    limits = Limits(
+        **{field: getattr(options, "incident_" + name.replace("-", "_")) for name, field in _LIMITS.items()}
+    )
+    labels = read_labels(options.labels) if options.labels else None
+    return Options(options.flow_alerts, options.all_flows, limits, labels, options.idle_timeout)
 
 
 def _meter(options: argparse.Namespace, detector: Detector) -> Meter:
@@ -172,22 +215,19 @@ def _sink(options: argparse.Namespace, live: bool) -> FileSink | StdoutSink:
     return FileSink(options.eve, int(options.eve_max_mb * 1e6))
 
 
-def _is_live(source: str) -> bool:
+def _is_interface(source: str) -> bool:
     """Whether the source is an interface.
 
     Raises:
         InputError: it is neither an interface, nor a file, nor -.
     """
-    if source == "-" or "/" in source:
-        live = False
-    else:
-        live = tcpdump.is_interface(source)
-    if not live and source != "-" and (not _is_there(source) or os.path.isdir(source)):
+    found = source != "-" and "/" not in source and tcpdump.is_interface(source)
+    if not found and source != "-" and (not _is_there(source) or os.path.isdir(source)):
         known = ", ".join(tcpdump.interfaces())
         raise InputError(
             f"expected a capture file, - or an interface as --source, found {source!r}", f"interfaces here: {known}"
         )
-    return live
+    return found
 
 
 def _is_there(source: str) -> bool:
@@ -207,14 +247,16 @@ def _is_there(source: str) -> bool:
 
 def _origin(source: str, live: bool) -> dict:
     """Where the packets came from, in EVE's words."""
+    if source == "-":
+        return {}
     if live:
         return {"in_iface": source}
-    return {} if source == "-" else {"pcap_filename": Path(source).name}
+    return {"pcap_filename": Path(source).name}
 
 
 def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
     """The source's pcap streams: one of a file or standard input, one for each life of a capturing child."""
-    if options.capture == "tcpdump" and not watch.live:
+    if options.capture == "tcpdump" and (options.source == "-" or not watch.live):
         return _one_stream(options.source, _descriptor(options.source), watch)
     if options.source == "-":
         raise InputError(

@@ -83,7 +83,7 @@ def test_rule_alerts_validate_against_suricatas_schema(validator):
 
 def test_every_line_of_a_real_capture_validates(model, validator, shared, tmp_path):
     capture = shared / "pcap" / "mqttset" / "bruteforce" / "bruteforce-test.pcapng"
-    found = events(run_edge(model, str(capture), "--all-flows").stdout)
+    found = events(run_edge(model, str(capture), "--all-flows", "--flow-alerts", "all").stdout)
     assert len(found) > 100
     for event in found:
         validator.validate(event)

@@ -8,19 +8,50 @@ import subprocess
 import threading
 
 import pytest
-from edge_process import LIMIT_S, run_edge, start_edge, wait_for
+from edge_process import LIMIT_S, flow_alerts, run_edge, start_edge, wait_for
 from frames import T0, pcap, udp
+from tlids_edge.alerts.eve_incidents import incident_line
+from tlids_edge.alerts.incident import Alarm
+from tlids_edge.alerts.incidents import Incidents
 from tlids_edge.alerts.mqtt import QUEUED, MqttSink, discovery, split_broker
 from tlids_edge.errors import InputError
 
+SENSORS = {"Last incident", "Open incidents", "Incidents today", "Alerts"}
+TEMPLATES = ("value_template", "json_attributes_template")
+T0_US = round(T0 * 1e6)
 
-def test_mqtt_discovery_describes_both_sensors_to_home_assistant():
+
+def test_mqtt_discovery_describes_the_sensors_to_home_assistant():
     topics = dict(discovery("pi"))
-    last = topics["homeassistant/sensor/tlids_pi/last_alert/config"]
-    assert last["state_topic"] == last["json_attributes_topic"] == "tlids/pi/alert"
+    last = topics["homeassistant/sensor/tlids_pi/last_incident/config"]
+    assert last["state_topic"] == last["json_attributes_topic"] == "tlids/pi/incident"
     assert last["availability_topic"] == "tlids/pi/state"
-    assert topics["homeassistant/sensor/tlids_pi/alerts/config"]["state_topic"] == "tlids/pi/stats"
-    assert len({sensor["unique_id"] for sensor in topics.values()}) == 2
+    for name in ("open_incidents", "incidents_today", "alerts"):
+        assert topics[f"homeassistant/sensor/tlids_pi/{name}/config"]["state_topic"] == "tlids/pi/stats"
+    assert len({sensor["unique_id"] for sensor in topics.values()}) == len(SENSORS)
+    assert {sensor["name"] for sensor in topics.values()} == SENSORS
+
+
+def test_two_sensors_at_one_broker_share_no_topic_and_no_id():
+    both = [dict(discovery(node)) for node in ("pi", "attic")]
+    assert not both[0].keys() & both[1].keys()
+    for key in ("unique_id", "state_topic", "availability_topic"):
+        assert not {sensor[key] for sensor in both[0].values()} & {sensor[key] for sensor in both[1].values()}
+
+
+def test_the_source_of_an_incident_is_an_attribute_in_home_assistant():
+    jinja2 = pytest.importorskip("jinja2", reason="needs jinja2, in whose language Home Assistant's templates are")
+    environment = jinja2.Environment()
+    environment.filters["tojson"] = json.dumps
+    last = dict(discovery("pi"))["homeassistant/sensor/tlids_pi/last_incident/config"]
+    lines = []
+    incidents = Incidents(lambda *event: lines.append(json.loads(incident_line(*event))))
+    for port in range(5):
+        incidents.see(Alarm(T0_US + port, b"\x0a\0\0\x01", b"\2\0\0\0\0\1", b"\x0a\0\0\2", port, "DoS", 0.9, (), True))
+    state, told = (environment.from_string(last[key]).render(value_json=lines[0]) for key in TEMPLATES)
+    assert state == "TL-IDS incident: DoS from 10.0.0.1 (proven)"
+    assert json.loads(told)["source"] == "10.0.0.1" and json.loads(told)["state"] == "open"
+    assert json.loads(told)["sources"] == ["10.0.0.1 02:00:00:00:00:01 proven"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +76,7 @@ def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
     pytest.importorskip("paho.mqtt")
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
     done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
-    assert done.returncode == 0 and done.stdout.count(b"\n") == 30
+    assert done.returncode == 0 and len(flow_alerts(done.stdout)) == 30
     assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 60  # paho waits so long between two attempts
 
 
@@ -81,22 +112,24 @@ class Broker(threading.Thread):
         return size | byte << shift
 
 
-def test_alerts_reach_an_mqtt_broker_and_the_end_is_announced(model):
+def test_incidents_and_alerts_of_rules_reach_an_mqtt_broker_and_the_end_is_announced(model):
     pytest.importorskip("paho.mqtt")
     broker = Broker()
     port = broker.server.getsockname()[1]
     options = ("--mqtt", f"127.0.0.1:{port}", "--status", "0.3", "--eve", os.devnull)
     edge = start_edge(model, "-", *options, stdin=subprocess.PIPE)
-    frames = [(T0 + n * 60, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(3)]
-    edge.stdin.write(pcap(frames))
+    edge.stdin.write(pcap([(T0 + n, udp("10.0.0.1", 5000, "10.0.0.2", 100 + n)) for n in range(60)]))
     edge.stdin.flush()
     wait_for(lambda: any(topic.endswith("/stats") for topic, _ in broker.published), "the status")
     edge.communicate(timeout=LIMIT_S)
+    incidents = [json.loads(text) for topic, text in broker.published if topic.endswith("/incident")]
+    assert [line["alert"]["metadata"]["tlids_state"][0] for line in incidents] == ["open", "closed"]
+    assert {line["src_ip"] for line in incidents} == {"10.0.0.1"}
     alerts = [json.loads(text) for topic, text in broker.published if topic.endswith("/alert")]
-    assert sorted(alert["src_port"] for alert in alerts) == [1, 2, 3]
+    assert [alert["alert"]["signature_id"] for alert in alerts] == [9_200_011]  # the 60 flows' own are not for people
     states = [text for topic, text in broker.published if topic.endswith("/state")]
     assert states == [b"online", b"offline"]
-    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == 2
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == len(SENSORS)
 
 
 def test_a_broker_that_comes_back_to_a_full_queue_hears_that_we_are_online():
@@ -112,5 +145,5 @@ def test_a_broker_that_comes_back_to_a_full_queue_hears_that_we_are_online():
     sink.close()
     assert (sink.written, sink.unwritten) == (QUEUED, 5)
     assert [text for topic, text in broker.published if topic == "tlids/pi/state"] == [b"online", b"offline"]
-    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == 2
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == len(SENSORS)
     server.close()

@@ -77,7 +77,19 @@ def run(machine: Machine, options: argparse.Namespace, folder: Path) -> dict:
     capture, model = str(options.capture.resolve()), str(options.model.resolve())
     limit, started = 3600, time.monotonic()
     meter = ["-m", "tlids_edge.cli.meter", capture, "-o", str(folder / "flows.csv"), "--family", "both"]
-    edge = ["-m", "tlids_edge.cli.edge", "--model", model, "--source", capture, "--all-flows", "--eve-max-mb", "0"]
+    edge = [
+        "-m",
+        "tlids_edge.cli.edge",
+        "--model",
+        model,
+        "--source",
+        capture,
+        "--all-flows",
+        "--flow-alerts",
+        "all",
+        "--eve-max-mb",
+        "0",
+    ]
     judge = [str(Path(__file__).with_name("judge_flows.py")), capture, model, str(folder / "verdicts.json")]
     machine.run(meter, limit)
     machine.run([*edge, "--eve", str(folder / "eve.json")], limit)

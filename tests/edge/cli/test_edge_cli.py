@@ -17,6 +17,7 @@ from edge_process import (
     command,
     events,
     first_line,
+    flow_alerts,
     need_root,
     run_edge,
     start_edge,
@@ -44,17 +45,18 @@ def capture(tmp_path) -> str:
 
 
 def test_only_anomalies_are_written_without_all_flows(model, capture):
-    found = events(run_edge(model, capture).stdout)
-    assert {event["event_type"] for event in found} == {"alert"}
+    text = run_edge(model, capture).stdout
+    found = flow_alerts(text)
+    assert {event["event_type"] for event in events(text)} == {"alert"}
     assert len(found) == 19 and {event["src_ip"] for event in found} == {"10.0.0.66"}
     assert {event["pcap_filename"] for event in found} == {"home.pcap"}
 
 
 def test_all_flows_adds_one_flow_event_for_every_flow(model, capture):
-    found = events(run_edge(model, capture, "--all-flows").stdout)
+    found = events(run_edge(model, capture, "--all-flows", "--flow-alerts", "all").stdout)
     flows = [event for event in found if event["event_type"] == "flow"]
     assert len(flows) == 100 and sum(event["flow"]["alerted"] for event in flows) == 19
-    alerts = {event["flow_id"] for event in found if event["event_type"] == "alert"}
+    alerts = {event["flow_id"] for event in found if event["event_type"] == "alert" and "flow" in event}
     assert alerts == {event["flow_id"] for event in flows if event["flow"]["alerted"]}
 
 
@@ -80,9 +82,9 @@ def test_a_bad_labels_file_is_refused_before_the_capture_is_read(model, tmp_path
 
 
 def test_a_file_and_standard_input_give_the_same_lines(model, capture):
-    from_file = run_edge(model, capture, "--all-flows").stdout
+    from_file = run_edge(model, capture, "--all-flows", "--flow-alerts", "all").stdout
     with open(capture, "rb") as stream:
-        piped = run_edge(model, "-", "--all-flows", stdin=stream).stdout
+        piped = run_edge(model, "-", "--all-flows", "--flow-alerts", "all", stdin=stream).stdout
     assert sorted(piped.splitlines()) == sorted(from_file.replace(b',"pcap_filename":"home.pcap"', b"").splitlines())
 
 
@@ -94,14 +96,17 @@ def test_the_papers_pyshark_gives_the_lines_of_the_default_capture(model, tmp_pa
     path.write_bytes(
         pcap(conversation("10.0.0.1", 1234, "10.0.0.2", 80) + [(T0 + 1, udp("10.0.0.1", 5, "10.0.0.2", 53))])
     )
-    ours, theirs = (run_edge(model, str(path), "--all-flows", "--capture", way) for way in ("tcpdump", "pyshark"))
+    ours, theirs = (
+        run_edge(model, str(path), "--all-flows", "--flow-alerts", "all", "--capture", way)
+        for way in ("tcpdump", "pyshark")
+    )
     assert theirs.returncode == 0, theirs.stderr
     assert len(events(ours.stdout)) == 3 and sorted(theirs.stdout.splitlines()) == sorted(ours.stdout.splitlines())
 
 
 def test_eve_lines_go_to_a_file_and_nothing_to_standard_output(model, capture, tmp_path):
     done = run_edge(model, capture, "--eve", str(tmp_path / "eve.json"))
-    assert done.stdout == b"" and len(events((tmp_path / "eve.json").read_bytes())) == 19
+    assert done.stdout == b"" and len(flow_alerts((tmp_path / "eve.json").read_bytes())) == 19
 
 
 @pytest.mark.parametrize(
@@ -129,10 +134,10 @@ def test_what_a_rule_covers_does_not_depend_on_how_fast_the_packets_come(model, 
     monkeypatch.setenv("TLIDS_HASH_SEED", "0")  # that of a file
     path = tmp_path / "c.pcap"
     path.write_bytes(pcap(scan(120, gap=0.1)))  # the early flows end before the rule fires, a second after their RST
-    from_file = run_edge(model, str(path)).stdout.replace(b',"pcap_filename":"c.pcap"', b"")
+    from_file = run_edge(model, str(path), "--flow-alerts", "all").stdout.replace(b',"pcap_filename":"c.pcap"', b"")
     content, pieces = path.read_bytes(), 20
     size = -(-len(content) // pieces)
-    edge = start_edge(model, "-", stdin=subprocess.PIPE)
+    edge = start_edge(model, "-", "--flow-alerts", "all", stdin=subprocess.PIPE)
     for start in range(0, len(content), size):  # slower than a turn of the loop
         edge.stdin.write(content[start : start + size])
         edge.stdin.flush()
@@ -149,7 +154,7 @@ def test_a_status_line_tells_packets_drops_flows_alerts_cpu_and_memory(model):
     lines = [wait_until_told(edge, "packets 2 .*alerts 1") for _ in range(2)]
     edge.communicate(timeout=LIMIT_S)
     for line in lines:
-        told = re.search(r"packets 2 drops 0 flows 1 open 1 alerts 1 cpu \d+% mem (\d+) MB", line)
+        told = re.search(r"packets 2 drops 0 flows 1 open 1 alerts 1 incidents 0 cpu \d+% mem (\d+) MB", line)
         assert told and 20 < int(told[1]) < 150
 
 
@@ -197,7 +202,7 @@ def test_the_script_runs_from_a_copied_folder_without_installation(model, captur
         capture,
     ]
     done = subprocess.run(script, capture_output=True, timeout=LIMIT_S, cwd="/")
-    assert done.returncode == 0 and len(events(done.stdout)) == 19
+    assert done.returncode == 0 and len(flow_alerts(done.stdout)) == 19
     probe = f"import runpy; runpy.run_path({str(copy / 'capture_and_infer.py')!r}); import tlids_edge"
     where = subprocess.run(
         [sys.executable, "-c", f"{probe}; print(tlids_edge.__file__)"],

@@ -15,6 +15,7 @@ import pytest
 from edge_process import (
     LIMIT_S,
     events,
+    flow_alerts,
     run_edge,
     start_edge,
     stop,
@@ -26,6 +27,8 @@ from edge_process import (
 from frames import ACK, PCAP_HEADER, SYN, T0, conversation, pcap, record, tcp, udp
 from tiny_model import write_model
 from tlids_edge.alerts.eve_file import FileSink
+from tlids_edge.alerts.outlet import Outlet
+from tlids_edge.alerts.reporter import Options, Reporter
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows.meter import Meter
@@ -35,7 +38,9 @@ from tlids_edge.monitor import Watch
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_gives_every_open_flow_its_verdict_and_exit_status_0(model, tmp_path, number):
     path = tmp_path / "eve.json"
-    edge = start_edge(model, "-", "--eve", str(path), "--all-flows", "--status", "0.1", stdin=subprocess.PIPE)
+    edge = start_edge(
+        model, "-", "--eve", str(path), "--all-flows", "--flow-alerts", "all", "--status", "0.1", stdin=subprocess.PIPE
+    )
     frames = [(T0 + index / 1000, udp("10.0.0.1", 1000 + index, "10.0.0.2", 53)) for index in range(40)]
     edge.stdin.write(pcap(frames))
     edge.stdin.flush()
@@ -70,7 +75,7 @@ def test_the_whole_program_goes_on_with_a_full_disk(model, tmp_path):
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
     done = run_edge(model, str(tmp_path / "c.pcap"), "--eve", "/dev/full")
     assert done.returncode == 0
-    assert b"30 anomaly" in done.stderr and b"unwritten 30" in done.stderr
+    assert b"30 anomaly" in done.stderr and b"unwritten 32" in done.stderr  # and the incident's beginning and end
 
 
 def test_a_slow_reader_of_a_replay_gets_every_line(model, tmp_path):
@@ -79,7 +84,7 @@ def test_a_slow_reader_of_a_replay_gets_every_line(model, tmp_path):
     wait_until_watching(edge)
     wait_until_filled(edge.stdout)
     text, said = edge.communicate(timeout=LIMIT_S)
-    assert len(events(text)) == 400 and edge.returncode == 0
+    assert len(flow_alerts(text)) == 400 and edge.returncode == 0
     assert b"unwritten 0" in said
 
 
@@ -110,7 +115,7 @@ def test_a_clock_that_jumps_back_a_year_leaves_no_flow_without_verdict(model, tm
     frames += [(T0 - year + n, udp("10.0.0.1", 100 + n, "10.0.0.2", 53)) for n in range(5)]
     frames += [(T0 + year + n, udp("10.0.0.1", 200 + n, "10.0.0.2", 53)) for n in range(5)]
     (tmp_path / "c.pcap").write_bytes(pcap(frames))
-    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows", "--flow-alerts", "all")
     assert done.returncode == 0 and len(events(done.stdout, "flow")) == 15
 
 
@@ -118,8 +123,8 @@ def test_a_clock_that_jumps_back_a_year_leaves_no_flow_without_verdict(model, tm
 def test_a_wall_clock_that_is_set_while_live_is_told_and_the_flows_are_judged(
     model, tmp_path, monkeypatch, jump, capsys
 ):
-    sink = FileSink(tmp_path / "eve.json")
-    watch = Watch(Meter(), Detector(model), sink, live=True, all_flows=True)
+    outlet, detector = Outlet(FileSink(tmp_path / "eve.json")), Detector(model)
+    watch = Watch(Meter(), detector, Reporter(outlet, detector.card, Options(all_flows=True)), live=True)
     wall, real = [time.time()], time.monotonic()
     monkeypatch.setattr("tlids_edge.monitor.time.time", lambda: wall[0] + time.monotonic() - real)
     watch._offset = wall[0] - real
@@ -212,7 +217,7 @@ def test_a_capture_without_packets_is_no_fault(model, tmp_path):
 def test_a_truncated_capture_gives_the_flows_up_to_the_cut(model, tmp_path):
     whole = pcap(conversation("10.0.0.1", 1234, "10.0.0.2", 80))
     (tmp_path / "c.pcap").write_bytes(whole[:-20])
-    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows", "--flow-alerts", "all")
     assert done.returncode == 0 and b"capture cut short: 1" in done.stderr
     assert events(done.stdout, "flow")[0]["flow"]["pkts_toserver"] == 4
 
@@ -225,7 +230,7 @@ def test_fuzzed_captures_never_crash_the_program(model, tmp_path):
         for _ in range(10):
             broken[chance.randrange(24, len(broken))] = chance.randrange(256)
         (tmp_path / "c.pcap").write_bytes(bytes(broken))
-        done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows")
+        done = run_edge(model, str(tmp_path / "c.pcap"), "--all-flows", "--flow-alerts", "all")
         assert done.returncode == 0 and b"Traceback" not in done.stderr, f"trial {trial}"
 
 
