@@ -62,7 +62,7 @@ class Watch:
         self._offset = time.time() - self.started
         self._clock = Clock(self.packets.times)
         self._blindness, self._away_s = Blindness(), 0.0  # gaps so far, as they were last looked at
-        self._packets_seen = self._newest_us = 0  # at the last turn; time of the last packet
+        self._packets_seen = 0  # at the last turn
         self._warned: set[str] = set()  # kinds of warnings
 
     def catch_signals(self) -> None:
@@ -126,7 +126,6 @@ class Watch:
     def _take(self, packet: Packet) -> None:
         """Show one packet to the meter and the rules."""
         self.meter.add(packet)
-        self._newest_us = packet.time_us
         self._report(self.rules.hear(self.meter, self.packets, packet.time_us))
         if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
             self._note_ended()
@@ -148,11 +147,11 @@ class Watch:
         self._take_waiting()
         if self.live:
             self._follow_clock(now)
+            self.reporter.incidents.steady(0, self._now_us())  # closes what is silent, though no flow ends
         self._note_ended()
         for judged in self.judging.turn(now):
             self.reporter.take(judged, self._now_us())
         self.reporter.take_unjudged(self.judging.take_left_out())
-        self.reporter.incidents.advance(self._now_us() or self._newest_us, monotonic=self.live)
         self._look_for_blindness(now)
         outlet.push()
         self.stopping |= outlet.reader_gone
@@ -183,8 +182,10 @@ class Watch:
         self.judging.note(ended)
 
     def _report(self, found: list[RuleAlert]) -> None:
-        """Report the alerts of a rule."""
+        """Report the alerts of a rule; on replay after the flows that ended before, so that speed changes nothing."""
         if found:
+            for judged in [] if self.live else self.judging.finish():
+                self.reporter.take(judged, None)
             self.reporter.take_rule_alerts(found, self._now_us())
 
     def _look_for_blindness(self, now: float, last: bool = False) -> None:

@@ -29,7 +29,6 @@ KIN, FORGEABLE = 20, 1000  # open incidents that one MAC or host, and all of the
 SECOND_US = 1_000_000
 SOURCE, TARGET, MAC, SOURCES, PORTS, MANY = "source", "target", "mac", "sources", "ports", "many"
 OPEN, UPDATE, CLOSED = "open", "update", "closed"
-ARP_RULE = "arp"
 Tell = Callable[[str, int, Incident, str], None]  # state, time in us since 1970, the incident, why
 
 
@@ -76,7 +75,6 @@ class Incidents:
         `now_us` is a monotonic clock's, and is left out on replay.
         """
         now = self.steady(alarm.time_us, now_us)
-        self._close_silent(now)
         incident = self._alive((TARGET, alarm.dst, alarm.dst_port), now)
         if incident is None:
             held = Held(alarm, now)
@@ -92,12 +90,13 @@ class Incidents:
         return incident
 
     def see_rule(self, alert: RuleAlert, now_us: int | None = None) -> Incident | None:
-        """Take in the alert of a rule: it joins the incident of its source, or opens it."""
+        """Take in the alert of a rule: it joins the incident of its source, or opens it; None if it accuses nobody."""
         now = self.steady(alert.time_us, now_us)
-        self._close_silent(now)
         address, mac = _address_bytes(alert.src), _mac_bytes(alert.src_mac)
         proven = bool(getattr(alert, "proven", False))
         source = (address, mac) if _names_sender(alert) else (b"", mac)
+        if source == (b"", b""):
+            return None
         key = (SOURCE, address) if source[0] else (MAC, mac)
         incident = self._alive(key, now) or self._alive(self._of_mac(key), now)
         if incident is None:
@@ -116,18 +115,16 @@ class Incidents:
             if incident is not None:
                 incident.unjudged += count
 
-    def advance(self, now_us: int, monotonic: bool) -> None:
-        """Close what has been silent; `now_us` is the monotonic clock's, or on replay the packets'."""
-        moment = now_us if monotonic else now_us + self._shift
-        self._newest = max(self._newest, moment)
-        self._close_silent(self._newest)
-
     def steady(self, time_us: int, now_us: int | None) -> int:
-        """The steady time of something that has a time of its own and happens now."""
+        """The steady time of something that has a time of its own and happens now; what was silent until then closes.
+
+        Every flow should be told so, in the order of judgement: on replay nothing else moves the clock.
+        """
         moment = time_us + self._shift if now_us is None else now_us
         if now_us is None and moment < self._newest - self._lag_us:
             self._shift += self._newest - moment
         self._newest = max(self._newest, moment)
+        self._close_silent(self._newest)
         return self._newest
 
     def close_all(self, why: str = "shutdown") -> None:
@@ -148,9 +145,9 @@ class Incidents:
         return incident
 
     def _of_source(self, alarm: Alarm, now: int) -> Incident | None:
-        """The open incident of an alarm's source: of its address, or of its MAC while the ARP rule suspects that."""
+        """The open incident of an alarm's source: of its address, or of its MAC while a rule suspects that."""
         incident = self._alive((SOURCE, alarm.src), now)
-        if incident is None and ARP_RULE in alarm.rules:
+        if incident is None and alarm.rules:
             incident = self._alive((MAC, alarm.src_mac), now)
         return incident
 
@@ -294,8 +291,8 @@ def _mac_of(incident: Incident) -> bytes:
 
 
 def _names_sender(alert: RuleAlert) -> bool:
-    """Whether an alert's address is its sender's; the ARP watch names the address that is claimed."""
-    return bool(alert.src) and alert.category != "ARP spoofing"
+    """Whether an alert's address is its sender's; rules for ARP and IPv6 neighbours name one that is claimed."""
+    return "spoofing" not in alert.category
 
 
 def _address_bytes(text: str) -> bytes:

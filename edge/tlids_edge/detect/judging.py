@@ -56,7 +56,7 @@ class Judging:
             yield self._judged(lambda part=flows[start : start + size]: self.detector.add(part, now))
 
     def finish(self) -> Iterator[list[Judged]]:
-        """Judge everything that still waits, at the end of a run."""
+        """Judge everything that still waits: at the end of a run, or where the order counts more than the time."""
         if self._budget is not None:
             held = self._budget.take(len(self._budget))
             self._ended[:0] = [] if held is None else held.tolist()

@@ -233,6 +233,11 @@ def test_an_arp_alert_without_flows_opens_an_incident_of_its_mac_which_suspected
     assert told.lines[0]["ether"] == {"src_mac": PHONE.hex(":")} and "src_ip" not in told.lines[0]
 
 
+def test_a_rules_alert_that_accuses_nobody_is_no_incident():
+    incidents = Incidents(told := Told())
+    assert incidents.see_rule(arp(0)._replace(src="", src_mac="")) is None and told == []
+
+
 def test_a_million_forged_sources_at_one_port_are_one_incident():
     incidents = Incidents(told := Told())
     for index in range(1_000_000):
@@ -319,9 +324,9 @@ def test_a_wall_clock_that_is_set_during_an_incident_changes_nothing_when_live(j
     for index in range(50):
         incidents.see(alarm(index + (jump if index > 20 else 0)), 7_000_000 + index * S)
     assert told.states == [OPEN]
-    incidents.advance(7_000_000 + 109 * S, monotonic=True)
+    incidents.steady(0, 7_000_000 + 109 * S)
     assert told.states == [OPEN]
-    incidents.advance(7_000_000 + 111 * S, monotonic=True)
+    incidents.steady(0, 7_000_000 + 111 * S)
     assert told.states == [OPEN, CLOSED] and told[-1][3] == 50
 
 
