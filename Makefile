@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/installed
-SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chromium-driver $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
+SYSTEM = $(sort tshark tcpdump libndpi-bin curl mosquitto-clients chromium chromium-driver mmdebstrap lintian xz-utils $(shell sed 's/\#.*//' edge/testbed/apt-packages.txt))
 export TLIDS_SHARED ?= ../shared
 OFFERED = $(foreach v,3.11 3.12 3.13,$(firstword $(shell for p in python$(v) $(HOME)/.pyenv/versions/$(v).*/bin/python; do \
 	$$p -c '' 2>/dev/null && echo $$p; done)))
@@ -17,7 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,10 @@ fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (a
 
 test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
+
+deb: $(READY) ## the Debian packages for a Raspberry Pi (arm64) and for amd64, into dist/
+	@$(BIN)/python edge/package/build_deb.py arm64
+	@$(BIN)/python edge/package/build_deb.py amd64
 
 lint: $(READY) ## ruff, over modules and notebooks; file sizes; notebooks run in order
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/guards/before_commit.py

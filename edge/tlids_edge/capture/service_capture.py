@@ -1,0 +1,90 @@
+"""Live capture by another process: a pcap stream from a Unix socket, connected again when it ends.
+
+The packaged service captures this way, so that the process that decodes packets has no right to capture
+(edge/package/tlids-capture.socket, `feeder`).
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tlids_edge.capture.feeder import COUNTER
+from tlids_edge.capture.tcpdump import POLL_S, RETRY_S, Losses, buffered
+from tlids_edge.errors import InputError
+
+PREFIX = "unix:"
+RUNTIME = Path("/run/tlids-capture")  # where the capturing service leaves its drop counter
+
+
+class ServiceCapture:
+    """Reads from a socket, again and again until stopped."""
+
+    def __init__(
+        self, path: str, tick: Callable[[], bool], say: Callable[[str], None], runtime: Path = RUNTIME
+    ) -> None:
+        """`tick` is called every POLL_S at least and ends the capture by True; `say` reports gaps to people."""
+        self.losses = Losses()
+        self._path, self._tick, self._say = path, tick, say
+        self._counter = runtime / COUNTER
+        self._dropped_before = 0
+
+    def streams(self) -> Iterator[BinaryIO]:
+        """Yield one pcap stream for each connection.
+
+        Raises:
+            InputError: there is no such socket, or it may not be used.
+        """
+        failures, ended_at = 0, 0.0
+        while not self._tick():
+            started_at = time.monotonic()
+            with self._connected() as connection:
+                stream = buffered(connection.fileno(), self._watch, self._path)
+                if stream.peek(1):
+                    if ended_at:
+                        self._report_gap(started_at - ended_at)
+                    failures = 0
+                    yield stream
+                    ended_at = time.monotonic()
+                    self._say("the capturing service ended; connecting again")
+            self._dropped_before = self.losses.dropped or 0
+            if self._wait(RETRY_S[min(failures, len(RETRY_S) - 1)]):
+                return
+            failures += 1
+
+    def _connected(self) -> socket.socket:
+        """A connection to the service."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(self._path)
+        except OSError as error:
+            connection.close()
+            raise InputError(
+                f"expected a capturing service at {self._path}, found: {error.strerror}",
+                "systemctl status tlids-capture.socket",
+            ) from error
+        return connection
+
+    def _watch(self) -> bool:
+        """The stream's tick: the caller's, and the service's drop counter."""
+        try:
+            self.losses.dropped = self._dropped_before + int(self._counter.read_bytes()[:20])
+        except (OSError, ValueError):
+            self.losses.dropped = self.losses.dropped or None
+        return self._tick()
+
+    def _report_gap(self, seconds: float) -> None:
+        """Count and tell how long nothing was captured."""
+        self.losses.gaps += 1
+        self.losses.gap_s += seconds
+        self._say(f"capturing again after a gap of {seconds:.1f} s")
+
+    def _wait(self, seconds: float) -> bool:
+        """Let the clock tick for a while; True when it is time to stop."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._tick():
+                return True
+            time.sleep(min(POLL_S, seconds))
+        return False
