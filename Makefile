@@ -17,7 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,11 @@ testbed: $(READY) system ## record the smart home anew, two sessions (root, half
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
 	@cd edge && ../$(BIN)/python -m testbed record --session 2 --seed 2 --subnet 10.20.30.0/24 -o ../data/testbed
 	@$(BIN)/python -m tlids_helpers.testbed
+
+second-home: $(READY) system ## record another home again: benign life, then life and attacks (root, 40 minutes), and meter it
+	@cd edge && ../$(BIN)/python -m testbed record --home second --session 1 --seed 1 --minutes 16 --no-attacks -o ../data/second-home
+	@cd edge && ../$(BIN)/python -m testbed record --home second --session 2 --seed 2 --minutes 22 -o ../data/second-home
+	@$(BIN)/python -m tlids_helpers.testbed flows --home second-home
 
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
 	@$(BIN)/python -m tlids_helpers.testbed model

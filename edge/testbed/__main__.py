@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tlids_edge.errors import InputError
 
+from testbed.kinds import KINDS
 from testbed.network import OUTSIDE, Plan, draw_hosts, isolated, need_programs
-from testbed.record import PROGRAMS, Session, record
+from testbed.record import Session, record
 
 MOST_MINUTES = 120
 
@@ -20,7 +21,7 @@ def main(argv: list[str]) -> int:
     try:
         session = session_of(arguments)
         if OUTSIDE not in os.environ:
-            need_programs(PROGRAMS)
+            need_programs(KINDS[arguments.home].programs)
             enter(argv)
         for path in record(session):
             print(path)
@@ -40,10 +41,12 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("record", help="record one session of the home, benign life and attacks")
     one.add_argument("--session", type=int, default=1, metavar="N", help="the files are called sessionN (default 1)")
     one.add_argument("--seed", type=int, default=1, help="hosts, habits and attacks are drawn from it (default 1)")
-    one.add_argument("--subnet", default="192.168.7.0/24", help="a private /24 network (default %(default)s)")
+    one.add_argument("--home", choices=sorted(KINDS), default="first", help="which home (default %(default)s)")
+    subnets = ", ".join(f"{kind.subnet} for the {name}" for name, kind in KINDS.items())
+    one.add_argument("--subnet", help=f"a private /24 network (default {subnets})")
     one.add_argument("--minutes", type=float, default=12, help="how long (default 12)")
     one.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go")
-    one.add_argument("--small", action="store_true", help="half a minute of benign life, three short attacks")
+    one.add_argument("--small", action="store_true", help="half a minute of benign life, a few short attacks")
     one.add_argument("--no-attacks", action="store_true", help="benign life alone")
     one.add_argument("--watch", type=Path, metavar="MODEL", help="run tlids-edge with this model on the bridge, live")
     return made
@@ -59,7 +62,8 @@ def session_of(arguments: argparse.Namespace) -> Session:
         raise InputError(f"Expected 0 to {MOST_MINUTES} minutes, found {arguments.minutes:g}.")
     if not arguments.output.is_dir():
         raise InputError(f"Expected a folder, found {arguments.output} is none; make it first.")
-    plan = Plan(arguments.seed, arguments.subnet)
+    kind = KINDS[arguments.home]
+    plan = Plan(arguments.seed, arguments.subnet or kind.subnet, kind.layout)
     draw_hosts(plan)
     return Session(
         arguments.session, plan, arguments.minutes, arguments.output.resolve(), arguments.small,

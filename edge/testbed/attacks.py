@@ -5,8 +5,11 @@ its process id. Nothing is started outside the testbed's namespaces, and nothing
 one of the home's hosts.
 """
 
+import os
 import re
 import subprocess
+import sys
+import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,12 +18,14 @@ from random import Random
 from tlids_edge.errors import InputError
 
 from testbed import network as lab
-from testbed.schedule import ATTACKER, SETTLE_S, Attack, gap_before, plan_attacks
+from testbed.schedule import ATTACKER, GAP_S, SETTLE_S, Attack, gap_before
+from testbed.services.servers import EDGE
 
 LEAD_S = 30.0  # of benign life before the first attack
 KILL_AFTER_S = 9  # arpspoof puts one cache right each second, and begins again when it has done them all
 POLL_S = 0.5
 ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+PYTHON = "python"  # as the first word of a command: the interpreter that runs this
 NOT_RUN = (125, 126, 127)  # what timeout and ip say when a program cannot be started
 PROGRAMS = {
     "nmap": "nmap",
@@ -60,24 +65,62 @@ class Window:
     relays: tuple[Relay, ...] = ()
 
 
-def run_session(network: lab.Network, plan: lab.Plan, minutes: float, small: bool = False) -> list[Window]:
-    """Run the attacks of the plan's seed, with quiet gaps so that they fill about `minutes`; none is left out.
+def run_session(network: lab.Network, attacks: list[Attack], minutes: float) -> list[Window]:
+    """Run attacks in order, with quiet gaps so that they fill about `minutes`; none is left out.
+
+    Returns:
+        A window for each attack, in the order of `attacks`.
 
     Raises:
         InputError: not in the testbed's namespaces, a target outside the home, or a tool that cannot be run.
     """
-    lab.need_programs(PROGRAMS)
-    random = Random(f"gaps {plan.seed}")
-    attacks = plan_attacks(plan.seed, small)
+    random = Random(f"gaps {network.plan.seed}")
     deadline = time.monotonic() + 60 * minutes
-    windows: list[Window] = []
+    begun: list[Behind | Window] = []
+    previous = None
     for number, attack in enumerate(attacks):
-        ahead = sum(later.expected_s + SETTLE_S for later in attacks[number:])
-        share = (deadline - time.monotonic() - ahead) / (len(attacks) - number + 1)
-        least = gap_before(attack, attacks[number - 1]) if number else LEAD_S
+        waited_for = [later for later in attacks[number:] if not later.background]
+        ahead = sum(later.expected_s + SETTLE_S for later in waited_for)
+        share = (deadline - time.monotonic() - ahead) / (len(waited_for) + 1)
+        least = gap_before(attack, previous) if number else LEAD_S
+        if attack.background:
+            time.sleep(GAP_S if number else LEAD_S)
+            begun.append(Behind(network, attack))
+            continue
         time.sleep(max(least, share * random.uniform(0.5, 1.5)))
-        windows.append(run_attack(network, attack))
-    return windows
+        begun.append(run_attack(network, attack))
+        previous = attack
+    return [one.window() if isinstance(one, Behind) else one for one in begun]
+
+
+class Behind:
+    """An attack that runs beside the others, by a thread that ends with its process."""
+
+    def __init__(self, network: lab.Network, attack: Attack) -> None:
+        """Start it."""
+        self._found: list[Window | BaseException] = []
+        self._limit_s = attack.limit_s + KILL_AFTER_S + SETTLE_S + 30
+        self._thread = threading.Thread(target=self._run, args=(network, attack), daemon=True)
+        self._thread.start()
+
+    def _run(self, network: lab.Network, attack: Attack) -> None:
+        """What the thread does."""
+        try:
+            self._found.append(run_attack(network, attack))
+        except (InputError, OSError, subprocess.SubprocessError) as error:
+            self._found.append(error)
+
+    def window(self) -> Window:
+        """Wait for its end.
+
+        Raises:
+            InputError: as `run_session`, or it did not end.
+        """
+        self._thread.join(self._limit_s)
+        found = self._found[0] if self._found else InputError("Expected an attack to end at its limit, found it runs.")
+        if isinstance(found, Window):
+            return found
+        raise found
 
 
 def run_attack(network: lab.Network, attack: Attack) -> Window:
@@ -101,15 +144,17 @@ def run_attack(network: lab.Network, attack: Attack) -> Window:
             network.run(ATTACKER, ["sysctl", "-qw", "net.ipv4.ip_forward=0"], timeout=10)
     time.sleep(SETTLE_S)
     return Window(
-        attack.name, start, time.time(), tuple(commands), ATTACKER, attack.victims, tuple(statuses), attack.spoofed,
-        relays,
+        attack.name, start, time.time(), tuple(commands), attack.source, attack.victims, tuple(statuses),
+        attack.spoofed, relays,
     )  # fmt: skip
 
 
 def _aimed(network: lab.Network, victims: tuple[str, ...], argv: tuple[str, ...]) -> tuple[str, ...]:
     """A command with the victims' addresses in it; every address in it but a forged source is checked."""
     lab.refuse_outside()
+    layout = network.plan.layout
     addresses = {name: network.hosts[name].address for name in victims}
+    addresses |= {name: layout.server(name) for name in layout.servers}
     aimed = tuple(word.format(**addresses) if "{" in word else word for word in argv)
     targets = [
         address for before, word in pairwise(("", *aimed)) if before != "--spoof" for address in ADDRESS.findall(word)
@@ -125,12 +170,14 @@ def _run(
     network: lab.Network, attack: Attack, argv: tuple[str, ...], seconds: int
 ) -> tuple[int, tuple[Relay, ...]]:  # fmt: skip
     """Run one command, at most so long; its exit status, and what it relayed."""
+    program = sys.executable if argv[0] == PYTHON else argv[0]
     process = network.start(
-        ATTACKER,
-        ["timeout", f"--kill-after={KILL_AFTER_S}", str(seconds), *argv],
+        attack.source,
+        ["timeout", f"--kill-after={KILL_AFTER_S}", str(seconds), program, *argv[1:]],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=lab.FOLDER,  # hydra and ncrack leave files
+        env={**os.environ, "PYTHONPATH": str(EDGE)},
     )
     relays: tuple[Relay, ...] = ()
     try:

@@ -44,11 +44,32 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What tells one kind of home from another: its hosts, and the world outside its router."""
+
+    name: str
+    vendors: dict[str, tuple[str, ...]]  # host -> vendor prefixes, as VENDORS
+    outside: ipaddress.IPv4Network  # ends at the router's loopback
+    resolver: str  # the host that answers DNS
+    outside6: ipaddress.IPv6Network | None = None  # None: a home without IPv6 addresses
+    servers: tuple[str, ...] = ()  # names of addresses outside that have one of their own, from outside[200] on
+    settled: bool = False  # one household: the same hosts whatever the session's seed is
+
+    def server(self, name: str) -> str:
+        """The address of a server outside that an attack's commands name."""
+        return str(self.outside[200 + self.servers.index(name)])
+
+
+FIRST = Layout("first", VENDORS, OUTSIDE_NETWORK, "pi-server")
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What tells one home from another: a seed, and the network its hosts live in."""
+    """What tells one recording from another: a seed, the network the hosts live in, the kind of home."""
 
     seed: int
     subnet: str = "192.168.7.0/24"
+    layout: Layout = FIRST
 
     def random(self, purpose: str) -> random.Random:
         """A generator of its own for each purpose, so that one more draw here changes nothing there."""
@@ -62,6 +83,7 @@ class Host:
     name: str
     address: str
     mac: str
+    address6: str = ""  # where the home has IPv6
 
 
 @dataclass
@@ -202,13 +224,28 @@ def refuse_outside() -> None:
         )
 
 
+def refuse_outside_host() -> None:
+    """Go on only in the namespace of one of the testbed's hosts, which has a link of its own and no other.
+
+    Raises:
+        InputError: this is, or might be, a network that others use.
+    """
+    outside = os.environ.get(OUTSIDE, "")
+    if not outside or outside == str(namespace_inode()) or set(links()) != {"lo", "eth0"} or not FOLDER.is_dir():
+        raise InputError(
+            "Expected the network namespace of one of the testbed's hosts, found another; only the testbed starts this."
+        )
+
+
 def lab_address(network: Network, address: str) -> str:
-    """The address itself, when it is that of a host of the home.
+    """The address itself, when it is that of a host of the home or of a server that its layout names.
 
     Raises:
         InputError: it is not; nothing may be sent there.
     """
-    if address not in {host.address for host in network.hosts.values()}:
+    layout = network.plan.layout
+    servers = {layout.server(name) for name in layout.servers}  # on the router's loopback
+    if address not in {host.address for host in network.hosts.values()} | servers:
         raise InputError(f"Expected the address of a host of the testbed, found {address!r}; nothing was sent.")
     return address
 
@@ -223,15 +260,26 @@ def draw_hosts(plan: Plan) -> dict[str, Host]:
         subnet = ipaddress.IPv4Network(plan.subnet)
     except ValueError as error:
         raise InputError(f"Expected a subnet like 192.168.7.0/24, found {plan.subnet!r}: {error}.") from error
-    if subnet.prefixlen != 24 or not subnet.is_private or subnet.overlaps(OUTSIDE_NETWORK):
+    layout = plan.layout
+    if subnet.prefixlen != 24 or not subnet.is_private or subnet.overlaps(layout.outside):
         raise InputError(f"Expected a private /24 network like 192.168.7.0/24, found {plan.subnet}.")
-    draw = plan.random("hosts")
-    numbers = [1, *draw.sample(range(2, 254), len(VENDORS) - 1)]  # the router is .1, as in most homes
+    draw = random.Random(f"{layout.name} hosts") if layout.settled else plan.random("hosts")
+    numbers = [1, *draw.sample(range(2, 254), len(layout.vendors) - 1)]  # the router is .1, as in most homes
     hosts = {}
-    for number, (name, prefixes) in zip(numbers, VENDORS.items(), strict=True):
+    for number, (name, prefixes) in zip(numbers, layout.vendors.items(), strict=True):
         tail = ":".join(f"{draw.randrange(256):02x}" for _ in range(3))
-        hosts[name] = Host(name, str(subnet[number]), f"{draw.choice(prefixes)}:{tail}")
+        mac = f"{draw.choice(prefixes)}:{tail}"
+        hosts[name] = Host(name, str(subnet[number]), mac, address6(layout, mac) if name != "attacker" else "")
     return hosts
+
+
+def address6(layout: Layout, mac: str) -> str:
+    """The IPv6 address that a host gives itself from its MAC address (EUI-64, RFC 4291); empty without IPv6."""
+    if layout.outside6 is None:
+        return ""
+    high, low = (int(mac.replace(":", "")[part], 16) for part in (slice(0, 6), slice(6, 12)))
+    identifier = ((high ^ 0x020000) << 40) | (0xFFFE << 24) | low
+    return str(ipaddress.IPv6Network("2001:db8:5::/64")[identifier])  # RFC 3849: addresses of examples
 
 
 def build(plan: Plan) -> Network:
@@ -247,7 +295,7 @@ def build(plan: Plan) -> Network:
         make_bridge()
         for host in hosts.values():
             join_host(host)
-        make_routes(hosts)
+        make_routes(hosts, plan.layout)
     except subprocess.CalledProcessError as error:
         raise InputError(f"`{' '.join(error.cmd)}` was refused: {error.stderr.decode().strip()}.") from error
     network = Network(plan, hosts)
@@ -300,19 +348,27 @@ def join_host(host: Host) -> None:
     command("ip", "netns", "exec", host.name, "ethtool", "-K", "eth0", *off)
     command("ip", "link", "set", port, "master", BRIDGE, "up")
     command(*inside, "addr", "add", f"{host.address}/24", "brd", "+", "dev", "eth0")
+    if host.address6:
+        command(*inside, "addr", "add", f"{host.address6}/64", "dev", "eth0", "nodad")
     command(*inside, "link", "set", "eth0", "up")
     # a home's devices answer pings of everyone, whatever the machine's own setting is
     command("ip", "netns", "exec", host.name, "sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=0")
 
 
-def make_routes(hosts: dict[str, Host]) -> None:
+def make_routes(hosts: dict[str, Host], layout: Layout = FIRST) -> None:
     """The router is everybody's gateway; the world outside is a few addresses on its loopback, and ends there."""
     for host in hosts.values():
         if host.name != "router":
             command("ip", "-n", host.name, "route", "add", "default", "via", hosts["router"].address)
-    command("ip", "-n", "router", "addr", "add", str(OUTSIDE_NETWORK), "dev", "lo")
+            if host.address6:
+                command("ip", "-6", "-n", host.name, "route", "add", "default", "via", hosts["router"].address6)
+    command("ip", "-n", "router", "addr", "add", str(layout.outside), "dev", "lo")
     command("ip", "-n", "router", "route", "add", "unreachable", "default")
-    (FOLDER / "resolv.conf").write_text(f"nameserver {hosts['pi-server'].address}\nsearch home\noptions timeout:2\n")
+    if layout.outside6 is not None:
+        command("ip", "-6", "-n", "router", "route", "add", "local", str(layout.outside6), "dev", "lo")
+        command("ip", "-6", "-n", "router", "route", "add", "unreachable", "default")
+    resolver = hosts[layout.resolver].address
+    (FOLDER / "resolv.conf").write_text(f"nameserver {resolver}\nsearch home\noptions timeout:2\n")
 
 
 def wait_until_joined(network: Network, seconds: float = 20) -> None:

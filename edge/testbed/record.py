@@ -16,15 +16,14 @@ from tlids_edge import outputs
 from tlids_edge.errors import InputError
 
 from testbed import network as lab
-from testbed.attacks import PROGRAMS as ATTACK_PROGRAMS
 from testbed.attacks import Window, run_session
-from testbed.home import Home, check_alive, start_home
+from testbed.home import Home, check_alive
+from testbed.kinds import KINDS
 from testbed.services.servers import EDGE
-from testbed.services.servers import PROGRAMS as SERVER_PROGRAMS
 from testbed.trim import trim
 from testbed.truth import write_labels
 
-PROGRAMS = {**lab.PROGRAMS, **SERVER_PROGRAMS, **ATTACK_PROGRAMS}
+PROGRAMS = KINDS["first"].programs
 SMALL_MINUTES = 1.0  # half of it benign life, then the few attacks of a small session
 QUIET_S = 3.0  # at the end, so that the last flows end
 PACKAGES = Path(__file__).with_name("apt-packages.txt")
@@ -52,7 +51,7 @@ def record(session: Session) -> list[Path]:
         InputError: not in the testbed's namespaces, a missing program, an unusable subnet or folder, packets lost.
     """
     lab.refuse_outside()
-    lab.need_programs(PROGRAMS)
+    lab.need_programs(KINDS[session.plan.layout.name].programs)
     if not os.access(session.folder, os.W_OK | os.X_OK):
         raise InputError(f"Expected a folder that can be written to, found {session.folder}; make it first.")
     with living_home(session.plan) as home:
@@ -74,7 +73,7 @@ def living_home(plan: lab.Plan) -> Iterator[Home]:
     """A network with a home that lives in it; everything is ended on the way out."""
     network = lab.build(plan)
     try:
-        yield start_home(network)
+        yield KINDS[plan.layout.name].start(network)
     finally:
         network.close()
 
@@ -85,7 +84,8 @@ def live_through(home: Home, session: Session) -> list[Window]:
     end = time.monotonic() + 60 * minutes
     windows = []
     if session.attacks:
-        windows = run_session(home.network, session.plan, minutes, session.small)
+        rounds = KINDS[session.plan.layout.name].rounds(session.plan.seed, session.small)
+        windows = run_session(home.network, [attack for attacks in rounds for attack in attacks], minutes)
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 1.0))
         check_alive(home)
@@ -159,7 +159,7 @@ def leave(
     stem = f"session{session.number}"
     made = {name: lab.FOLDER / f"{stem}{name}" for name in (".pcap.gz", ".labels.csv", ".json")}
     trim(lab.FOLDER / "whole.pcap", made[".pcap.gz"])
-    write_labels(windows, hosts, made[".labels.csv"])
+    write_labels(windows, hosts, made[".labels.csv"], session.plan.layout.outside)
     made[".json"].write_text(json.dumps(description(session, hosts, windows, span, counts), indent=1) + "\n")
     if session.watch:
         made[".eve.json"] = lab.FOLDER / "watch.eve.json"
@@ -172,20 +172,36 @@ def description(
     counts: dict[str, int],
 ) -> dict:  # fmt: skip
     """What a reader of the recording must know: plan, hosts, what ran when, with which programs."""
+    layout = session.plan.layout
     return {
         "session": session.number,
+        **({} if layout is lab.FIRST else {"home": layout.name}),
         "seed": session.plan.seed,
         "subnet": session.plan.subnet,
         "minutes": SMALL_MINUTES if session.small else session.minutes,
         "small": session.small,
         "start": round(span[0], 3),
         "end": round(span[1], 3),
+        **late(session, windows),
         "packets": counts,
-        "hosts": {name: {"address": host.address, "mac": host.mac} for name, host in hosts.items()},
+        "hosts": {name: known(host) for name, host in hosts.items()},
         "attacks": [told(window) for window in windows],
         "packages": package_versions(),
         "kernel": os.uname().release,
     }
+
+
+def late(session: Session, windows: list[Window]) -> dict[str, float]:
+    """From when on the second round of attacks ran, where the home has two; seconds since 1970."""
+    first, *others = KINDS[session.plan.layout.name].rounds(session.plan.seed, session.small)
+    if not (windows and others):
+        return {}
+    return {"late": round(min(window.start for window in windows[len(first) :]) - 1, 3)}
+
+
+def known(host: lab.Host) -> dict[str, str]:
+    """A host's addresses; that of IPv6 where it has one."""
+    return {"address": host.address, "mac": host.mac, **({"address6": host.address6} if host.address6 else {})}
 
 
 def told(window: Window) -> dict:

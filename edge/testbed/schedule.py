@@ -20,7 +20,7 @@ GAP_S = 6.0  # the least quiet between two attacks
 # And between two on one host that both exchange datagrams with it: ICMP has no ports, so all of it is one flow, and
 # the meter must have ended it (15 s of silence) or it would span two attacks. TCP ends its flows itself.
 ICMP_GAP_S = 20.0
-WITH_ICMP = ("Intense scan", "UDP scan", "UDP flood", "ARP MITM")
+WITH_ICMP = ("Intense scan", "UDP scan", "UDP flood", "ARP MITM", "CoAP amplification")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Attack:
     expected_s: int  # what it takes on an idle machine
     spoofed: bool = False  # packets bear addresses that are not the attacker's
     relayed: bool = False  # the victims' traffic passes through the attacker
+    source: str = ATTACKER  # the host that runs it; another one is infected, and goes on with its own life
+    background: bool = False  # the next attack does not wait for it
 
 
 def plan_attacks(seed: int, small: bool = False) -> list[Attack]:
@@ -58,7 +60,7 @@ def plan_attacks(seed: int, small: bool = False) -> list[Attack]:
         *(_guess_ssh(random, *how) for how in (("ncrack", 1), ("ncrack", 2), ("hydra", 6))),
         *(_mitm(random, devices, random.randint(65, 80)) for devices in ((PHONE, ALARM), (PHONE, LIGHT))),
     ]
-    return _in_order(random, attacks)
+    return in_order(random, attacks)
 
 
 def gap_before(attack: Attack, previous: Attack | None) -> float:
@@ -68,7 +70,7 @@ def gap_before(attack: Attack, previous: Attack | None) -> float:
     return ICMP_GAP_S if set(previous.victims) & set(attack.victims) else GAP_S
 
 
-def _in_order(random: Random, attacks: list[Attack]) -> list[Attack]:
+def in_order(random: Random, attacks: list[Attack]) -> list[Attack]:
     """Shuffle; where it can be had, follow an attack by one that needs no long gap after it."""
     waiting = random.sample(attacks, len(attacks))
     order = [waiting.pop()]
@@ -165,7 +167,7 @@ def _slow_http(random: Random, mode: str) -> Attack:
 
 def _guess_mqtt(random: Random, guesses: int) -> Attack:
     """Passwords for the broker, a connection for each guess."""
-    users, passwords = random.sample(_words("users.txt"), 4), random.sample(_words("passwords.txt"), guesses // 4)
+    users, passwords = random.sample(word_list("users.txt"), 4), random.sample(word_list("passwords.txt"), guesses // 4)
     argv = (
         "ncrack", "--user", ",".join(users), "--pass", ",".join(passwords),
         "-g", f"CL={random.randint(4, 10)},to=20s", f"mqtt://{{{SERVER}}}:1883",
@@ -175,9 +177,9 @@ def _guess_mqtt(random: Random, guesses: int) -> Attack:
 
 def _guess_ssh(random: Random, tool: str, tries: int) -> Attack:
     """Passwords for the server's shell, so many on each connection; hydra takes as many as the server allows."""
-    users, at_once = random.sample(_words("users.txt"), 4), random.randint(8, 14)
+    users, at_once = random.sample(word_list("users.txt"), 4), random.randint(8, 14)
     if tool == "ncrack":
-        options = ("--user", ",".join(users), "--pass", ",".join(random.sample(_words("passwords.txt"), 45)))
+        options = ("--user", ",".join(users), "--pass", ",".join(random.sample(word_list("passwords.txt"), 45)))
         argv = ("ncrack", *options, "-g", f"CL={at_once},at={tries},to=35s", f"ssh://{{{SERVER}}}:22")
     else:
         passwords = str(LISTS / "passwords.txt")
@@ -192,6 +194,6 @@ def _mitm(random: Random, devices: tuple[str, ...], seconds: int) -> Attack:
     return Attack("ARP MITM", (*devices, SERVER), (argv,), limit_s=seconds, expected_s=seconds + 9, relayed=True)
 
 
-def _words(name: str) -> list[str]:
+def word_list(name: str) -> list[str]:
     """The lines of a word list."""
     return (LISTS / name).read_text(encoding="utf-8").split()

@@ -1,6 +1,7 @@
 """`python -m tlids_helpers.testbed`: what is made from the testbed's recordings, once they are there.
 
-flows   meter the captures in data/testbed, and leave testbed.parquet and testbed-cicflow.parquet beside them
+flows   meter the captures in data/testbed, and leave testbed.parquet and testbed-cicflow.parquet beside them;
+        with --home second-home those in data/second-home, as second-home.parquet and so on
 model   train on the first session as notebook 05 does, and leave edge/models/testbed for the Pi
 """
 
@@ -47,12 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tlids_helpers.testbed", description=__doc__, formatter_class=RAW)
     parser.add_argument("what", nargs="?", choices=("flows", "model"), default="flows", help="default: flows")
     parser.add_argument("folder", nargs="?", type=Path, help="instead of data/testbed, or of edge/models/testbed")
+    parser.add_argument("--home", choices=recordings.HOMES, default=recordings.HOMES[0], help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         if options.what == "model":
             print(make_model(options.folder or MODEL))
             return 0
-        for name, flows in recordings.write_flows(options.folder or recordings.FOLDER).items():
+        folder = options.folder or recordings.FOLDER.with_name(options.home)
+        for name, flows in recordings.write_flows(folder, options.home).items():
             print(f"{name}: {flows:,} flows")
     except InputError as error:
         print(error, file=sys.stderr)

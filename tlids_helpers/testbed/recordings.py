@@ -1,8 +1,12 @@
 """The testbed's captures -> its flows as Parquet, by the meter that the Pi runs.
 
-`make testbed` leaves `session1.pcap.gz`, `session1.labels.csv`, `session1.json` and so on in data/testbed.
-`write_flows` puts `testbed.parquet` and `testbed-cicflow.parquet` beside them: a row a flow, the family's nine features
-under the datasets' names, Label and Attack, Session, and the meter's times, addresses and end reason.
+`make testbed` leaves `session1.pcap.gz`, `session1.labels.csv`, `session1.json` and so on in data/testbed, and
+`make second-home` those of another home in data/second-home. `write_flows` puts `testbed.parquet` and
+`testbed-cicflow.parquet` beside them (`second-home.parquet`, ...): a row a flow, the family's nine features under the
+datasets' names, Label and Attack, Session, and the meter's times, addresses and end reason.
+
+A session with two rounds of attacks is two for the datasets: flows that began after the second round did bear the
+session's name and "-late". They are the test split of `second-home`.
 """
 
 import json
@@ -10,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tlids_edge import outputs
 from tlids_edge.flows import table
@@ -18,8 +23,11 @@ from tlids_edge.flows.table import Options, Outcome
 from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
 
-FOLDER = files.REPOSITORY / "data" / "testbed"
-FILES = {"netflow": "testbed.parquet", "cicflow": "testbed-cicflow.parquet"}
+HOMES = ("testbed", "second-home")
+FOLDER = files.REPOSITORY / "data" / HOMES[0]
+SUFFIXES = {"netflow": ".parquet", "cicflow": "-cicflow.parquet"}
+FILES = {family: f"{HOMES[0]}{suffix}" for family, suffix in SUFFIXES.items()}
+LATE = "-late"
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Recording:
     packets: int
     hosts: list[dict]  # name, address, mac
     attacks: list[dict]  # name of the class, start and end in seconds since 1970, argv, attacker, victims and more
+    late: float | None = None  # when the second round of attacks began, where there are two; seconds since 1970
 
 
 def recording(folder: Path, name: str) -> Recording:
@@ -42,7 +51,8 @@ def recording(folder: Path, name: str) -> Recording:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         hosts = [{"name": host, **known} for host, known in content["hosts"].items()]
-        return Recording(name, content["subnet"], content["packets"]["captured"], hosts, content["attacks"])
+        late = content.get("late")
+        return Recording(name, content["subnet"], content["packets"]["captured"], hosts, content["attacks"], late)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"expected the description of a session in {path}, found {error!r}", "record it again with `make testbed`"
@@ -77,15 +87,30 @@ def meter_session(folder: Path, session: str, family: str) -> pa.Table:
     return pa.table([pa.array([row[index] for row in rows]) for index in range(len(names))], names=names)
 
 
-def write_flows(folder: Path = FOLDER) -> dict[str, int]:
-    """Meter every recording in both families; returns file name -> flows. Each file appears whole or not at all.
+def with_late(flows: pa.Table, folder: Path, session: str) -> pa.Table:
+    """The flows of a recording, those that began in its second round of attacks as a session of their own.
 
-    Raises InputError as `sessions` and `meter_session` do.
+    Raises InputError as `recording`; a recording without a JSON file has no second round.
+    """
+    late = recording(folder, session).late if (folder / f"{session}.json").exists() else None
+    if late is None:
+        return flows
+    after = pc.greater_equal(pc.cast(flows["FIRST_SWITCHED_MS"], pa.float64()), late * 1000)
+    names = pc.if_else(after, f"{session}{LATE}", session)
+    return flows.set_column(flows.column_names.index("Session"), "Session", names)
+
+
+def write_flows(folder: Path = FOLDER, home: str = HOMES[0]) -> dict[str, int]:
+    """Meter every recording of a home in both families; returns file name -> flows. Each file appears whole or not.
+
+    Raises InputError as `sessions`, `recording` and `meter_session` do.
     """
     written = {}
-    for family, name in FILES.items():
-        flows = pa.concat_tables(meter_session(folder, session, family) for session in sessions(folder))
-        with outputs.written(folder / name, "give another folder") as file:
+    for family, suffix in SUFFIXES.items():
+        flows = pa.concat_tables(
+            with_late(meter_session(folder, name, family), folder, name) for name in sessions(folder)
+        )
+        with outputs.written(folder / f"{home}{suffix}", "give another folder") as file:
             pq.write_table(flows, file, compression="zstd")
-        written[name] = len(flows)
+        written[f"{home}{suffix}"] = len(flows)
     return written

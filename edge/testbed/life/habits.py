@@ -31,10 +31,10 @@ class Habit:
     pause_s: float
 
 
-def live(seed: str, *days: list[Habit]) -> None:
-    """Live until killed; each list of habits is a life of its own beside the others."""
+def live(seed: str, *days: list[Habit], slower: float = 1.0) -> None:
+    """Live until killed; each list of habits is a life of its own beside the others, its pauses so much longer."""
     threads = [
-        threading.Thread(target=_live_one, args=(random.Random(f"{seed} {number}"), habits), daemon=True)
+        threading.Thread(target=_live_one, args=(random.Random(f"{seed} {number}"), habits, slower), daemon=True)
         for number, habits in enumerate(days)
     ]
     for thread in threads:
@@ -43,7 +43,7 @@ def live(seed: str, *days: list[Habit]) -> None:
         thread.join()
 
 
-def _live_one(draw: random.Random, habits: list[Habit]) -> None:
+def _live_one(draw: random.Random, habits: list[Habit], slower: float) -> None:
     """Do one thing after the other; what fails, fails, and is tried again another day."""
     time.sleep(draw.uniform(0, 2))
     while True:
@@ -52,7 +52,7 @@ def _live_one(draw: random.Random, habits: list[Habit]) -> None:
             habit.do(draw)
         except LOST as error:
             print(f"{habit.do.__name__}: {error!r}", file=sys.stderr)
-        time.sleep(draw.expovariate(1 / habit.pause_s))
+        time.sleep(draw.expovariate(1 / habit.pause_s) * slower)
 
 
 def fetch(

@@ -36,8 +36,8 @@ def maintain(password: str, draw: random.Random) -> None:
         time.sleep(draw.uniform(0.5, 2))
 
 
-def ssh(password: str, command: str) -> None:
-    """Run one command on the Pi server; the password is asked for by a program, as there is no terminal."""
+def ssh(password: str, command: str, host: str = "pi-server.home") -> None:
+    """Run one command on a server; the password is asked for by a program, as there is no terminal."""
     ask = Path.cwd() / f"askpass-{os.getpid()}"
     ask.touch(0o700)
     ask.write_text(f"#!/bin/sh\necho {password}\n")
@@ -45,7 +45,7 @@ def ssh(password: str, command: str) -> None:
         "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "NumberOfPasswordPrompts=1", "ConnectTimeout=8",
         "PreferredAuthentications=password",
     ]  # fmt: skip
-    argv = ["ssh", *(word for option in options for word in ("-o", option)), f"{MAINTAINER}@pi-server.home", command]
+    argv = ["ssh", *(word for option in options for word in ("-o", option)), f"{MAINTAINER}@{host}", command]
     environment = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
     subprocess.run(argv, env=environment, timeout=30, **quiet)

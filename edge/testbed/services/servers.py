@@ -118,9 +118,9 @@ def start_chronyd(network: Network) -> None:
     start(network, "pi-server", "chronyd", ["chronyd", "-x", "-d", "-u", "root", "-f", str(config)])
 
 
-def start_sshd(network: Network) -> None:
+def start_sshd(network: Network, host: str = "pi-server", password: str = "") -> None:
     """Remote login with a throw-away host key, for one user who exists in this mount namespace alone."""
-    add_user(credentials(network)[MAINTAINER])
+    add_user(password or credentials(network)[MAINTAINER])
     key = FOLDER / "ssh_host_key"
     command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
     config = FOLDER / "sshd_config"
@@ -129,7 +129,7 @@ def start_sshd(network: Network) -> None:
         f"AllowUsers {MAINTAINER}\nUseDNS no\nMaxStartups 60:30:120\nLoginGraceTime 30\nMaxAuthTries 6\n"
         "AllowTcpForwarding no\nX11Forwarding no\nPermitTunnel no\n"
     )
-    start(network, "pi-server", "sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
+    start(network, host, "sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)])
 
 
 def add_user(password: str) -> None:
@@ -174,12 +174,18 @@ def start_dashboard(network: Network) -> None:
 
 def start_outside(network: Network) -> None:
     """Web sites on every address outside, with one self-signed certificate."""
-    pem = FOLDER / "outside.pem"
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=example"]
-    command(*new, "-keyout", str(pem), "-out", str(FOLDER / "outside.crt"))
-    with pem.open("ab") as file:
-        file.write((FOLDER / "outside.crt").read_bytes())
+    pem = certificate("outside", "example", "rsa:2048")
     start(network, "router", "outside", python("testbed.services.outside", "0.0.0.0", str(pem)))
+
+
+def certificate(name: str, subject: str, *key: str) -> Path:
+    """A self-signed certificate with its key, of the kind that openssl's -newkey takes, in one PEM file."""
+    pem, crt = FOLDER / f"{name}.pem", FOLDER / f"{name}.crt"
+    new = ["openssl", "req", "-x509", "-newkey", *key, "-nodes", "-days", "2", "-subj", f"/CN={subject}"]
+    command(*new, "-keyout", str(pem), "-out", str(crt))
+    with pem.open("ab") as file:
+        file.write(crt.read_bytes())
+    return pem
 
 
 def wait_until_listening(network: Network, host: str, ports: dict[str, tuple[int, ...]], seconds: float = 30) -> None:

@@ -1,0 +1,1 @@
+"""What the second home's people and devices do all day."""

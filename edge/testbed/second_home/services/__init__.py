@@ -1,0 +1,1 @@
+"""What the second home's devices and the world outside answer with."""
