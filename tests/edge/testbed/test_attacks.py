@@ -4,6 +4,7 @@ import ipaddress
 import re
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -173,6 +174,34 @@ def test_a_tool_that_does_not_end_is_ended(local):
 def test_a_tool_that_cannot_be_run_stops_the_session(local):
     with pytest.raises(InputError, match="no-such-tool"):
         attacks.run_attack(local, harmless(("no-such-tool",)))
+
+
+@pytest.fixture
+def hurried(local, monkeypatch) -> Network:
+    """The local network, attacked without a pause."""
+    for name in ("LEAD_S", "GAP_S"):
+        monkeypatch.setattr(attacks, name, 0)
+    monkeypatch.setattr(attacks, "gap_before", lambda *_: 0)
+    return local
+
+
+def test_an_attack_in_the_background_runs_beside_the_next_and_keeps_its_place(hurried, tmp_path):
+    sign = tmp_path / "sign"
+    waits = harmless(("sh", "-c", f"while [ ! -e {sign} ]; do sleep 0.02; done"))
+    gives = replace(harmless(("sh", "-c", f"touch {sign}")), name="UDP scan")
+    one, other = attacks.run_session(hurried, [replace(waits, background=True), gives], 0)
+    assert (one.name, one.exit_statuses, other.name) == ("SYN scan", (0,), "UDP scan")
+    assert one.start <= other.start and other.end <= one.end
+
+
+def test_a_background_attack_that_cannot_be_run_stops_the_session_too(hurried):
+    with pytest.raises(InputError, match="no-such-tool"):
+        attacks.run_session(hurried, [replace(harmless(("no-such-tool",)), background=True)], 0)
+
+
+def test_an_infected_host_is_the_attacker_of_its_window(hurried):
+    (window,) = attacks.run_session(hurried, [replace(harmless(("true",)), source="phone")], 0)
+    assert window.attacker == "phone"
 
 
 def test_a_cache_that_stays_forged_is_an_error(local, monkeypatch):
