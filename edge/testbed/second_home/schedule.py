@@ -23,7 +23,7 @@ INFECTED = "plug"
 NEVER_CALLED = ("nas", "laptop", "tablet", "camera")  # by the plug, nor do they call it
 PROGRAMS = {
     "nmap": "nmap", "nping": "nmap", "hping3": "hping3", "ab": "apache2-utils", "slowhttptest": "slowhttptest",
-    "hydra": "hydra", "arpspoof": "dsniff", "timeout": "coreutils",
+    "hydra": "hydra", "ncrack": "ncrack", "arpspoof": "dsniff", "timeout": "coreutils",
 }  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def _floods_and_scans(random: Random, first: bool) -> list[Attack]:
         syn_flood(random, "camera", "own" if first else "random", 450),
         syn_flood(random, "nas", "one" if first else "own", 450),
         udp_flood(random, "console", False, 450), udp_flood(random, "speaker" if first else "camera", not first, 450),
-        http_flood(random, "camera", 300), http_flood(random, "nas", 200),
+        http_flood(random, "camera", 240), http_flood(random, "nas", 140),
         coap_amplification(random, sensors[0], 200), coap_amplification(random, "hub", 150),
     ]  # fmt: skip
 
@@ -63,12 +63,12 @@ def _guesses_and_others(random: Random, first: bool) -> list[Attack]:
     """What needs a log-in, a victim's trust, or time."""
     return [
         slow_http(random, "camera" if first else "nas", "-X" if first else "-H"),
-        mqtt_guesses(random, 130), ssh_guesses(random, "nmap" if first else "hydra"),
+        mqtt_guesses(random, 130), ssh_guesses(random, "nmap" if first else "ncrack"),
         telnet_guesses(random, "mirai", 120), telnet_guesses(random, "hydra", 8 if first else 14),
         rtsp_guesses(random, 6 if first else 10),
         dns_tunnel(random, "attacker", 160), dns_tunnel(random, INFECTED, 120), upnp_abuse(random, 130),
         mitm(random, ("phone",) if first else ("tablet",), "router", random.randint(45, 55)),
-        mitm(random, ("hub",) if first else ("thermostat",), "nas", random.randint(30, 40)),
+        mitm(random, ("camera",) if first else ("laptop",), "nas" if first else "camera", random.randint(45, 55)),
     ]  # fmt: skip
 
 
@@ -190,20 +190,17 @@ def mqtt_guesses(random: Random, guesses: int) -> Attack:
 
 
 def ssh_guesses(random: Random, tool: str) -> Attack:
-    """Passwords for the NAS's shell by nmap's script, or by hydra, which waits between its tries."""
+    """Passwords for the NAS's shell by nmap's script, or by ncrack, which takes few on each connection."""
     if tool == "nmap":
         lists = f"userdb={LISTS / 'users.txt'},passdb={LISTS / 'passwords.txt'}"
-        script = (
-            "--script",
-            "ssh-brute",
-            "--script-args",
-            f"{lists},ssh-brute.timeout=4s,brute.threads=5,unpwdb.timelimit=6s",
-        )
+        bounds = "ssh-brute.timeout=4s,brute.threads=5,unpwdb.timelimit=6s"
+        script = ("--script", "ssh-brute", "--script-args", f"{lists},{bounds}")
         argv = ("nmap", "-Pn", "-n", "-p", "22", *script, "--host-timeout", "25s", "{nas}")
     else:
-        user, tasks = random.choice(word_list("users.txt")), str(random.randint(4, 7))
-        argv = ("hydra", "-I", "-l", user, "-P", str(LISTS / "passwords.txt"), "-t", tasks, "-c", "1", "ssh://{nas}")
-    return Attack("SSH brute force", ("nas",), (argv,), limit_s=30, expected_s=25)
+        users, passwords = random.sample(word_list("users.txt"), 3), random.sample(word_list("passwords.txt"), 40)
+        words = ("--user", ",".join(users), "--pass", ",".join(passwords))
+        argv = ("ncrack", *words, "-g", f"CL={random.randint(4, 6)},at=1,to=25s", "ssh://{nas}:22")
+    return Attack("SSH brute force", ("nas",), (argv,), limit_s=30, expected_s=14)
 
 
 def telnet_guesses(random: Random, tool: str, number: int) -> Attack:

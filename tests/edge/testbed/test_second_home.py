@@ -23,7 +23,7 @@ from tlids_edge.flows.meter import Meter
 SEEDS = range(12)
 PLAN = Plan(1, world.SUBNET, world.LAYOUT)
 BOUNDS = {"nmap": "--host-timeout", "nping": "-c", "hping3": "-c", "ab": "-n", "slowhttptest": "-l", "hydra": "-P",
-          "python": "--count"}  # fmt: skip
+          "ncrack": "-g", "python": "--count"}  # fmt: skip
 
 
 def commands(seed: int) -> list[tuple[Attack, tuple[str, ...]]]:

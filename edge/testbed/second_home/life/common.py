@@ -1,6 +1,7 @@
 """What several inhabitants of the second home do: sites over TLS, names over TLS, time, discovery, CoAP, MQTT."""
 
 import contextlib
+import http.client
 import itertools
 import json
 import random
@@ -9,14 +10,14 @@ import ssl
 import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import paho.mqtt.client as mqtt
 
 from testbed.life import habits
-from testbed.life.habits import MDNS, SSDP, connected, fetch
+from testbed.life.habits import MDNS, SSDP, fetch
 from testbed.second_home import dns, world
 
 MDNS6 = ("ff02::fb", 5353)
@@ -30,6 +31,17 @@ def named(do: Callable, *first: object) -> partial:
     return done
 
 
+@contextlib.contextmanager
+def connected(name: str, secure: bool = False) -> Iterator[http.client.HTTPConnection]:
+    """A connection that is closed at the end; over TLS more than half of the time with a farewell (close_notify)."""
+    with habits.connected(name, secure) as connection:
+        yield connection
+        if secure and connection.sock is not None and random.random() < 0.6:
+            connection.sock.settimeout(2)
+            with contextlib.suppress(OSError, ValueError):
+                connection.sock.unwrap()
+
+
 def report(site: str, least: int, most: int, draw: random.Random) -> None:
     """Send readings to a cloud over TLS, and take what it answers."""
     with connected(site, secure=True) as connection:
@@ -39,7 +51,8 @@ def report(site: str, least: int, most: int, draw: random.Random) -> None:
 
 def wait_for_orders(site: str, draw: random.Random) -> None:
     """Ask a cloud for orders: it answers when there are some, or after a while."""
-    habits.get_once(f"/{draw.randint(60, 400)}/{draw.uniform(0.5, 5):.2f}", site, secure=True)
+    with connected(site, secure=True) as connection:
+        fetch(connection, f"/{draw.randint(60, 400)}/{draw.uniform(0.5, 5):.2f}")
 
 
 def visit(draw: random.Random) -> None:
@@ -48,7 +61,7 @@ def visit(draw: random.Random) -> None:
     for site in sites:
         with connected(site, secure=draw.random() < 0.93) as connection:
             for _ in range(draw.randint(1, 4)):
-                fetch(connection, f"/{int(draw.paretovariate(1.1) * 1200) % 80_000}/{draw.uniform(0.005, 0.15):.3f}")
+                fetch(connection, f"/{int(draw.paretovariate(1.1) * 1000) % 40_000}/{draw.uniform(0.005, 0.15):.3f}")
                 time.sleep(draw.expovariate(2.5))
 
 

@@ -8,10 +8,10 @@ import ssl
 import time
 
 from testbed.life import habits
-from testbed.life.habits import Habit, connected, fetch
+from testbed.life.habits import Habit, fetch
 from testbed.life.laptop import ssh
 from testbed.second_home.life import common, things
-from testbed.second_home.life.common import named
+from testbed.second_home.life.common import connected, named
 from testbed.second_home.services import rtsp
 from testbed.second_home.services.gadgets import CAST_PORT, PLUG_PORT
 from testbed.second_home.world import MAINTAINER
@@ -76,7 +76,7 @@ def watch_camera(login: tuple[str, str], draw: random.Random) -> None:
     if draw.random() < 0.15:
         with contextlib.suppress(OSError):
             rtsp.watch("camera.home", (login[0], "wrong"), 0.2, over_tcp=True)
-    rtsp.watch("camera.home", login, draw.uniform(2, 6), over_tcp=draw.random() < 0.25)
+    rtsp.watch("camera.home", login, draw.uniform(2, 5), over_tcp=draw.random() < 0.25)
 
 
 def open_camera(login: tuple[str, str], draw: random.Random) -> None:
@@ -116,7 +116,7 @@ def watch_film(draw: random.Random) -> None:
     """A piece of film every few seconds."""
     with connected("video.example", secure=True) as connection:
         for _ in range(draw.randint(2, 6)):
-            fetch(connection, f"/{draw.randint(30_000, 80_000)}/0.05")
+            fetch(connection, f"/{draw.randint(20_000, 45_000)}/0.05")
             time.sleep(draw.uniform(1, 3))
 
 
@@ -135,7 +135,7 @@ def back_up(draw: random.Random) -> None:
     """Upload files to the NAS over TLS, one or several."""
     for number in range(draw.choice((1, 1, 2, 5))):
         with connected("nas.home", secure=True) as connection:
-            fetch(connection, f"/{number}", "PUT", draw.randbytes(draw.randint(15_000, 80_000)))
+            fetch(connection, f"/{number}", "PUT", draw.randbytes(draw.randint(8000, 45_000)))
 
 
 def monitor(draw: random.Random) -> None:

@@ -5,10 +5,10 @@ import socket
 import time
 
 from testbed.life import habits
-from testbed.life.habits import Habit, connected, fetch
+from testbed.life.habits import Habit, fetch
 from testbed.second_home import world
 from testbed.second_home.life import common
-from testbed.second_home.life.common import named
+from testbed.second_home.life.common import connected, named
 from testbed.second_home.services import rtsp
 from testbed.second_home.services.camera import DISCOVERY, discovery_message
 from testbed.second_home.services.gadgets import CONNECTION, GATEWAY, GATEWAY_PORT
@@ -119,7 +119,7 @@ def camera(_: dict[str, str]) -> list[list[Habit]]:
 def upload_clip(draw: random.Random) -> None:
     """Something moved: a clip goes to the cloud."""
     with connected("cams.example", secure=True) as connection:
-        fetch(connection, "/clip", "POST", draw.randbytes(draw.randint(20_000, 80_000)))
+        fetch(connection, "/clip", "POST", draw.randbytes(draw.randint(12_000, 45_000)))
 
 
 def announce_camera(_: random.Random) -> None:
@@ -142,7 +142,7 @@ def play_music(draw: random.Random) -> None:
     """A piece of music every second or two, over one connection."""
     with connected("music.example", secure=True) as connection:
         for _ in range(draw.randint(3, 9)):
-            fetch(connection, f"/{draw.randint(16_000, 40_000)}/0.02")
+            fetch(connection, f"/{draw.randint(10_000, 22_000)}/0.02")
             time.sleep(draw.uniform(0.8, 2))
 
 
@@ -151,7 +151,7 @@ def ask_assistant(draw: random.Random) -> None:
     with connected("voice.speaker.example", secure=True) as connection:
         for _ in range(draw.randint(2, 6)):
             fetch(connection, "/speech", "POST", draw.randbytes(draw.randint(3000, 9000)))
-        fetch(connection, f"/{draw.randint(15_000, 70_000)}/0.2")
+        fetch(connection, f"/{draw.randint(8000, 35_000)}/0.2")
 
 
 def console(_: dict[str, str]) -> list[list[Habit]]:
@@ -167,7 +167,7 @@ def console(_: dict[str, str]) -> list[list[Habit]]:
 def play_match(draw: random.Random) -> None:
     """A match: a datagram each way many times a second."""
     match = common.Talk(world.GAME, 3074, draw.choice((15, 20, 30)), (40, draw.choice((90, 160, 260))), b"\x17")
-    common.talk_by_datagrams(match, draw.uniform(3, 9), draw)
+    common.talk_by_datagrams(match, draw.uniform(3, 7), draw)
 
 
 def open_port(draw: random.Random) -> None:
@@ -187,7 +187,7 @@ def open_port(draw: random.Random) -> None:
 
 def download_game(draw: random.Random) -> None:
     """A piece of an update, large, over TLS."""
-    habits.get_once(f"/{draw.randint(60_000, 200_000)}/0.05", "games.example", secure=True)
+    habits.get_once(f"/{draw.randint(30_000, 110_000)}/0.05", "games.example", secure=True)
 
 
 def nas(secrets: dict[str, str]) -> list[list[Habit]]:
@@ -210,7 +210,7 @@ def keep_copy(draw: random.Random) -> None:
     """Send photographs to where a copy is kept."""
     with connected("photos.example", secure=True) as connection:
         for _ in range(draw.randint(1, 4)):
-            fetch(connection, "/keep", "POST", draw.randbytes(draw.randint(20_000, 70_000)))
+            fetch(connection, "/keep", "POST", draw.randbytes(draw.randint(10_000, 40_000)))
 
 
 def check_devices(draw: random.Random) -> None:

@@ -32,7 +32,7 @@ class Camera(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Answer until TEARDOWN."""
-        self.session, self.transport = f"{random.getrandbits(32):08X}", ""
+        self.session, self.transport, self.refused = f"{random.getrandbits(32):08X}", "", 0
         with contextlib.suppress(OSError, ValueError):
             while request := self.read_request():
                 if not self.answer(*request):
@@ -56,6 +56,8 @@ class Camera(socketserver.StreamRequestHandler):
         elif not self.allowed(headers):
             time.sleep(random.uniform(0.02, 0.08))
             self.reply(number, "401 Unauthorized", WWW_Authenticate='Basic realm="camera"')
+            self.refused += 1
+            return self.refused < 3
         elif method == "DESCRIBE":
             self.reply(number, body=SDP, Content_Type="application/sdp")
         elif method == "SETUP":
