@@ -258,7 +258,27 @@ _TESTBED = tuple(
     )
 )  # fmt: skip
 
-DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_TESTBED)}
-"""slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own testbed."""
+_SECOND_CLASSES = {
+    "Benign": 9782, "Intense scan": 1612, "SYN scan": 1953, "UDP scan": 563, "SYN flood": 1928, "UDP flood": 2211,
+    "HTTP flood": 1502, "Slow HTTP": 162, "MQTT brute force": 260, "SSH brute force": 228, "ARP MITM": 34,
+    "Telnet brute force": 397, "RTSP brute force": 16, "C2 beacon": 120, "DNS exfiltration": 362,
+    "CoAP amplification": 700, "UPnP abuse": 274, "Slow scan": 95,
+}  # fmt: skip
+_SECOND_HOME = tuple(
+    Dataset(
+        slug, title, family, 1, f"{slug}.csv", sum(_SECOND_CLASSES.values()), _SECOND_CLASSES, "Benign", columns,
+        "data/second-home in this repository; `make second-home` records it again", "the repository's licence",
+        source=source, folder="second-home", l7="ndpi 4.2" if family == "netflow" else "",
+        test_session="session2-late",
+        notes=("another home than the testbed; the test is the second round of attacks and what went on meanwhile",),
+    )
+    for slug, title, family, columns, source in (
+        ("second-home", "Second home", "netflow", TESTBED_COLUMNS, "testbed"),
+        ("second-home-cicflow", "Second home (CICFlowMeter)", "cicflow", TESTBED_CICFLOW_COLUMNS, "testbed-cicflow"),
+    )
+)  # fmt: skip
+
+DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_TESTBED, *_SECOND_HOME)}
+"""slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own homes."""
 
 PAPER_SLUGS = tuple(dataset.slug for dataset in (*_NETFLOW_V1, *_CICFLOW))
