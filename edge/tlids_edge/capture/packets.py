@@ -43,12 +43,13 @@ from tlids_edge.capture.transport import (
 from tlids_edge.capture.tunnels import DEPTH, PORTS, PROTOCOLS, Inside, open_tunnel
 
 __all__ = [
-    "ICMP", "ICMPV6", "NOT_IP", "TCP", "UDP", "Packet", "PacketStats", "address_text", "mac_text", "read_packets",
+    "EXTENSIONS", "ICMP", "ICMPV6", "NOT_IP", "TCP", "UDP", "Packet", "PacketStats", "address_text", "mac_text",
+    "read_packets",
 ]  # fmt: skip
 
 NOT_IP = -1  # the protocol of an ARP frame
 _FRAGMENT, _AUTHENTICATION = 44, 51
-_EXTENSIONS = (0, 43, 60, 135, 139, 140, _FRAGMENT, _AUTHENTICATION)  # RFC 8200 and the IANA registry
+EXTENSIONS = (0, 43, 60, 135, 139, 140, _FRAGMENT, _AUTHENTICATION)  # RFC 8200 and the IANA registry
 
 
 class Packet(NamedTuple):
@@ -310,7 +311,7 @@ def _ipv6(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, readin
 def _extensions(frame: bytes, offset: int, protocol: int) -> tuple[int, int, Place | None]:
     """Walk the extension headers: the protocol behind them, their end, and the packet's place if it is a fragment."""
     header, fragment = 40, None
-    while protocol in _EXTENSIONS:
+    while protocol in EXTENSIONS:
         at = offset + header
         if len(frame) < at + 8:
             raise Malformed("IPv6 extension cut")

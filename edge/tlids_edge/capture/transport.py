@@ -13,7 +13,7 @@ RST = 0x04
 LEAST_FIRST = 8  # bytes of TCP that a first fragment holds: fragments come in eights
 TCP_HEADER = 20
 _DCCP, _SCTP, _UDPLITE = 33, 132, 136
-_PORTS_FIRST = (_DCCP, _SCTP, _UDPLITE)  # four bytes of ports open the header, as in UDP
+PORTS_FIRST = (_DCCP, _SCTP, _UDPLITE)  # four bytes of ports open the header, as in UDP
 
 Transport = tuple[int, int, int, int, int]  # ports, TCP flags, TCP window, payload length
 unpack_tcp = struct.Struct("!HH8xBBH").unpack_from
@@ -41,7 +41,7 @@ def read_transport(frame: bytes, at: int, protocol: int, size: int, more: int) -
             raise Malformed("UDP header cut")
         src_port, dst_port = _unpack_ports(frame, at)
         return src_port, dst_port, 0, 0, size - 8
-    if protocol in _PORTS_FIRST and size >= 4 and len(frame) >= at + 4:
+    if protocol in PORTS_FIRST and size >= 4 and len(frame) >= at + 4:
         return frame[at] << 8 | frame[at + 1], frame[at + 2] << 8 | frame[at + 3], 0, 0, size
     return 0, 0, 0, 0, size
 

@@ -94,6 +94,20 @@ class Ndpi:
         self._library.ndpi_finalize_initialization(module)
         return module
 
+    @property
+    def module(self) -> int:
+        """Where the library's module is, for the compiled meter."""
+        return self._module
+
+    @property
+    def flow_size(self) -> int:
+        """Bytes of the library's `ndpi_flow_struct`."""
+        return self._flow_size
+
+    def address(self, function: str) -> int:
+        """Where one of the library's functions is."""
+        return ctypes.cast(getattr(self._library, function), c_void_p).value
+
     def open(self) -> Dissection:
         """Begin a flow."""
         return Dissection(self._library.ndpi_calloc(1, self._flow_size))

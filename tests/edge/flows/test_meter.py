@@ -26,6 +26,8 @@ from build_pcap import (
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, MAX_NOTES, MAX_RESETS, NETFLOW_FEATURES, Meter
 
+pytestmark = pytest.mark.usefixtures("each_meter")
+
 SYN_ACK, FIN_ACK = SYN | ACK, FIN | ACK
 
 
@@ -350,6 +352,7 @@ def test_a_syn_flood_of_200_000_sources_never_opens_more_flows_than_the_cap_and_
     assert max(flow.in_packets for flow in survivors) == 400  # all its packets in one flow: it was never evicted
 
 
+@pytest.mark.parametrize("each_meter", ["python"], indirect=True)  # whose structures can be seen
 def test_every_structure_of_the_meter_is_bounded():
     meter = Meter(max_flows=100)
     for packet in syn_flood(5000):

@@ -12,6 +12,8 @@ from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.flows.meter import ACK, CICFLOW_FEATURES, RST, SYN, Meter
 from tshark_oracle import conversations
 
+pytestmark = pytest.mark.usefixtures("each_meter")
+
 NDPI_CAPTURES = captures("conformance/ndpi")
 
 

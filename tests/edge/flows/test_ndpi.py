@@ -12,6 +12,8 @@ from tlids_edge.flows import ndpi as l7
 from tlids_edge.flows.meter import WITHOUT_APPLICATION, Meter
 from tlids_edge.flows.ndpi import Ndpi, NdpiUnavailable, application_id, open_ndpi
 
+pytestmark = pytest.mark.usefixtures("each_meter")
+
 
 @pytest.fixture(scope="module")
 def ndpi():
@@ -91,6 +93,7 @@ def test_another_release_is_refused_before_any_of_its_functions_is_called(ndpi, 
         Ndpi()
 
 
+@pytest.mark.parametrize("each_meter", ["python"], indirect=True)  # whose dissections can be seen
 def test_dissection_ends_with_the_answer_and_at_the_latest_after_25_datagrams(ndpi):
     meter = Meter(l7=ndpi)
     frames = [ethernet(ipv4(udp(40000, 40001, b"\xfe\xdc" * 20), 17))] * 30

@@ -1,0 +1,120 @@
+"""The compiled meter's library: found beside this file, checked, declared. Nothing else is ever loaded in its place."""
+
+import ctypes
+import os
+from ctypes import POINTER, c_double, c_int, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+
+from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW
+
+LIBRARY = Path(__file__).resolve().with_name("meter.so")
+ABI = 1  # TLIDS_ABI of meter.h
+SWITCH = "TLIDS_CORE"  # off: Python's meter, whatever is here
+
+
+class CoreUnavailable(RuntimeError):  # noqa: N818 - it says a state: the Python meter does the same, more slowly
+    """The library is absent, of another version or for another processor."""
+
+
+class Settings(ctypes.Structure):
+    """`tlids_settings`."""
+
+    _fields_ = (
+        ("idle_us", c_double),
+        ("active_us", c_double),
+        ("seed", c_uint64 * 2),
+        ("max_flows", c_uint32),
+        ("with_payloads", c_uint32),
+        ("odd_protocols", c_uint8 * 256 * 2),
+        ("odd_udp_ports", c_uint8 * (65536 // 8)),
+    )
+
+
+class NdpiFunctions(ctypes.Structure):
+    """`tlids_ndpi`."""
+
+    _fields_ = (
+        ("module", c_void_p),
+        ("flow_size", c_size_t),
+        ("calloc", c_void_p),
+        ("free_flow", c_void_p),
+        ("process", c_void_p),
+        ("more_possible", c_void_p),
+        ("give_up", c_void_p),
+    )
+
+
+class Reading(ctypes.Structure):
+    """`tlids_reading`."""
+
+    _fields_ = (
+        ("swapped", c_uint32),
+        ("nanoseconds", c_uint32),
+        ("used", c_uint64),
+        ("count", c_uint32),
+        ("end", c_uint32),
+    )
+
+
+NEEDS_MORE, NO_ROOM, RECORD_TOO_LONG, ODD_FRACTION = range(4)  # enum reading_end
+
+
+class Counts(ctypes.Structure):
+    """`tlids_counts`."""
+
+    _fields_ = (
+        ("open", c_uint64),
+        ("opened", c_uint64),
+        ("evicted", c_uint64),
+        ("closed", c_uint64 * len(REASONS)),
+    )
+
+
+_LAYOUT = [
+    ABI, PACKET.itemsize, ROW.itemsize, NOTE.itemsize, *map(ctypes.sizeof, (Settings, NdpiFunctions, Reading, Counts)),
+]  # fmt: skip
+_PROTOTYPES = {
+    "tlids_new": (c_void_p, [POINTER(Settings), POINTER(NdpiFunctions)]),
+    "tlids_free": (None, [c_void_p]),
+    "tlids_read": (None, [c_void_p, POINTER(Reading), c_void_p, c_uint64, c_uint64, c_void_p, c_uint32]),
+    "tlids_answered_before": (c_int, [c_void_p, c_void_p, c_uint32, c_uint32, c_uint64]),
+    "tlids_add": (c_int64, [c_void_p, c_void_p, c_uint32, c_void_p, c_uint64, c_uint64]),
+    "tlids_expire": (c_int, [c_void_p, c_double]),
+    "tlids_close_all": (c_int, [c_void_p, c_uint32]),
+    "tlids_begin_again": (c_int, [c_void_p]),
+    "tlids_waiting_rows": (c_uint32, [c_void_p]),
+    "tlids_waiting_notes": (c_uint32, [c_void_p]),
+    "tlids_take_rows": (None, [c_void_p, c_void_p]),
+    "tlids_take_notes": (None, [c_void_p, c_void_p]),
+    "tlids_count": (None, [c_void_p, POINTER(Counts)]),
+}
+
+
+def load(path: Path = LIBRARY) -> ctypes.CDLL:
+    """The library at an absolute path, with its functions declared.
+
+    Raises:
+        CoreUnavailable: TLIDS_CORE is off, or the library is not the one that belongs to this package; the sentence
+            says which.
+    """
+    if os.environ.get(SWITCH, "").lower() == "off":
+        raise CoreUnavailable(f"{SWITCH} is off")
+    if not path.exists():
+        raise CoreUnavailable(f"expected the compiled meter {path}, found none: install a wheel, or where gcc is")
+    try:
+        library = ctypes.CDLL(os.fspath(path))
+        library.tlids_layout.restype = None
+        found = (c_uint32 * 8)()
+        library.tlids_layout(found)
+    except (OSError, AttributeError) as error:
+        raise CoreUnavailable(
+            f"expected the compiled meter for this machine, found {error}: install it again"
+        ) from None
+    if list(found) != _LAYOUT:
+        raise CoreUnavailable(
+            f"expected the compiled meter with layout {_LAYOUT}, found {list(found)}: install it again"
+        )
+    for name, (result, arguments) in _PROTOTYPES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,1132 @@
+/* The meter of flows/meter.py, compiled: the same flows, in the same order. Python's is the reference, and says what a
+ * flow is; this file says how the same is done with memory that is fixed from the start.
+ *
+ * It is given bytes by others. Every read is bounded by the bytes that were captured, the table's hash is keyed, and
+ * no address that was given is kept after a function returns. A record that is anything but a plain packet is left to
+ * Python. */
+
+#include "meter.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
+enum { ICMP = 1, IGMP = 2, TCP = 6, UDP = 17, ICMPV6 = 58, OSPF = 89 };
+enum { IPV4 = 0x0800, IPV6 = 0x86DD };
+
+#define LINGER_US 1e6
+#define UNANSWERED_US 1e6
+#define MIN_CLOCK_STEP_US 1e7
+#define MAX_CAPTURED 262144u
+#define RECORD_HEADER 16u
+#define LOOKED_AT 32       /* flows in order of silence, when the table is full */
+#define MAX_RESETS 1024u   /* directions of flows that a RST closed */
+#define SPARE 4096u        /* rows and notes beyond one for each open flow */
+#define LONGEST_CHAIN 32   /* flows in one bucket before the key of the hash is changed */
+#define ANSWER_SLOTS 65536u /* SYN-ACKs that are held; a power of two, more than twice the packets held */
+#define TCP_SHOWN 80u      /* packets shown to nDPI, as ndpiReader does */
+#define OTHERS_SHOWN 24u
+
+/* ---- what a meter holds */
+
+/* The flows are on up to five lists at once; number 0 is the lists' head and no flow. */
+enum list { BY_SILENCE, BY_AGE, CLOSING, WAITING, PROBATION, LISTS };
+
+struct link {
+    uint32_t before, after;
+};
+
+struct flow {
+    struct tlids_row row; /* as it will be handed over */
+    int64_t closing_us;
+    uint64_t hash;
+    void *dissection; /* what nDPI holds while the application is unknown */
+    struct link links[LISTS];
+    uint32_t chained; /* the next flow of the bucket, or of the free ones */
+    uint32_t shown;   /* packets, to nDPI */
+    uint32_t mac;     /* number of the source's address in `macs` */
+    uint8_t on;       /* bits of the lists it is on */
+    uint8_t closing;  /* FIN_END or RST_END once TCP has ended */
+    bool replied, heeds_source, heeds_reply;
+};
+
+/* How many open flows have this source MAC. */
+struct mac {
+    uint8_t bytes[6];
+    uint8_t size;
+    uint32_t flows;
+    uint32_t chained;
+};
+
+/* A flow that a RST closed: its direction, and when. */
+struct reset {
+    struct tlids_ends ends;
+    uint64_t hash;
+    int64_t closing_us;
+    struct link link; /* in order of closing; number 0 is the head */
+    uint32_t chained;
+};
+
+struct answer {
+    uint64_t opening;
+    uint64_t number; /* of the packet, plus one; 0 for an empty slot */
+};
+
+struct tlids_meter {
+    struct tlids_settings settings;
+    struct tlids_ndpi ndpi;
+    double soonest_us, clock_step_us;
+    double clock, next_end;
+
+    struct flow *flows;
+    uint32_t *buckets, bucket_mask;
+    uint32_t open, free_flow;
+    uint64_t key[2], opened, evicted, rekeyed_at, order;
+    uint64_t closed[END_REASONS];
+
+    struct mac *macs;
+    uint32_t *mac_buckets, free_mac;
+
+    struct reset *resets;
+    uint32_t *reset_buckets, reset_count, free_reset;
+
+    struct answer *answers;
+    uint32_t answers_filled;
+
+    struct tlids_row *rows;
+    struct tlids_note *notes;
+    uint32_t row_count, note_count, room;
+};
+
+/* ---- numbers out of bytes */
+
+static uint16_t big16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+static uint32_t field32(const uint8_t *bytes, bool swapped)
+{
+    uint32_t value;
+    memcpy(&value, bytes, sizeof value);
+    return swapped ? __builtin_bswap32(value) : value;
+}
+
+/* ---- the keyed hash: SipHash-1-3 (Aumasson and Bernstein 2012), over whole words */
+
+static uint64_t rotate(uint64_t value, int bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[2] += v[3];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[1];
+    v[0] += v[3];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] = rotate(v[2], 32);
+}
+
+static uint64_t keyed_hash(const uint64_t key[2], const uint64_t *words, int count)
+{
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
+                     key[1] ^ 0x7465646279746573u};
+    for (int i = 0; i < count; i++) {
+        v[3] ^= words[i];
+        sip_round(v);
+        v[0] ^= words[i];
+    }
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++)
+        sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+/* A hash of two addresses with their ports, the same for both directions, and of `rest`. */
+static uint64_t hash_ends(const uint64_t key[2], const struct tlids_ends *ends, uint64_t rest)
+{
+    const uint8_t *low = ends->src, *high = ends->dst;
+    uint64_t low_port = ends->src_port, high_port = ends->dst_port;
+    int order = memcmp(low, high, ends->address_bytes);
+    if (order > 0 || (order == 0 && low_port > high_port)) {
+        low = ends->dst;
+        high = ends->src;
+        low_port = ends->dst_port;
+        high_port = ends->src_port;
+    }
+    uint64_t words[6] = {low_port << 48 | high_port << 32 | ends->address_bytes, rest};
+    if (ends->address_bytes == 4) {
+        memcpy(words + 2, low, 4);
+        memcpy((uint8_t *)(words + 2) + 4, high, 4);
+        return keyed_hash(key, words, 3);
+    }
+    memcpy(words + 2, low, 16);
+    memcpy(words + 4, high, 16);
+    return keyed_hash(key, words, 6);
+}
+
+static uint64_t hash_of_flow(const struct tlids_meter *meter, const struct tlids_ends *ends)
+{
+    return hash_ends(meter->key, ends, (uint64_t)ends->protocol << 32 | ends->vlan);
+}
+
+static bool is_same(const struct tlids_ends *one, const struct tlids_ends *other)
+{
+    return one->src_port == other->src_port && one->dst_port == other->dst_port && one->vlan == other->vlan &&
+           one->protocol == other->protocol && one->address_bytes == other->address_bytes &&
+           memcmp(one->src, other->src, 16) == 0 && memcmp(one->dst, other->dst, 16) == 0;
+}
+
+static struct tlids_ends turned(const struct tlids_ends *ends)
+{
+    struct tlids_ends opposite = *ends;
+    memcpy(opposite.src, ends->dst, 16);
+    memcpy(opposite.dst, ends->src, 16);
+    opposite.src_port = ends->dst_port;
+    opposite.dst_port = ends->src_port;
+    return opposite;
+}
+
+/* ---- decoding */
+
+struct part {
+    const uint8_t *frame;
+    uint32_t captured;
+};
+
+/* Whether no host would take this RST: the whole packet was captured and its checksum is wrong. That of a packet which
+ * the network card has yet to complete is the sum of the pseudo header, and right. */
+static bool is_wrong_reset(const struct tlids_packet *packet, struct part part, uint32_t at, uint32_t size)
+{
+    if (part.captured < at || part.captured - at < size)
+        return false;
+    uint64_t pseudo = TCP + (uint64_t)size, segment = 0;
+    for (uint32_t i = 0; i < packet->ends.address_bytes; i += 2)
+        pseudo += (uint64_t)big16(packet->ends.src + i) + big16(packet->ends.dst + i);
+    for (uint32_t i = 0; i + 1 < size; i += 2)
+        segment += big16(part.frame + at + i);
+    if (size & 1)
+        segment += (uint64_t)part.frame[at + size - 1] << 8;
+    uint64_t found = big16(part.frame + at + 16);
+    return (pseudo + segment) % 0xFFFF != 0 && found % 0xFFFF != pseudo % 0xFFFF;
+}
+
+/* What a rule in Python wants to see: solicitations and advertisements of routers and neighbours, redirects. */
+static bool is_neighbour_discovery(uint8_t type)
+{
+    return type >= 133 && type <= 137;
+}
+
+/* The transport header at `at`, in an IP payload of `size` bytes; false for one that Python should look at. */
+static bool decode_transport(const struct tlids_meter *meter, struct tlids_packet *packet, struct part part,
+                             uint32_t at, uint32_t size)
+{
+    const uint8_t *header = part.frame + at;
+    if (packet->ends.protocol == TCP) {
+        /* a RST's checksum is read at 16, where a header that is cut by the snap length may end */
+        if (part.captured < at + 18 || size < 20)
+            return false;
+        uint32_t header_size = (uint32_t)(header[12] >> 4) * 4;
+        if (header_size < 20 || header_size > size)
+            return false;
+        packet->tcp_flags = header[13];
+        packet->tcp_window = big16(header + 14);
+        packet->payload_length = size - header_size;
+        if (packet->tcp_flags & RST && is_wrong_reset(packet, part, at, size))
+            return false;
+    } else if (packet->ends.protocol == UDP) {
+        if (part.captured < at + 8 || size < 8)
+            return false;
+        uint16_t port = big16(header + 2);
+        if (meter->settings.odd_udp_ports[port >> 3] >> (port & 7) & 1)
+            return false;
+        packet->payload_length = size - 8;
+    } else {
+        packet->payload_length = size;
+        return packet->ends.protocol != ICMPV6 || (part.captured > at && !is_neighbour_discovery(header[0]));
+    }
+    packet->ends.src_port = big16(header);
+    packet->ends.dst_port = big16(header + 2);
+    return true;
+}
+
+static bool decode_ipv4(const struct tlids_meter *meter, struct tlids_packet *packet, struct part part)
+{
+    uint32_t offset = packet->ip_offset;
+    if (part.captured < offset + 20)
+        return false;
+    const uint8_t *ip = part.frame + offset;
+    uint32_t header_size = (ip[0] & 15u) * 4, length = big16(ip + 2);
+    bool is_fragment = (big16(ip + 6) & 0x3FFF) != 0;
+    packet->ends.protocol = ip[9];
+    if (ip[0] >> 4 != 4 || header_size < 20 || length < header_size || is_fragment)
+        return false;
+    if (meter->settings.odd_protocols[0][packet->ends.protocol])
+        return false;
+    packet->ends.address_bytes = 4;
+    memcpy(packet->ends.src, ip + 12, 4);
+    memcpy(packet->ends.dst, ip + 16, 4);
+    packet->length = length;
+    return decode_transport(meter, packet, part, offset + header_size, length - header_size);
+}
+
+static bool decode_ipv6(const struct tlids_meter *meter, struct tlids_packet *packet, struct part part)
+{
+    uint32_t offset = packet->ip_offset;
+    if (part.captured < offset + 40)
+        return false;
+    const uint8_t *ip = part.frame + offset;
+    uint32_t size = big16(ip + 4);
+    packet->ends.protocol = ip[6];
+    if (ip[0] >> 4 != 6 || size == 0 || meter->settings.odd_protocols[1][packet->ends.protocol])
+        return false;
+    packet->ends.address_bytes = 16;
+    memcpy(packet->ends.src, ip + 8, 16);
+    memcpy(packet->ends.dst, ip + 24, 16);
+    packet->length = size + 40;
+    return decode_transport(meter, packet, part, offset + 40, size);
+}
+
+static bool is_vlan(uint16_t ethertype)
+{
+    return ethertype == 0x8100 || ethertype == 0x88A8 || ethertype == 0x9100 || ethertype == 0x9200;
+}
+
+/* Ethernet with at most one VLAN tag; false for a frame that Python should look at. */
+static bool decode_frame(const struct tlids_meter *meter, struct tlids_packet *packet, struct part part)
+{
+    if (part.captured < 18)
+        return false;
+    uint16_t ethertype = big16(part.frame + 12);
+    packet->ip_offset = 14;
+    if (is_vlan(ethertype)) {
+        packet->ends.vlan = big16(part.frame + 14) & 0xFFF;
+        ethertype = big16(part.frame + 16);
+        packet->ip_offset = 18;
+    }
+    packet->src_mac_bytes = packet->dst_mac_bytes = 6;
+    memcpy(packet->dst_mac, part.frame, 6);
+    memcpy(packet->src_mac, part.frame + 6, 6);
+    bool is_plain = false;
+    if (ethertype == IPV4)
+        is_plain = decode_ipv4(meter, packet, part);
+    else if (ethertype == IPV6)
+        is_plain = decode_ipv6(meter, packet, part);
+    if (is_plain && packet->tcp_flags & SYN)
+        packet->opening = hash_ends(meter->settings.seed, &packet->ends, 0);
+    return is_plain;
+}
+
+void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, const uint8_t *buffer, uint64_t size,
+                uint64_t at, struct tlids_packet *packets, uint32_t room)
+{
+    bool swapped = reading->swapped;
+    uint32_t fractions = reading->nanoseconds ? 1000000000u : 1000000u;
+    uint64_t used = 0;
+    uint32_t count = 0, end = NEEDS_MORE;
+    while (size - used >= RECORD_HEADER) {
+        const uint8_t *record = buffer + used;
+        uint32_t fraction = field32(record + 4, swapped), captured = field32(record + 8, swapped);
+        if (captured > MAX_CAPTURED) {
+            end = RECORD_TOO_LONG;
+            break;
+        }
+        if (size - used < RECORD_HEADER + (uint64_t)captured)
+            break;
+        if (fraction >= fractions) {
+            end = ODD_FRACTION;
+            break;
+        }
+        if (count == room) {
+            end = NO_ROOM;
+            break;
+        }
+        struct tlids_packet *packet = packets + count++;
+        memset(packet, 0, sizeof *packet);
+        packet->time_us = (int64_t)field32(record, swapped) * 1000000;
+        packet->time_us += reading->nanoseconds ? fraction / 1000 : fraction;
+        packet->frame_at = at + used + RECORD_HEADER;
+        packet->captured = captured;
+        packet->wire_length = field32(record + 12, swapped);
+        struct part part = {record + RECORD_HEADER, captured};
+        packet->kind = decode_frame(meter, packet, part) ? PLAIN : ODD;
+        used += RECORD_HEADER + captured;
+    }
+    reading->used = used;
+    reading->count = count;
+    reading->end = end;
+}
+
+/* ---- SYN-ACKs that are held, to see whether the SYN comes late */
+
+static struct answer *answer_slot(const struct tlids_meter *meter, uint64_t opening)
+{
+    uint64_t slot = opening;
+    while (true) {
+        struct answer *answer = meter->answers + (slot++ & (ANSWER_SLOTS - 1));
+        if (answer->number == 0 || answer->opening == opening)
+            return answer;
+    }
+}
+
+static void note_answer(struct tlids_meter *meter, uint64_t opening, uint64_t number)
+{
+    struct answer *answer = answer_slot(meter, opening);
+    meter->answers_filled += answer->number == 0;
+    answer->opening = opening;
+    answer->number = number + 1;
+}
+
+int tlids_answered_before(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
+                          uint32_t fresh, uint64_t oldest)
+{
+    if (meter->answers_filled > ANSWER_SLOTS / 4) { /* nearly all of long ago */
+        memset(meter->answers, 0, ANSWER_SLOTS * sizeof *meter->answers);
+        meter->answers_filled = 0;
+        for (uint32_t i = 0; i < fresh; i++)
+            if ((packets[i].tcp_flags & (SYN | ACK)) == (SYN | ACK))
+                note_answer(meter, packets[i].opening, oldest + i);
+    }
+    int found = 0;
+    for (uint32_t i = fresh; i < count; i++) {
+        if (!(packets[i].tcp_flags & SYN))
+            continue;
+        if (packets[i].tcp_flags & ACK)
+            note_answer(meter, packets[i].opening, oldest + i);
+        else
+            found |= answer_slot(meter, packets[i].opening)->number > oldest;
+    }
+    return found;
+}
+
+/* ---- lists of flows */
+
+static bool is_on(const struct flow *flow, enum list list)
+{
+    return flow->on >> list & 1;
+}
+
+static void append(struct tlids_meter *meter, enum list list, uint32_t number)
+{
+    struct flow *flows = meter->flows;
+    uint32_t last = flows[0].links[list].before;
+    flows[last].links[list].after = number;
+    flows[number].links[list] = (struct link){last, 0};
+    flows[0].links[list].before = number;
+    flows[number].on |= (uint8_t)(1u << list);
+}
+
+static void take_off(struct tlids_meter *meter, enum list list, uint32_t number)
+{
+    struct flow *flows = meter->flows;
+    struct link link = flows[number].links[list];
+    flows[link.before].links[list].after = link.after;
+    flows[link.after].links[list].before = link.before;
+    flows[number].on &= (uint8_t)~(1u << list);
+}
+
+static uint32_t first_of(const struct tlids_meter *meter, enum list list)
+{
+    return meter->flows[0].links[list].after;
+}
+
+static void leave_if_on(struct tlids_meter *meter, enum list list, uint32_t number)
+{
+    if (is_on(meter->flows + number, list))
+        take_off(meter, list, number);
+}
+
+/* ---- MAC addresses: how many open flows each has */
+
+static uint32_t *mac_bucket(const struct tlids_meter *meter, const uint8_t *bytes, uint8_t size)
+{
+    uint64_t word = size;
+    memcpy((uint8_t *)&word + 2, bytes, 6);
+    return meter->mac_buckets + (keyed_hash(meter->settings.seed, &word, 1) & meter->bucket_mask);
+}
+
+static uint32_t hold_mac(struct tlids_meter *meter, const uint8_t *bytes, uint8_t size)
+{
+    uint32_t *bucket = mac_bucket(meter, bytes, size), number = *bucket;
+    while (number != 0) {
+        struct mac *mac = meter->macs + number;
+        if (mac->size == size && memcmp(mac->bytes, bytes, 6) == 0)
+            break;
+        number = mac->chained;
+    }
+    if (number == 0) {
+        number = meter->free_mac;
+        struct mac *mac = meter->macs + number;
+        meter->free_mac = mac->chained;
+        memcpy(mac->bytes, bytes, 6);
+        mac->size = size;
+        mac->flows = 0;
+        mac->chained = *bucket;
+        *bucket = number;
+    }
+    meter->macs[number].flows++;
+    return number;
+}
+
+static void let_go_of_mac(struct tlids_meter *meter, uint32_t number)
+{
+    struct mac *mac = meter->macs + number;
+    if (--mac->flows > 0)
+        return;
+    uint32_t *chain = mac_bucket(meter, mac->bytes, mac->size);
+    while (*chain != number)
+        chain = &meter->macs[*chain].chained;
+    *chain = mac->chained;
+    mac->chained = meter->free_mac;
+    meter->free_mac = number;
+}
+
+/* ---- flows by their ends */
+
+static uint32_t *bucket_of(const struct tlids_meter *meter, uint64_t hash)
+{
+    return meter->buckets + (hash & meter->bucket_mask);
+}
+
+/* The flow of these ends in either direction, 0 for none. */
+static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash, bool *forward)
+{
+    struct tlids_ends opposite = turned(ends);
+    for (uint32_t number = *bucket_of(meter, hash); number != 0; number = meter->flows[number].chained) {
+        const struct flow *flow = meter->flows + number;
+        if (flow->hash != hash)
+            continue;
+        *forward = is_same(&flow->row.ends, ends);
+        if (*forward || is_same(&flow->row.ends, &opposite))
+            return number;
+    }
+    return 0;
+}
+
+/* Put all flows into other buckets: some bucket is longer than chance explains, so somebody may know the key. */
+static void change_key(struct tlids_meter *meter)
+{
+    uint64_t words[2] = {meter->key[0], meter->opened};
+    meter->key[0] = keyed_hash(meter->settings.seed, words, 2);
+    words[0] = meter->key[1];
+    meter->key[1] = keyed_hash(meter->settings.seed, words, 2);
+    meter->rekeyed_at = meter->opened;
+    memset(meter->buckets, 0, (meter->bucket_mask + (size_t)1) * sizeof *meter->buckets);
+    for (uint32_t number = first_of(meter, BY_AGE); number != 0; number = meter->flows[number].links[BY_AGE].after) {
+        struct flow *flow = meter->flows + number;
+        flow->hash = hash_of_flow(meter, &flow->row.ends);
+        uint32_t *bucket = bucket_of(meter, flow->hash);
+        flow->chained = *bucket;
+        *bucket = number;
+    }
+}
+
+static void insert_flow(struct tlids_meter *meter, uint32_t number)
+{
+    struct flow *flow = meter->flows + number;
+    uint32_t *bucket = bucket_of(meter, flow->hash);
+    int length = 0;
+    for (uint32_t other = *bucket; other != 0 && length < LONGEST_CHAIN; other = meter->flows[other].chained)
+        length++;
+    flow->chained = *bucket;
+    *bucket = number;
+    if (length == LONGEST_CHAIN && meter->opened - meter->rekeyed_at > meter->settings.max_flows)
+        change_key(meter);
+}
+
+static void remove_flow(struct tlids_meter *meter, uint32_t number)
+{
+    struct flow *flow = meter->flows + number;
+    uint32_t *chain = bucket_of(meter, flow->hash);
+    while (*chain != number)
+        chain = &meter->flows[*chain].chained;
+    *chain = flow->chained;
+    flow->chained = meter->free_flow;
+    meter->free_flow = number;
+}
+
+/* ---- directions of flows that a RST closed */
+
+static uint32_t *reset_bucket(const struct tlids_meter *meter, uint64_t hash)
+{
+    return meter->reset_buckets + (hash & (2 * MAX_RESETS - 1));
+}
+
+static uint64_t hash_of_reset(const struct tlids_meter *meter, const struct tlids_ends *ends)
+{
+    return hash_ends(meter->settings.seed, ends, 1ull << 63 | (uint64_t)ends->protocol << 32 | ends->vlan);
+}
+
+static uint32_t find_reset(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
+{
+    uint32_t number = *reset_bucket(meter, hash);
+    while (number != 0 && !is_same(&meter->resets[number].ends, ends))
+        number = meter->resets[number].chained;
+    return number;
+}
+
+static void forget_reset(struct tlids_meter *meter, uint32_t number)
+{
+    struct reset *resets = meter->resets, *reset = resets + number;
+    uint32_t *chain = reset_bucket(meter, reset->hash);
+    while (*chain != number)
+        chain = &resets[*chain].chained;
+    *chain = reset->chained;
+    resets[reset->link.before].link.after = reset->link.after;
+    resets[reset->link.after].link.before = reset->link.before;
+    reset->chained = meter->free_reset;
+    meter->free_reset = number;
+}
+
+static void remember_reset(struct tlids_meter *meter, const struct flow *flow)
+{
+    struct tlids_ends opposite = turned(&flow->row.ends);
+    uint64_t hash = hash_of_reset(meter, &flow->row.ends);
+    uint32_t known = find_reset(meter, &opposite, hash);
+    if (known != 0)
+        forget_reset(meter, known);
+    known = find_reset(meter, &flow->row.ends, hash);
+    if (known != 0)
+        forget_reset(meter, known);
+    if (meter->free_reset == 0)
+        forget_reset(meter, meter->resets[0].link.after);
+    uint32_t number = meter->free_reset, last = meter->resets[0].link.before;
+    struct reset *reset = meter->resets + number;
+    meter->free_reset = reset->chained;
+    reset->ends = flow->row.ends;
+    reset->hash = hash;
+    reset->closing_us = flow->closing_us;
+    reset->link = (struct link){last, 0};
+    meter->resets[last].link.after = number;
+    meter->resets[0].link.before = number;
+    reset->chained = *reset_bucket(meter, hash);
+    *reset_bucket(meter, hash) = number;
+}
+
+/* ---- nDPI */
+
+static void end_dissection(struct tlids_meter *meter, struct flow *flow, uint64_t found)
+{
+    meter->ndpi.free_flow(flow->dissection);
+    flow->dissection = NULL;
+    flow->row.l7_master = (uint16_t)found;
+    flow->row.l7_app = (uint16_t)(found >> 16);
+}
+
+static void give_up(struct tlids_meter *meter, struct flow *flow)
+{
+    uint8_t was_guessed = 0;
+    end_dissection(meter, flow, meter->ndpi.give_up(meter->ndpi.module, flow->dissection, 1, &was_guessed));
+}
+
+static int64_t milliseconds(int64_t time_us)
+{
+    return time_us / 1000 - (time_us % 1000 < 0);
+}
+
+static void dissect(struct tlids_meter *meter, struct flow *flow, const struct tlids_packet *packet,
+                    const uint8_t *frame)
+{
+    const struct tlids_ndpi *ndpi = &meter->ndpi;
+    uint32_t size = packet->ip_offset < packet->captured ? packet->captured - packet->ip_offset : 0;
+    if (size > packet->length)
+        size = packet->length;
+    uint64_t found = ndpi->process(ndpi->module, flow->dissection, frame + (size ? packet->ip_offset : 0),
+                                   (uint16_t)size, (uint64_t)milliseconds(packet->time_us));
+    if (++flow->shown > (packet->ends.protocol == TCP ? TCP_SHOWN : OTHERS_SHOWN))
+        give_up(meter, flow);
+    else if ((found & 0xFFFF0000u) != 0 && !ndpi->more_possible(ndpi->module, flow->dissection))
+        end_dissection(meter, flow, found);
+}
+
+static bool has_application(uint8_t protocol)
+{
+    return protocol != ICMP && protocol != IGMP && protocol != ICMPV6 && protocol != OSPF;
+}
+
+/* ---- the life of a flow */
+
+static void note_unanswered(struct tlids_meter *meter, const struct flow *flow)
+{
+    struct tlids_note *note = meter->notes + meter->note_count++;
+    memset(note, 0, sizeof *note);
+    note->first_us = flow->row.first_us;
+    note->order = meter->order++;
+    note->ends = flow->row.ends;
+    note->src_mac_bytes = flow->row.src_mac_bytes;
+    memcpy(note->src_mac, flow->row.src_mac, 6);
+}
+
+static void close_flow(struct tlids_meter *meter, uint32_t number, uint8_t reason)
+{
+    struct flow *flow = meter->flows + number;
+    take_off(meter, BY_SILENCE, number);
+    take_off(meter, BY_AGE, number);
+    leave_if_on(meter, CLOSING, number);
+    leave_if_on(meter, PROBATION, number);
+    if (is_on(flow, WAITING)) {
+        take_off(meter, WAITING, number);
+        note_unanswered(meter, flow);
+    }
+    let_go_of_mac(meter, flow->mac);
+    if (flow->dissection != NULL)
+        give_up(meter, flow);
+    flow->row.end_reason = flow->closing ? flow->closing : reason;
+    if (flow->closing == RST_END)
+        remember_reset(meter, flow);
+    meter->closed[flow->row.end_reason]++;
+    flow->row.order = meter->order++;
+    meter->rows[meter->row_count++] = flow->row;
+    remove_flow(meter, number);
+    meter->open--;
+}
+
+/* The timeout that struck first, so that the reason does not depend on when one looks. */
+static uint8_t timeout_reason(const struct tlids_meter *meter, const struct flow *flow)
+{
+    double idle = (double)flow->row.last_us + meter->settings.idle_us;
+    double active = (double)flow->row.first_us + meter->settings.active_us;
+    return idle <= active ? IDLE : ACTIVE;
+}
+
+static void end_not_before(struct tlids_meter *meter, double end)
+{
+    if (end < meter->next_end)
+        meter->next_end = end;
+}
+
+/* The first moment at which an open flow can end or be noted. */
+static void find_next_end(struct tlids_meter *meter)
+{
+    const struct flow *flows = meter->flows;
+    meter->next_end = INFINITY;
+    if (meter->open == 0)
+        return;
+    end_not_before(meter, (double)flows[first_of(meter, BY_SILENCE)].row.last_us + meter->settings.idle_us);
+    end_not_before(meter, (double)flows[first_of(meter, BY_AGE)].row.first_us + meter->settings.active_us);
+    if (first_of(meter, WAITING))
+        end_not_before(meter, (double)flows[first_of(meter, WAITING)].row.first_us + UNANSWERED_US);
+    if (first_of(meter, CLOSING))
+        end_not_before(meter, (double)flows[first_of(meter, CLOSING)].closing_us + LINGER_US);
+}
+
+static void expire(struct tlids_meter *meter, double now)
+{
+    const struct flow *flows = meter->flows;
+    uint32_t number;
+    if (now > meter->clock)
+        meter->clock = now;
+    while ((number = first_of(meter, WAITING)) && now - (double)flows[number].row.first_us > UNANSWERED_US) {
+        take_off(meter, WAITING, number);
+        note_unanswered(meter, flows + number);
+    }
+    while ((number = first_of(meter, CLOSING)) && now - (double)flows[number].closing_us > LINGER_US)
+        close_flow(meter, number, flows[number].closing);
+    while ((number = first_of(meter, BY_SILENCE)) &&
+           now - (double)flows[number].row.last_us > meter->settings.idle_us)
+        close_flow(meter, number, timeout_reason(meter, flows + number));
+    while ((number = first_of(meter, BY_AGE)) && now - (double)flows[number].row.first_us > meter->settings.active_us)
+        close_flow(meter, number, timeout_reason(meter, flows + number));
+    find_next_end(meter);
+}
+
+static void close_all(struct tlids_meter *meter, uint8_t reason)
+{
+    while (first_of(meter, BY_SILENCE))
+        close_flow(meter, first_of(meter, BY_SILENCE), reason);
+}
+
+/* The clock was set back, or another recording follows. */
+static void start_clock_anew(struct tlids_meter *meter, double now)
+{
+    close_all(meter, IDLE);
+    while (meter->resets[0].link.after)
+        forget_reset(meter, meter->resets[0].link.after);
+    meter->clock = now;
+    meter->next_end = INFINITY;
+}
+
+/* The flow that a full table misses least. */
+static uint32_t first_to_go(const struct tlids_meter *meter)
+{
+    uint32_t number = first_of(meter, PROBATION);
+    if (number != 0)
+        return number;
+    number = first_of(meter, BY_SILENCE);
+    for (int i = 0; i < LOOKED_AT && number != 0; i++) {
+        const struct flow *flow = meter->flows + number;
+        if (2 * (uint64_t)meter->macs[flow->mac].flows > meter->settings.max_flows)
+            return number;
+        number = flow->links[BY_SILENCE].after;
+    }
+    return first_of(meter, BY_SILENCE);
+}
+
+/* Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset. */
+static bool is_answer(const struct tlids_meter *meter, const struct tlids_packet *packet)
+{
+    uint8_t flags = packet->tcp_flags;
+    if (flags & RST || (flags & (SYN | ACK)) == (SYN | ACK))
+        return true;
+    if (flags & SYN || meter->resets[0].link.after == 0)
+        return false;
+    struct tlids_ends opposite = turned(&packet->ends);
+    uint32_t number = find_reset(meter, &opposite, hash_of_reset(meter, &packet->ends));
+    return number != 0 && (double)(packet->time_us - meter->resets[number].closing_us) <= meter->settings.idle_us;
+}
+
+/* Fill in what a flow is before its first packet is counted. */
+static void begin_row(struct tlids_row *row, const struct tlids_packet *packet, bool forward)
+{
+    memset(row, 0, sizeof *row);
+    row->ends = forward ? packet->ends : turned(&packet->ends);
+    row->first_us = row->last_us = packet->time_us;
+    row->window = forward && packet->ends.protocol == TCP ? packet->tcp_window : -1;
+    row->src_mac_bytes = forward ? packet->src_mac_bytes : packet->dst_mac_bytes;
+    row->dst_mac_bytes = forward ? packet->dst_mac_bytes : packet->src_mac_bytes;
+    memcpy(row->src_mac, forward ? packet->src_mac : packet->dst_mac, 6);
+    memcpy(row->dst_mac, forward ? packet->dst_mac : packet->src_mac, 6);
+}
+
+/* Where an opened flow stands: it waits for an answer, is one, or is a RST's, which is noted at once. */
+static void begin_waiting(struct tlids_meter *meter, uint32_t number, bool forward, uint8_t flags)
+{
+    struct flow *flow = meter->flows + number;
+    flow->heeds_source = flow->heeds_reply = true;
+    flow->replied = false;
+    if (forward) {
+        append(meter, PROBATION, number);
+        append(meter, WAITING, number);
+    } else if (flags & RST) {
+        append(meter, PROBATION, number);
+        note_unanswered(meter, flow);
+    } else {
+        flow->row.answered = 1;
+        flow->replied = true;
+        flow->heeds_reply = false;
+    }
+}
+
+/* Open a flow after closing the one that it follows or, when the table is full, the one to go first. */
+static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct tlids_packet *packet, bool forward)
+{
+    if (old != 0) {
+        close_flow(meter, old, ACTIVE);
+    } else if (meter->open >= meter->settings.max_flows) {
+        meter->evicted++;
+        close_flow(meter, first_to_go(meter), TABLE_FULL);
+    }
+    uint32_t number = meter->free_flow;
+    struct flow *flow = meter->flows + number;
+    meter->free_flow = flow->chained;
+    begin_row(&flow->row, packet, forward);
+    flow->closing_us = 0;
+    flow->closing = flow->on = 0;
+    flow->shown = 0;
+    flow->dissection = NULL;
+    if (meter->ndpi.module != NULL && has_application(packet->ends.protocol))
+        flow->dissection = meter->ndpi.calloc(1, meter->ndpi.flow_size); /* NULL: it has no application */
+    flow->mac = hold_mac(meter, flow->row.src_mac, flow->row.src_mac_bytes);
+    append(meter, BY_SILENCE, number);
+    append(meter, BY_AGE, number);
+    meter->open++;
+    meter->opened++;
+    flow->hash = hash_of_flow(meter, &flow->row.ends); /* closing a flow never changes the key, opening one may */
+    insert_flow(meter, number);
+    begin_waiting(meter, number, forward, packet->tcp_flags);
+    end_not_before(meter, (double)packet->time_us + meter->soonest_us);
+    return number;
+}
+
+/* Whether a MAC address is the source's; where there is none, nothing speaks against it. */
+static bool is_source(const struct tlids_row *row, const uint8_t *mac, uint8_t size)
+{
+    return size == 0 || row->src_mac_bytes == 0 || memcmp(row->src_mac, mac, 6) == 0;
+}
+
+/* A further packet of the source: it ends the probation, or proves the source. */
+static void heed_source(struct tlids_meter *meter, uint32_t number, const struct tlids_packet *packet)
+{
+    struct flow *flow = meter->flows + number;
+    leave_if_on(meter, PROBATION, number);
+    bool proves = flow->replied && !(packet->tcp_flags & RST);
+    if (proves && is_source(&flow->row, packet->src_mac, packet->src_mac_bytes))
+        flow->row.proven = 1;
+    flow->heeds_source = flow->replied && !flow->row.proven;
+}
+
+/* A packet in return before one has gone to the source's MAC: an answer, or a RST. */
+static void heed_reply(struct tlids_meter *meter, uint32_t number, const struct tlids_packet *packet)
+{
+    struct flow *flow = meter->flows + number;
+    bool is_reset = packet->tcp_flags & RST;
+    if (!flow->row.answered) {
+        leave_if_on(meter, PROBATION, number);
+        bool waited = is_on(flow, WAITING);
+        leave_if_on(meter, WAITING, number);
+        if (is_reset) {
+            if (waited)
+                note_unanswered(meter, flow);
+            return;
+        }
+        flow->row.answered = 1;
+    }
+    if (!is_reset && is_source(&flow->row, packet->dst_mac, packet->dst_mac_bytes)) {
+        flow->replied = flow->heeds_source = true;
+        flow->heeds_reply = false;
+    }
+}
+
+/* What the features of the cicflow family need; a packet older than the one before it counts as no gap. */
+static void count_payload(struct tlids_row *row, bool forward, int64_t now, uint64_t payload)
+{
+    if (forward) {
+        row->in_payload += payload;
+        return;
+    }
+    if (row->out_packets == 1) {
+        row->out_first_us = row->out_last_us = now;
+    } else {
+        int64_t gap = now > row->out_last_us ? now - row->out_last_us : 0;
+        if (row->out_packets == 2 || gap < row->out_gap_min)
+            row->out_gap_min = gap;
+        row->out_last_us += gap;
+    }
+    row->out_payload += payload;
+    uint64_t square = payload * payload;
+    row->squares_low += square;
+    row->squares_high += row->squares_low < square; /* the carry */
+}
+
+/* Take note of FIN and RST; the flow closes LINGER_US after the second FIN or the first RST. */
+static void end_tcp(struct tlids_meter *meter, uint32_t number, bool forward, const struct tlids_packet *packet)
+{
+    struct flow *flow = meter->flows + number;
+    if (packet->tcp_flags & FIN)
+        flow->row.fin_seen |= forward ? 1 : 2;
+    if (flow->closing || !(packet->tcp_flags & RST || flow->row.fin_seen == 3))
+        return;
+    flow->closing = packet->tcp_flags & RST ? RST_END : FIN_END;
+    flow->closing_us = packet->time_us;
+    append(meter, CLOSING, number);
+    end_not_before(meter, (double)packet->time_us + LINGER_US);
+}
+
+static void follow_clock(struct tlids_meter *meter, double now)
+{
+    if (now > meter->clock) {
+        meter->clock = now;
+        if (now > meter->next_end)
+            expire(meter, now);
+    } else if (now < meter->clock - meter->clock_step_us) {
+        start_clock_anew(meter, now);
+    }
+}
+
+static void add_packet(struct tlids_meter *meter, const struct tlids_packet *packet, const uint8_t *frame)
+{
+    follow_clock(meter, (double)packet->time_us);
+    bool forward = false;
+    uint32_t number = find_flow(meter, &packet->ends, hash_of_flow(meter, &packet->ends), &forward);
+    if (number == 0 || (meter->flows[number].closing && (packet->tcp_flags & (SYN | ACK)) == SYN)) {
+        forward = packet->ends.protocol != TCP || !is_answer(meter, packet);
+        number = open_flow(meter, number, packet, forward);
+    } else {
+        take_off(meter, BY_SILENCE, number);
+        append(meter, BY_SILENCE, number);
+        if (forward && meter->flows[number].heeds_source)
+            heed_source(meter, number, packet);
+        else if (!forward && meter->flows[number].heeds_reply)
+            heed_reply(meter, number, packet);
+    }
+    struct flow *flow = meter->flows + number;
+    struct tlids_row *row = &flow->row;
+    if (packet->time_us > row->last_us)
+        row->last_us = packet->time_us;
+    *(forward ? &row->in_packets : &row->out_packets) += 1;
+    *(forward ? &row->in_bytes : &row->out_bytes) += packet->length;
+    if (meter->settings.with_payloads)
+        count_payload(row, forward, packet->time_us, packet->payload_length);
+    if (flow->dissection != NULL)
+        dissect(meter, flow, packet, frame);
+    if (packet->ends.protocol == TCP) {
+        row->tcp_flags |= packet->tcp_flags;
+        if (packet->tcp_flags & (FIN | RST))
+            end_tcp(meter, number, forward, packet);
+    }
+}
+
+/* ---- what Python calls */
+
+/* One packet may end every open flow and note it, and note the one that it opens. */
+static bool has_room(const struct tlids_meter *meter)
+{
+    uint32_t used = meter->row_count > meter->note_count ? meter->row_count : meter->note_count;
+    return meter->room - used >= meter->open + 2;
+}
+
+int64_t tlids_add(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
+                  const uint8_t *buffer, uint64_t size, uint64_t at)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct tlids_packet *packet = packets + i;
+        if (packet->frame_at < at || packet->frame_at - at > size || size - (packet->frame_at - at) < packet->captured)
+            return -1;
+        if (!has_room(meter))
+            return i;
+        add_packet(meter, packet, buffer + (packet->frame_at - at));
+    }
+    return count;
+}
+
+int tlids_expire(struct tlids_meter *meter, double now_us)
+{
+    if (!has_room(meter))
+        return -1;
+    expire(meter, now_us);
+    return 0;
+}
+
+int tlids_close_all(struct tlids_meter *meter, uint32_t reason)
+{
+    if (!has_room(meter) || reason >= END_REASONS)
+        return -1;
+    close_all(meter, (uint8_t)reason);
+    return 0;
+}
+
+int tlids_begin_again(struct tlids_meter *meter)
+{
+    if (!has_room(meter))
+        return -1;
+    start_clock_anew(meter, 0);
+    return 0;
+}
+
+uint32_t tlids_waiting_rows(const struct tlids_meter *meter)
+{
+    return meter->row_count;
+}
+
+uint32_t tlids_waiting_notes(const struct tlids_meter *meter)
+{
+    return meter->note_count;
+}
+
+void tlids_take_rows(struct tlids_meter *meter, struct tlids_row *rows)
+{
+    memcpy(rows, meter->rows, meter->row_count * sizeof *rows);
+    meter->row_count = 0;
+}
+
+void tlids_take_notes(struct tlids_meter *meter, struct tlids_note *notes)
+{
+    memcpy(notes, meter->notes, meter->note_count * sizeof *notes);
+    meter->note_count = 0;
+}
+
+void tlids_count(const struct tlids_meter *meter, struct tlids_counts *counts)
+{
+    counts->open = meter->open;
+    counts->opened = meter->opened;
+    counts->evicted = meter->evicted;
+    memcpy(counts->closed, meter->closed, sizeof counts->closed);
+}
+
+void tlids_layout(uint32_t layout[8])
+{
+    layout[0] = TLIDS_ABI;
+    layout[1] = sizeof(struct tlids_packet);
+    layout[2] = sizeof(struct tlids_row);
+    layout[3] = sizeof(struct tlids_note);
+    layout[4] = sizeof(struct tlids_settings);
+    layout[5] = sizeof(struct tlids_ndpi);
+    layout[6] = sizeof(struct tlids_reading);
+    layout[7] = sizeof(struct tlids_counts);
+}
+
+static double lesser(double one, double other)
+{
+    return one < other ? one : other;
+}
+
+static uint32_t buckets_for(uint32_t flows)
+{
+    uint32_t buckets = 2;
+    while (buckets < 2 * (uint64_t)flows && buckets < 1u << 31)
+        buckets *= 2;
+    return buckets;
+}
+
+static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets)
+{
+    meter->flows = calloc(flows + (size_t)1, sizeof *meter->flows);
+    meter->buckets = calloc(buckets, sizeof *meter->buckets);
+    meter->macs = calloc(flows + (size_t)1, sizeof *meter->macs);
+    meter->mac_buckets = calloc(buckets, sizeof *meter->mac_buckets);
+    meter->resets = calloc(MAX_RESETS + 1, sizeof *meter->resets);
+    meter->reset_buckets = calloc(2 * MAX_RESETS, sizeof *meter->reset_buckets);
+    meter->answers = calloc(ANSWER_SLOTS, sizeof *meter->answers);
+    meter->rows = calloc(meter->room, sizeof *meter->rows);
+    meter->notes = calloc(meter->room, sizeof *meter->notes);
+    return meter->flows && meter->buckets && meter->macs && meter->mac_buckets && meter->resets &&
+           meter->reset_buckets && meter->answers && meter->rows && meter->notes;
+}
+
+struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi)
+{
+    uint32_t flows = settings->max_flows, buckets = buckets_for(flows);
+    if (flows == 0 || flows > UINT32_MAX / 4)
+        return NULL;
+    struct tlids_meter *meter = calloc(1, sizeof *meter);
+    if (meter == NULL)
+        return NULL;
+    meter->room = flows + SPARE;
+    if (!allocate(meter, flows, buckets)) {
+        tlids_free(meter);
+        return NULL;
+    }
+    meter->settings = *settings;
+    if (ndpi != NULL)
+        meter->ndpi = *ndpi;
+    memcpy(meter->key, settings->seed, sizeof meter->key);
+    meter->bucket_mask = buckets - 1;
+    meter->soonest_us = lesser(lesser(settings->idle_us, settings->active_us), UNANSWERED_US);
+    meter->clock_step_us = -lesser(-settings->idle_us, -MIN_CLOCK_STEP_US);
+    meter->clock = -INFINITY;
+    meter->next_end = INFINITY;
+    for (uint32_t number = 1; number <= flows; number++)
+        meter->flows[number].chained = meter->macs[number].chained = number < flows ? number + 1 : 0;
+    for (uint32_t number = 1; number <= MAX_RESETS; number++)
+        meter->resets[number].chained = number < MAX_RESETS ? number + 1 : 0;
+    meter->free_flow = meter->free_mac = meter->free_reset = 1;
+    return meter;
+}
+
+void tlids_free(struct tlids_meter *meter)
+{
+    if (meter == NULL)
+        return;
+    if (meter->flows != NULL)
+        for (uint32_t number = first_of(meter, BY_AGE); number; number = meter->flows[number].links[BY_AGE].after)
+            if (meter->flows[number].dissection != NULL)
+                meter->ndpi.free_flow(meter->flows[number].dissection);
+    free(meter->flows);
+    free(meter->buckets);
+    free(meter->macs);
+    free(meter->mac_buckets);
+    free(meter->resets);
+    free(meter->reset_buckets);
+    free(meter->answers);
+    free(meter->rows);
+    free(meter->notes);
+    free(meter);
+}

@@ -1,0 +1,152 @@
+"""Ended flows as a matrix: what the compiled meter hands over, and what the model and the writers take.
+
+The three layouts are those of `core/meter.h`; `core.load` checks their sizes.
+"""
+
+import struct
+from math import sqrt
+
+import numpy as np
+
+from tlids_edge.capture.packets import NOT_IP, Packet
+from tlids_edge.flows.flow import DEFAULT_DIALECT, Flow
+from tlids_edge.flows.ndpi import application_id
+
+REASONS = ("", "fin", "rst", "idle", "active", "table-full", "shutdown")
+EXACT = 1 << 53  # integers below it are the same as 64-bit floats
+
+_ENDS = [
+    ("src", "V16"), ("dst", "V16"), ("vlan", "u4"), ("src_port", "u2"), ("dst_port", "u2"), ("protocol", "u1"),
+    ("address_bytes", "u1"), ("unused_1", "V2"),
+]  # fmt: skip
+PACKET = np.dtype([
+    ("time_us", "i8"), ("frame_at", "u8"), ("opening", "u8"), ("captured", "u4"), ("wire_length", "u4"),
+    ("kind", "u4"), ("ip_offset", "u4"), ("length", "u4"), ("payload_length", "u4"), *_ENDS,
+    ("tcp_window", "u2"), ("tcp_flags", "u1"), ("src_mac_bytes", "u1"), ("dst_mac_bytes", "u1"),
+    ("src_mac", "V6"), ("dst_mac", "V6"), ("unused_2", "V3"),
+])  # fmt: skip
+ROW = np.dtype([
+    ("first_us", "i8"), ("last_us", "i8"), ("in_bytes", "u8"), ("out_bytes", "u8"), ("in_packets", "u8"),
+    ("out_packets", "u8"), ("in_payload", "u8"), ("out_payload", "u8"), ("squares_low", "u8"), ("squares_high", "u8"),
+    ("out_first_us", "i8"), ("out_last_us", "i8"), ("out_gap_min", "i8"), ("order", "u8"),
+    ("l7_master", "u2"), ("l7_app", "u2"), ("window", "i4"), *_ENDS, ("src_mac", "V6"), ("dst_mac", "V6"),
+    ("src_mac_bytes", "u1"), ("dst_mac_bytes", "u1"), ("tcp_flags", "u1"), ("end_reason", "u1"), ("fin_seen", "u1"),
+    ("answered", "u1"), ("proven", "u1"), ("unused_2", "V1"),
+])  # fmt: skip
+NOTE = np.dtype([
+    ("first_us", "i8"), ("order", "u8"), *_ENDS, ("src_mac_bytes", "u1"), ("src_mac", "V6"), ("unused_2", "V5"),
+])  # fmt: skip
+
+_pack_packet = struct.Struct("=qQQIIIIII16s16sIHHBB2xHBBB6s6s3x").pack_into
+_LAST = (1 << 63) - 1  # of the times that the compiled meter can hold
+
+
+def pack_packet(packet: Packet, buffer: object, offset: int = 0, frame_at: int = 0, kind: int = 0) -> None:
+    """Write a decoded packet as a PACKET; without an `opening`."""
+    time_us = min(max(packet.time_us, -_LAST), _LAST)
+    protocol = packet.protocol if packet.protocol != NOT_IP else 255
+    _pack_packet(
+        buffer, offset, time_us, frame_at, 0, len(packet.frame), packet.frame_length, kind, packet.ip_offset,
+        packet.length, packet.payload_length, packet.src, packet.dst, packet.vlan, packet.src_port, packet.dst_port,
+        protocol, len(packet.src), packet.tcp_window, packet.tcp_flags, len(packet.src_mac), len(packet.dst_mac),
+        packet.src_mac, packet.dst_mac,
+    )  # fmt: skip
+
+
+def unpack_packet(entry: np.void, frame: bytes) -> Packet:
+    """The Packet that a PACKET describes, whose frame is given."""
+    size = int(entry["address_bytes"])
+    return Packet(
+        int(entry["time_us"]), entry["src"].tobytes()[:size], entry["dst"].tobytes()[:size],
+        int(entry["src_port"]), int(entry["dst_port"]), int(entry["protocol"]), int(entry["tcp_flags"]),
+        int(entry["tcp_window"]), int(entry["length"]), int(entry["payload_length"]), int(entry["wire_length"]),
+        _mac(entry, "src_mac"), _mac(entry, "dst_mac"), frame, int(entry["ip_offset"]), None, int(entry["vlan"]),
+    )  # fmt: skip
+
+
+def features(rows: np.ndarray, family: str, dialect: str | None = None) -> np.ndarray:
+    """The nine features of each row of a ROW array, "netflow" or "cicflow": float32 [rows, 9], as Flow.features."""
+    named = _netflow(rows) if family == "netflow" else _cicflow(rows, dialect or DEFAULT_DIALECT)
+    return np.stack([np.asarray(values).astype(np.float32) for values in named], axis=1)
+
+
+def flow(row: np.void) -> Flow:
+    """One row as the Flow that the Python meter would have handed over."""
+    size = int(row["address_bytes"])
+    made = Flow.__new__(Flow)
+    made.key = (
+        row["src"].tobytes()[:size], row["dst"].tobytes()[:size],
+        int(row["src_port"]), int(row["dst_port"]), int(row["protocol"]), int(row["vlan"]),
+    )  # fmt: skip
+    for name in (
+        "first_us", "last_us", "in_bytes", "out_bytes", "in_packets", "out_packets", "tcp_flags", "fin_seen",
+        "in_payload", "out_payload", "out_first_us", "out_last_us", "out_gap_min",
+    ):  # fmt: skip
+        setattr(made, name, int(row[name]))
+    made.out_squares = int(row["squares_high"]) << 64 | int(row["squares_low"])
+    made.src_hw, made.dst_hw = _mac(row, "src_mac"), _mac(row, "dst_mac")
+    made.end_reason = REASONS[row["end_reason"]]
+    made.l7 = application_id(int(row["l7_master"]), int(row["l7_app"]))
+    made.window = int(row["window"]) if row["window"] >= 0 else None
+    made.answered, made.proven = bool(row["answered"]), bool(row["proven"])
+    made.closing = made.end_reason if made.end_reason in ("fin", "rst") else ""
+    made.closing_us, made.dissection = 0, None
+    return made
+
+
+def _mac(entry: np.void, name: str) -> bytes:
+    """A link-layer address, b"" where there is none."""
+    return entry[name].tobytes()[: int(entry[f"{name}_bytes"])]
+
+
+def _netflow(rows: np.ndarray) -> tuple:
+    """The NETFLOW_FEATURES, in their order."""
+    codes, place = np.unique(rows["l7_app"].astype(np.uint32) << 16 | rows["l7_master"], return_inverse=True)
+    ids = np.array([application_id(int(code) & 0xFFFF, int(code) >> 16) for code in codes])
+    return (
+        rows["src_port"], rows["dst_port"], rows["protocol"], rows["tcp_flags"], ids[place] if len(ids) else ids,
+        rows["in_bytes"], rows["out_bytes"], rows["in_packets"], rows["out_packets"],
+    )  # fmt: skip
+
+
+def _cicflow(rows: np.ndarray, dialect: str) -> tuple:
+    """The CICFLOW_FEATURES, in their order."""
+    total_gap = rows["out_last_us"] - rows["out_first_us"]
+    gaps = rows["out_packets"].astype(np.int64) - 1
+    mean_gap = np.where(gaps > 0, total_gap / np.maximum(gaps, 1), 0.0)
+    return (
+        _deviations(rows), rows["out_gap_min"], _windows(rows, dialect), mean_gap, rows["out_payload"], total_gap,
+        _subflow_bytes(rows, dialect), rows["dst_port"], rows["src_port"],
+    )  # fmt: skip
+
+
+def _deviations(rows: np.ndarray) -> np.ndarray:
+    """Sample standard deviations of backward payloads, exact: in floats where these hold the integers, else in ints."""
+    count = rows["out_packets"].astype(np.float64)
+    total, squares = rows["out_payload"].astype(np.float64), rows["squares_low"].astype(np.float64)
+    several = rows["out_packets"] > 1
+    large = (
+        (count * squares >= EXACT) | (total * total >= EXACT) | (count * count >= EXACT) | (rows["squares_high"] > 0)
+    )
+    variance = (count * squares - total * total) / np.where(several, count * (count - 1), 1.0)
+    found = np.sqrt(np.where(several & ~large, variance, 0.0))
+    for index in np.flatnonzero(several & large):
+        row = rows[index]
+        count, total = int(row["out_packets"]), int(row["out_payload"])
+        squares = int(row["squares_high"]) << 64 | int(row["squares_low"])
+        found[index] = sqrt((count * squares - total * total) / (count * (count - 1)))
+    return found
+
+
+def _windows(rows: np.ndarray, dialect: str) -> np.ndarray:
+    """First windows, as flow._initial_window has them."""
+    if dialect == "constant-window":
+        return np.full(len(rows), -1)
+    return np.where(rows["window"] < 0, 0 if dialect == "cicflowmeter-2020" else -1, rows["window"])
+
+
+def _subflow_bytes(rows: np.ndarray, dialect: str) -> np.ndarray:
+    """Forward payload bytes, as flow._subflow_bytes has them."""
+    if dialect != "cicflowmeter-2020":
+        return rows["in_payload"]
+    return rows["in_payload"] // (rows["in_packets"] + rows["out_packets"])
