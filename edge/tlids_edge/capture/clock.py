@@ -56,6 +56,32 @@ class Clock:
             return []
         return self._arrange() + self._rest()
 
+    def pass_in_order(self, last_us: int, forced_us: int | None) -> None:
+        """Packets went past in order, until `last_us`; too many were held, so that one of `forced_us` had to go."""
+        self._newest, self._seen_possible, self._shift = last_us, True, None
+        if forced_us is not None:
+            self._given_us = forced_us
+
+    @property
+    def newest(self) -> float:
+        """The newest time since the last step back."""
+        return self._newest
+
+    def hold(self, packets: list[Packet]) -> None:
+        """Go on with packets that somebody else held, in the order that this clock has given them."""
+        self._held, self._held_bytes = packets, None
+        answers = [packet for packet in packets if packet[6] & SYN and packet[6] & ACK]
+        self._answers = {(packet[2], packet[1], packet[4], packet[3]): packet[0] for packet in answers}
+
+    def arrange(self, held: list[Packet], blocks: list[list[Packet]]) -> tuple[list[Packet], list[Packet]]:
+        """Take blocks in behind packets that somebody else held: what is settled, and what is to be held further."""
+        self.hold(held)
+        given = []
+        for block in blocks:
+            self._block = block
+            given += self._arrange()
+        return given, self._rest()
+
     def _blocks(self, packets: Iterator[Packet]) -> Iterator[list[Packet]]:
         """Blocks of packets, then the rest; an interrupt takes nothing away of what was read."""
         try:

@@ -8,7 +8,7 @@ not looked at.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
@@ -26,7 +26,7 @@ from tlids_edge.capture.link_layers import (
     subframes,
 )
 from tlids_edge.capture.link_names import link_name, refuse_unreadable
-from tlids_edge.capture.pcap import PacketStats, new_tuple, read_records
+from tlids_edge.capture.pcap import PacketStats, Record, new_tuple, read_records
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
 from tlids_edge.capture.transport import (
     ICMP,
@@ -91,6 +91,25 @@ def read_packets(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object
             first packet is asked for); at its end, when all its packets were of such link types.
     """
     return _decode(read_records(stream, stats, tick), _Reading(stats, where(stream)))
+
+
+class Decoder:
+    """Decodes a stream whose records come piece by piece."""
+
+    def __init__(self, stats: PacketStats, named: str = "") -> None:
+        """`named` is " in FILE"."""
+        self._reading = _Reading(stats, named)
+
+    def packets(self, records: Iterable[Record]) -> Iterator[Packet]:
+        """The packets of the next records, which are counted."""
+        return _decode(records, self._reading)
+
+    def look(self, time_us: int, frame: bytes, wire_length: int) -> None:
+        """Look whether a frame that is counted elsewhere is a repeat."""
+        stats = self._reading.stats
+        stats.looked_at += 1
+        self._reading.repeated = self._reading.repeats.seen(time_us, frame, wire_length)
+        stats.repeats += self._reading.repeated
 
 
 def where(stream: BinaryIO) -> str:

@@ -16,6 +16,7 @@ from tlids_edge.capture.times import RESOLUTIONS, Times
 from tlids_edge.errors import InputError
 
 READ_SIZE = 1 << 18
+ETHERNET = 1  # LINKTYPE_ number
 MAX_CAPTURED = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer record is a corrupt one
 MAX_BLOCK = 16 << 20  # Wireshark's limit for a pcapng block
 MAX_INTERFACES = 65_536  # in a pcapng section; more of them is a capture made to fill the memory
@@ -174,28 +175,74 @@ def read_records(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object
     Raises:
         InputError: the stream is empty or is no capture.
     """
+    source = open_source(stream, tick)
+    return chain(_records(source.read, source.start, stats), source.fault(stats))
+
+
+class Source(NamedTuple):
+    """The bytes of a capture, inflated if need be."""
+
+    read: Callable[[int], bytes]
+    start: bytes  # read already; no bytes for an empty capture
+    inflated: Inflated | None
+
+    def fault(self, stats: PacketStats) -> Iterator[Record]:
+        """No record more: count what ended a gzip stream early."""
+        if self.inflated is not None and self.inflated.fault:
+            stats.reject(self.inflated.fault)
+        yield from ()
+
+
+def open_source(stream: BinaryIO, tick: Callable[[], object] = bool) -> Source:
+    """Look whether a stream is gzipped, and call `tick` for every piece that is inflated.
+
+    Raises:
+        InputError: the gzip data is damaged from the start.
+    """
     # read1 hands over what a pipe has; read would wait until READ_SIZE bytes have come
     read = getattr(stream, "read1", stream.read)
     start = _read_at_least(read, 4)
-    if start[:2] == GZIP_MAGIC:
-        inflated = Inflated(read, start)
-        start = _read_at_least(inflated.read, 4)
-        if inflated.fault and not start:
-            raise InputError("expected a pcap or pcapng capture, found damaged gzip data", "copy it again")
+    if start[:2] != GZIP_MAGIC:
+        return Source(read, start, None)
+    inflated = Inflated(read, start)
+    start = _read_at_least(inflated.read, 4)
+    if inflated.fault and not start:
+        raise InputError("expected a pcap or pcapng capture, found damaged gzip data", "copy it again")
 
-        def inflate(size: int) -> bytes:
-            tick()
-            return inflated.read(size)
+    def inflate(size: int) -> bytes:
+        tick()
+        return inflated.read(size)
 
-        return chain(_records(inflate, start, stats), _fault(inflated, stats))
-    return _records(read, start, stats)
+    return Source(inflate, start, inflated)
 
 
-def _fault(inflated: Inflated, stats: PacketStats) -> Iterator[Record]:
-    """No record more: count what ended a gzip stream early."""
-    if inflated.fault:
-        stats.reject(inflated.fault)
-    yield from ()
+class PlainPcap(NamedTuple):
+    """A pcap stream of Ethernet frames whose times are in the resolution that it names."""
+
+    swapped: bool  # its byte order is not little-endian
+    nanoseconds: bool
+    header: bytes
+    first: bytes  # what was read behind the header
+
+
+def open_plain_pcap(source: Source) -> PlainPcap | bytes:
+    """See whether a stream is one that the compiled meter reads; else what was read of it, for `records_behind`."""
+    start = source.start
+    if start[:4] not in PCAP_MAGIC:
+        return start
+    start += _read_at_least(source.read, 24 - len(start))
+    if len(start) < 24 or _link_type(start) != ETHERNET:
+        return start
+    order, said = PCAP_MAGIC[start[:4]]
+    first = start[24:] or source.read(READ_SIZE)
+    if _fractions(first, order, said, 10_000) != said:
+        return start[:24] + first
+    return PlainPcap(order == ">", said == 1_000_000_000, start[:24], first)
+
+
+def records_behind(source: Source, start: bytes, stats: PacketStats) -> Iterator[Record]:
+    """The records of a stream of which `start` was read, as from `read_records`."""
+    return chain(_records(source.read, start, stats), source.fault(stats))
 
 
 def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:

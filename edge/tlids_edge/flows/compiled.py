@@ -117,6 +117,22 @@ class CompiledMeter:
             if done < len(packets):
                 self._drain()
 
+    def decode(
+        self, reading: core.Reading, buffer: tuple[int, int], at: int, packets: tuple[int, int]
+    ) -> None:
+        """Decode the pcap records in `buffer` (address, bytes), `at` bytes into the stream, into `packets` (address,
+        room), and say in `reading` how far that went.
+        """
+        self._library.tlids_read(self._meter, byref(reading), *buffer, at, *packets)
+
+    def answered_before(self, packets: np.ndarray, fresh: int, oldest: int) -> bool:
+        """Whether a SYN among `packets`, from the one at `fresh` on, stands behind the SYN-ACK that answers it.
+
+        The first of them is number `oldest` of all; those before `fresh` have been shown already.
+        """
+        start = packets.ctypes.data
+        return bool(self._library.tlids_answered_before(self._meter, start, len(packets), fresh, oldest))
+
     def expire(self, now_us: float) -> None:
         """Close what has ended by `now_us`. Live, call it with the wall clock less the capture's delay."""
         if not isnan(now_us):

@@ -20,7 +20,7 @@ _ENDS = [
     ("address_bytes", "u1"), ("unused_1", "V2"),
 ]  # fmt: skip
 PACKET = np.dtype([
-    ("time_us", "i8"), ("frame_at", "u8"), ("opening", "u8"), ("captured", "u4"), ("wire_length", "u4"),
+    ("time_us", "i8"), ("frame_at", "u8"), ("captured", "u4"), ("wire_length", "u4"),
     ("kind", "u4"), ("ip_offset", "u4"), ("length", "u4"), ("payload_length", "u4"), *_ENDS,
     ("tcp_window", "u2"), ("tcp_flags", "u1"), ("src_mac_bytes", "u1"), ("dst_mac_bytes", "u1"),
     ("src_mac", "V6"), ("dst_mac", "V6"), ("unused_2", "V3"),
@@ -37,16 +37,16 @@ NOTE = np.dtype([
     ("first_us", "i8"), ("order", "u8"), *_ENDS, ("src_mac_bytes", "u1"), ("src_mac", "V6"), ("unused_2", "V5"),
 ])  # fmt: skip
 
-_pack_packet = struct.Struct("=qQQIIIIII16s16sIHHBB2xHBBB6s6s3x").pack_into
+_pack_packet = struct.Struct("=qQIIIIII16s16sIHHBB2xHBBB6s6s3x").pack_into
 _LAST = (1 << 63) - 1  # of the times that the compiled meter can hold
 
 
 def pack_packet(packet: Packet, buffer: object, offset: int = 0, frame_at: int = 0, kind: int = 0) -> None:
-    """Write a decoded packet as a PACKET; without an `opening`."""
+    """Write a decoded packet as a PACKET."""
     time_us = min(max(packet.time_us, -_LAST), _LAST)
     protocol = packet.protocol if packet.protocol != NOT_IP else 255
     _pack_packet(
-        buffer, offset, time_us, frame_at, 0, len(packet.frame), packet.frame_length, kind, packet.ip_offset,
+        buffer, offset, time_us, frame_at, len(packet.frame), packet.frame_length, kind, packet.ip_offset,
         packet.length, packet.payload_length, packet.src, packet.dst, packet.vlan, packet.src_port, packet.dst_port,
         protocol, len(packet.src), packet.tcp_window, packet.tcp_flags, len(packet.src_mac), len(packet.dst_mac),
         packet.src_mac, packet.dst_mac,

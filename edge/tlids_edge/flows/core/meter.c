@@ -315,14 +315,9 @@ static bool decode_frame(const struct tlids_meter *meter, struct tlids_packet *p
     packet->src_mac_bytes = packet->dst_mac_bytes = 6;
     memcpy(packet->dst_mac, part.frame, 6);
     memcpy(packet->src_mac, part.frame + 6, 6);
-    bool is_plain = false;
     if (ethertype == IPV4)
-        is_plain = decode_ipv4(meter, packet, part);
-    else if (ethertype == IPV6)
-        is_plain = decode_ipv6(meter, packet, part);
-    if (is_plain && packet->tcp_flags & SYN)
-        packet->opening = hash_ends(meter->settings.seed, &packet->ends, 0);
-    return is_plain;
+        return decode_ipv4(meter, packet, part);
+    return ethertype == IPV6 && decode_ipv6(meter, packet, part);
 }
 
 void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, const uint8_t *buffer, uint64_t size,
@@ -377,8 +372,14 @@ static struct answer *answer_slot(const struct tlids_meter *meter, uint64_t open
     }
 }
 
-static void note_answer(struct tlids_meter *meter, uint64_t opening, uint64_t number)
+static uint64_t opening_of(const struct tlids_meter *meter, const struct tlids_packet *packet)
 {
+    return hash_ends(meter->settings.seed, &packet->ends, 0);
+}
+
+static void note_answer(struct tlids_meter *meter, const struct tlids_packet *packet, uint64_t number)
+{
+    uint64_t opening = opening_of(meter, packet);
     struct answer *answer = answer_slot(meter, opening);
     meter->answers_filled += answer->number == 0;
     answer->opening = opening;
@@ -393,16 +394,16 @@ int tlids_answered_before(struct tlids_meter *meter, const struct tlids_packet *
         meter->answers_filled = 0;
         for (uint32_t i = 0; i < fresh; i++)
             if ((packets[i].tcp_flags & (SYN | ACK)) == (SYN | ACK))
-                note_answer(meter, packets[i].opening, oldest + i);
+                note_answer(meter, packets + i, oldest + i);
     }
     int found = 0;
     for (uint32_t i = fresh; i < count; i++) {
         if (!(packets[i].tcp_flags & SYN))
             continue;
         if (packets[i].tcp_flags & ACK)
-            note_answer(meter, packets[i].opening, oldest + i);
+            note_answer(meter, packets + i, oldest + i);
         else
-            found |= answer_slot(meter, packets[i].opening)->number > oldest;
+            found |= answer_slot(meter, opening_of(meter, packets + i))->number > oldest;
     }
     return found;
 }

@@ -12,7 +12,8 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum kind { PLAIN, ODD }; /* ODD: only the first five fields are set, Python decodes the frame */
+/* ODD: only the time, the place and the sizes are set, Python decodes the frame; then it is DECODED. */
+enum kind { PLAIN, ODD, DECODED };
 enum reading_end { NEEDS_MORE, NO_ROOM, RECORD_TOO_LONG, ODD_FRACTION };
 enum end_reason { OPEN, FIN_END, RST_END, IDLE, ACTIVE, TABLE_FULL, SHUTDOWN, END_REASONS };
 
@@ -29,7 +30,6 @@ struct tlids_ends {
 struct tlids_packet {
     int64_t time_us;
     uint64_t frame_at; /* bytes of the stream before it */
-    uint64_t opening;  /* with SYN: a hash of addresses and ports that both directions share */
     uint32_t captured, wire_length;
     uint32_t kind;
     uint32_t ip_offset;

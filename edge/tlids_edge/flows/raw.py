@@ -1,0 +1,338 @@
+"""Captures straight into the compiled meter: bytes -> C's decoder -> the order of time -> C's flow table.
+
+What C decodes stays an array of PACKETs whose frames are in a buffer. A record that it leaves out is decoded by Python,
+in its turn. The rules of `capture.clock` hold: packets wait for WINDOW_US, in the same array. As long as all of them
+come in order that is all; a block of packets with one out of order, at an odd time, or with a SYN behind its SYN-ACK is
+given to `Clock` itself, as Packets. Captures that are no plain pcap of Ethernet frames go through Python as a whole, but
+for the flow table.
+"""
+
+import ctypes
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import BinaryIO
+
+import numpy as np
+
+from tlids_edge.capture.clock import BLOCK, FEW, HELD_BYTES, Clock
+from tlids_edge.capture.packets import Decoder, Packet, where
+from tlids_edge.capture.pcap import (
+    ETHERNET,
+    READ_SIZE,
+    PacketStats,
+    PlainPcap,
+    Record,
+    Source,
+    open_plain_pcap,
+    open_source,
+    records_behind,
+)
+from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF
+from tlids_edge.capture.times import EARLIEST_US, HELD, WINDOW_US
+from tlids_edge.flows import core
+from tlids_edge.flows.compiled import CompiledMeter
+from tlids_edge.flows.rows import PACKET, pack_packet, unpack_packet
+
+ROOM = 4096  # packets that are decoded together
+ENTRIES = HELD + BLOCK + 2 * ROOM
+PLAIN, ODD, DECODED = range(3)  # enum kind
+RECORD_HEADER = 16
+
+
+class RawReader:
+    """Reads captures, one after the other, into a compiled meter."""
+
+    def __init__(self, meter: CompiledMeter, stats: PacketStats, as_they_come: bool = False) -> None:
+        """`as_they_come`: a block of packets ends with the window of time, as for a source that may pause."""
+        self._meter, self._stats, self._as_they_come = meter, stats, as_they_come
+        self._clock = Clock(stats.times)
+        self._entries = np.zeros(ENTRIES, PACKET)
+        self._first = self._settled = self._end = 0  # held until `_settled`, then a block that is not whole until `_end`
+        self._number = 0  # of the entry at `_first`, among all
+        self._decoded: dict[int, Packet] = {}  # the packets of DECODED entries, by their `frame_at`
+        self._serial = 0
+        self._bytes = bytearray(2 * READ_SIZE)
+        self._size = self._read = 0  # bytes that have come, and of these the ones that were decoded
+        self._at = 0  # place of the first of them in the stream
+        self._reading = False
+
+    def read(self, stream: BinaryIO, tick: Callable[[], object] = bool) -> Iterator[Packet | None]:
+        """Read one capture to its end. After each step, rows and notes may wait in the meter.
+
+        A step gives the packet that Python decoded, which has just been counted, or None after others. `tick` is called
+        now and then while a gzip stream inflates.
+
+        Raises:
+            InputError: as `read_packets`, at the first step.
+        """
+        source = open_source(stream, tick)
+        decoder = Decoder(self._stats, where(stream))
+        plain = source.start if self._stats.dedup else open_plain_pcap(source)
+        if isinstance(plain, bytes):
+            yield from self._in_python(records_behind(source, plain, self._stats), decoder)
+        else:
+            yield from self._in_c(source, plain, decoder)
+
+    def overdue(self) -> Iterator[Packet | None]:
+        """What waits for an older packet while none comes; nothing unless the source is just being waited for."""
+        if self._reading:
+            yield from self._finish()
+        for packet in self._clock.overdue():
+            self._meter.add(packet)
+            yield packet
+
+    # ---- bytes
+
+    def _in_c(self, source: Source, plain: PlainPcap, decoder: Decoder) -> Iterator[Packet | None]:
+        """The steps of a plain pcap stream."""
+        reading = core.Reading(plain.swapped, plain.nanoseconds)
+        self._size = self._read = 0
+        chunk = plain.first
+        try:
+            while chunk:
+                self._append_bytes(chunk)
+                while True:
+                    count = self._decode(reading)
+                    if count:
+                        self._note(count, decoder)
+                        yield from self._arrange()
+                    if reading.end != core.NO_ROOM:
+                        break
+                if reading.end != core.NEEDS_MORE:
+                    break
+                self._reading = True
+                chunk = source.read(READ_SIZE)
+                self._reading = False
+        except KeyboardInterrupt:
+            yield from self._finish()
+            raise
+        if reading.end == core.ODD_FRACTION:
+            rest = plain.header + bytes(self._bytes[self._read : self._size])
+            yield from self._in_python(records_behind(source, rest, self._stats), decoder)
+            return
+        if reading.end == core.RECORD_TOO_LONG:
+            self._stats.reject("record length")
+        elif self._size > self._read:
+            self._stats.reject("capture cut short")
+        for _ in source.fault(self._stats):
+            pass
+        yield from self._finish()
+
+    def _append_bytes(self, chunk: bytes) -> None:
+        """Put bytes behind those that are still needed; drop the others where there is no room."""
+        if self._size + len(chunk) > len(self._bytes):
+            needed = self._needed()
+            kept = self._bytes[needed : self._size]
+            if len(kept) + len(chunk) > len(self._bytes):
+                self._bytes = bytearray(2 * (len(kept) + len(chunk)))
+            self._bytes[: len(kept)] = kept
+            self._at += needed
+            self._read -= needed
+            self._size = len(kept)
+        self._bytes[self._size : self._size + len(chunk)] = chunk
+        self._size += len(chunk)
+
+    def _needed(self) -> int:
+        """Where the first frame begins that an entry still needs, or else what is not decoded."""
+        entries = self._entries[self._first : self._end]
+        places = entries["frame_at"][entries["kind"] == PLAIN]
+        return min(self._read, int(places.min()) - self._at) if len(places) else self._read
+
+    def _address(self) -> int:
+        """Where the bytes are."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self._bytes))
+
+    def _frame(self, entry: np.void) -> bytes:
+        """A copy of an entry's frame."""
+        start = int(entry["frame_at"]) - self._at
+        return bytes(self._bytes[start : start + int(entry["captured"])])
+
+    # ---- packets
+
+    def _decode(self, reading: core.Reading) -> int:
+        """Let C decode what it can; the number of entries, which are behind the others."""
+        self._make_room(ROOM)
+        place = self._entries.ctypes.data + self._end * PACKET.itemsize
+        buffer = self._address() + self._read, self._size - self._read
+        self._meter.decode(reading, buffer, self._at + self._read, (place, ROOM))
+        self._read += reading.used
+        return reading.count
+
+    def _make_room(self, count: int) -> None:
+        """See that `count` entries fit behind the others."""
+        if self._end + count <= len(self._entries):
+            return
+        held = self._entries[self._first : self._end].copy()
+        if len(held) + count > len(self._entries):
+            self._entries = np.zeros(2 * (len(held) + count), PACKET)
+        self._entries[: len(held)] = held
+        self._settled -= self._first
+        self._first, self._end = 0, len(held)
+
+    def _note(self, count: int, decoder: Decoder) -> None:
+        """Count new entries, of which odd ones are decoded here; there may be more or fewer afterwards."""
+        fresh = self._entries[self._end : self._end + count]
+        odd = np.flatnonzero(fresh["kind"])
+        plain = fresh if not len(odd) else fresh[fresh["kind"] == PLAIN]
+        self._stats.bytes += int(plain["wire_length"].sum(dtype=np.uint64))
+        self._stats.truncated += int(np.count_nonzero(plain["captured"] < plain["wire_length"]))
+        parts, done = [], 0
+        for place in odd.tolist():
+            self._look(fresh[done:place], decoder)
+            parts += [fresh[done:place], self._decode_odd(fresh[place], decoder)]
+            done = place + 1
+        self._look(fresh[done:], decoder)
+        if not parts:
+            self._end += count
+            return
+        self._append(np.concatenate([*parts, fresh[done:]]))
+
+    def _look(self, plain: np.ndarray, decoder: Decoder) -> None:
+        """Count packets, and look at the first of so many whether they are repeats."""
+        number = self._stats.packets
+        self._stats.packets += len(plain)
+        place = number % OUT_OF
+        if place >= LOOKED_AT and place + len(plain) <= OUT_OF:
+            return
+        for index, entry in enumerate(plain):
+            if (place + index) % OUT_OF < LOOKED_AT:
+                decoder.look(int(entry["time_us"]), self._frame(entry), int(entry["wire_length"]))
+
+    def _decode_odd(self, entry: np.void, decoder: Decoder) -> np.ndarray:
+        """The entries of what Python decodes from a record."""
+        record = Record(int(entry["time_us"]), ETHERNET, self._frame(entry), int(entry["wire_length"]))
+        return self._packed(list(decoder.packets([record])))
+
+    def _packed(self, packets: list[Packet]) -> np.ndarray:
+        """Entries for packets that Python has."""
+        entries = np.zeros(len(packets), PACKET)
+        for place, packet in enumerate(packets):
+            self._serial += 1
+            self._decoded[self._serial] = packet
+            pack_packet(packet, entries, place * PACKET.itemsize, self._serial, DECODED)
+        return entries
+
+    def _append(self, entries: np.ndarray) -> None:
+        """Put entries behind the others."""
+        self._make_room(len(entries))
+        self._entries[self._end : self._end + len(entries)] = entries
+        self._end += len(entries)
+
+    # ---- the order of time
+
+    def _arrange(self, at_end: bool = False) -> Iterator[Packet | None]:
+        """Take in the blocks that are whole; give the packets whose place is settled."""
+        times = self._entries["time_us"][self._settled : self._end]
+        in_order = bool((times[1:] >= times[:-1]).all())
+        ends = self._block_ends(times, in_order)
+        if at_end and (ends[-1] if ends else 0) < len(times):
+            ends.append(len(times))
+        if not ends:
+            return
+        start, stop = self._settled, self._settled + ends[-1]
+        in_order = in_order and int(times[0]) >= max(self._clock.newest, EARLIEST_US)
+        in_order = in_order and self._stats.times.possible(int(times[ends[-1] - 1]))
+        asked_late = self._meter.answered_before(self._entries[self._first : stop], start - self._first, self._number)
+        if in_order and not asked_late:
+            self._settled = stop
+            yield from self._give(self._in_time(int(times[ends[-1] - 1])))
+        else:
+            yield from self._by_clock(start, [start + end for end in ends])
+
+    def _block_ends(self, times: np.ndarray, in_order: bool) -> list[int]:
+        """Where `Clock` ends its blocks in the packets of these times."""
+        if not self._as_they_come:
+            return list(range(BLOCK, len(times) + 1, BLOCK))
+        ends, start = [], 0
+        while start < len(times):
+            begun = int(times[start])
+            if in_order:
+                beyond = start + bisect_right(times[start : start + BLOCK], begun + WINDOW_US)
+            else:
+                since_us = times[start : start + BLOCK] - begun
+                inside = (since_us >= 0) & (since_us <= WINDOW_US)
+                beyond = start + (int(inside.argmin()) if not inside.all() else len(inside))
+            end = min(beyond + 1, start + BLOCK)
+            if end > len(times):
+                break
+            ends.append(end)
+            start = end
+        return ends
+
+    def _in_time(self, newest_us: int) -> int:
+        """How many of the held packets are settled, in the same way as `Clock` has it."""
+        held = self._entries[self._first : self._settled]
+        in_time = bisect_right(held["time_us"], newest_us - WINDOW_US)
+        settled = max(in_time, len(held) - HELD)
+        if len(held) - settled > FEW:
+            sizes = held["captured"][settled:].astype(np.int64)
+            behind = int(sizes.sum()) - np.cumsum(sizes)  # bytes behind each
+            if len(sizes) and behind[0] + sizes[0] > HELD_BYTES:
+                settled += int(np.argmax(behind <= HELD_BYTES)) + 1
+        forced_us = int(held["time_us"][settled - 1]) if settled > in_time else None
+        self._clock.pass_in_order(newest_us, forced_us)
+        return settled
+
+    def _give(self, count: int) -> Iterator[Packet | None]:
+        """Add the first entries to the meter."""
+        given = self._entries[self._first : self._first + count]
+        done = 0
+        for place in np.flatnonzero(given["kind"] == DECODED).tolist():
+            self._add_plain(given[done:place])
+            done = place + 1
+            packet = self._decoded.pop(int(given[place]["frame_at"]))
+            self._meter.add(packet)
+            yield packet
+        self._add_plain(given[done:])
+        self._first += count
+        self._number += count
+        yield None
+
+    def _add_plain(self, entries: np.ndarray) -> None:
+        """Add entries that C decoded to the meter."""
+        if len(entries):
+            self._meter.add_decoded(entries, self._address(), self._size, self._at)
+
+    def _by_clock(self, start: int, ends: list[int]) -> Iterator[Packet | None]:
+        """Let `Clock` arrange blocks that end at these places."""
+        held = self._packets(self._first, start)
+        blocks = [self._packets(begin, end) for begin, end in zip([start, *ends], ends, strict=False)]
+        given, held = self._clock.arrange(held, blocks)
+        rest = self._entries[ends[-1] : self._end].copy()
+        self._number += self._end - self._first  # so that SYN-ACKs of before are forgotten
+        self._first = self._settled = self._end = 0
+        self._append(self._packed(held))
+        self._settled = self._end
+        self._append(rest)
+        self._meter.answered_before(self._entries[: self._settled], 0, self._number)
+        for packet in given:
+            self._meter.add(packet)
+            yield packet
+        yield None
+
+    def _packets(self, start: int, end: int) -> list[Packet]:
+        """Entries as packets."""
+        return [
+            self._decoded.pop(int(entry["frame_at"]))
+            if entry["kind"] == DECODED
+            else unpack_packet(entry, self._frame(entry))
+            for entry in self._entries[start:end]
+        ]
+
+    def _finish(self) -> Iterator[Packet | None]:
+        """Give all that is held: the capture ends, or pauses."""
+        yield from self._arrange(at_end=True)
+        yield from self._give(self._settled - self._first)
+
+    def _in_python(self, records: Iterator[Record], decoder: Decoder) -> Iterator[Packet]:
+        """The steps of a stream, or of the rest of one, that Python decodes."""
+        pending = self._packets(self._settled, self._end)
+        held = self._packets(self._first, self._settled)
+        self._clock.hold(held)
+        self._first = self._settled = self._end = 0
+        packets = chain(pending, decoder.packets(records))
+        ordered = self._clock.as_they_come(packets) if self._as_they_come else self._clock.ordered(packets)
+        for packet in ordered:
+            self._meter.add(packet)
+            yield packet
