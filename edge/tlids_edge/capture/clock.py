@@ -73,14 +73,11 @@ class Clock:
         answers = [packet for packet in packets if packet[6] & SYN and packet[6] & ACK]
         self._answers = {(packet[2], packet[1], packet[4], packet[3]): packet[0] for packet in answers}
 
-    def arrange(self, held: list[Packet], blocks: list[list[Packet]]) -> tuple[list[Packet], list[Packet]]:
-        """Take blocks in behind packets that somebody else held: what is settled, and what is to be held further."""
+    def arrange(self, held: list[Packet], block: list[Packet]) -> tuple[list[Packet], list[Packet]]:
+        """Take a block in behind packets that somebody else held: what is settled, and what is to be held further."""
         self.hold(held)
-        given = []
-        for block in blocks:
-            self._block = block
-            given += self._arrange()
-        return given, self._rest()
+        self._block = block
+        return self._arrange(), self._rest()
 
     def _blocks(self, packets: Iterator[Packet]) -> Iterator[list[Packet]]:
         """Blocks of packets, then the rest; an interrupt takes nothing away of what was read."""

@@ -125,13 +125,13 @@ class CompiledMeter:
         """
         self._library.tlids_read(self._meter, byref(reading), *buffer, at, *packets)
 
-    def answered_before(self, packets: np.ndarray, fresh: int, oldest: int) -> bool:
-        """Whether a SYN among `packets`, from the one at `fresh` on, stands behind the SYN-ACK that answers it.
+    def asked_late(self, packets: np.ndarray, fresh: int, oldest: int) -> int:
+        """The place of the first SYN among `packets`, from `fresh` on, that stands behind the SYN-ACK that answers it.
 
-        The first of them is number `oldest` of all; those before `fresh` have been shown already.
+        It is their number when there is none. The first of them is number `oldest` of all; those before `fresh` have
+        been shown already, those behind the place given count as not shown.
         """
-        start = packets.ctypes.data
-        return bool(self._library.tlids_answered_before(self._meter, start, len(packets), fresh, oldest))
+        return self._library.tlids_asked_late(self._meter, packets.ctypes.data, len(packets), fresh, oldest)
 
     def expire(self, now_us: float) -> None:
         """Close what has ended by `now_us`. Live, call it with the wall clock less the capture's delay."""

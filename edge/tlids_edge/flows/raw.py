@@ -32,7 +32,7 @@ from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF
 from tlids_edge.capture.times import EARLIEST_US, HELD, WINDOW_US
 from tlids_edge.flows import core
 from tlids_edge.flows.compiled import CompiledMeter
-from tlids_edge.flows.rows import PACKET, pack_packet, unpack_packet
+from tlids_edge.flows.rows import PACKET, pack_packet, unpack_packets
 
 ROOM = 4096  # packets that are decoded together
 ENTRIES = HELD + BLOCK + 2 * ROOM
@@ -180,13 +180,13 @@ class RawReader:
         parts, done = [], 0
         for place in odd.tolist():
             self._look(fresh[done:place], decoder)
-            parts += [fresh[done:place], self._decode_odd(fresh[place], decoder)]
+            parts += [fresh[done:place].tobytes(), self._decode_odd(fresh[place], decoder)]
             done = place + 1
         self._look(fresh[done:], decoder)
         if not parts:
             self._end += count
             return
-        self._append(np.concatenate([*parts, fresh[done:]]))
+        self._append(b"".join([*parts, fresh[done:].tobytes()]))
 
     def _look(self, plain: np.ndarray, decoder: Decoder) -> None:
         """Count packets, and look at the first of so many whether they are repeats."""
@@ -199,46 +199,63 @@ class RawReader:
             if (place + index) % OUT_OF < LOOKED_AT:
                 decoder.look(int(entry["time_us"]), self._frame(entry), int(entry["wire_length"]))
 
-    def _decode_odd(self, entry: np.void, decoder: Decoder) -> np.ndarray:
+    def _decode_odd(self, entry: np.void, decoder: Decoder) -> bytearray:
         """The entries of what Python decodes from a record."""
         record = Record(int(entry["time_us"]), ETHERNET, self._frame(entry), int(entry["wire_length"]))
         return self._packed(list(decoder.packets([record])))
 
-    def _packed(self, packets: list[Packet]) -> np.ndarray:
+    def _packed(self, packets: list[Packet]) -> bytearray:
         """Entries for packets that Python has."""
-        entries = np.zeros(len(packets), PACKET)
+        entries = bytearray(len(packets) * PACKET.itemsize)
         for place, packet in enumerate(packets):
             self._serial += 1
             self._decoded[self._serial] = packet
             pack_packet(packet, entries, place * PACKET.itemsize, self._serial, DECODED)
         return entries
 
-    def _append(self, entries: np.ndarray) -> None:
+    def _append(self, entries: bytes | bytearray) -> None:
         """Put entries behind the others."""
-        self._make_room(len(entries))
-        self._entries[self._end : self._end + len(entries)] = entries
-        self._end += len(entries)
+        count = len(entries) // PACKET.itemsize
+        self._make_room(count)
+        self._entries[self._end : self._end + count] = np.frombuffer(entries, PACKET)
+        self._end += count
 
     # ---- the order of time
 
     def _arrange(self, at_end: bool = False) -> Iterator[Packet | None]:
         """Take in the blocks that are whole; give the packets whose place is settled."""
-        times = self._entries["time_us"][self._settled : self._end]
-        in_order = bool((times[1:] >= times[:-1]).all())
-        ends = self._block_ends(times, in_order)
-        if at_end and (ends[-1] if ends else 0) < len(times):
-            ends.append(len(times))
+        while True:
+            times = self._entries["time_us"][self._settled : self._end]
+            sound = self._in_order(times)
+            ends = self._block_ends(times, sound == len(times))
+            if at_end and (ends[-1] if ends else 0) < len(times):
+                ends.append(len(times))
+            if not ends:
+                return
+            fine = self._asked_in_time([end for end in ends if end <= sound])
+            if fine:
+                self._settled += fine
+                yield from self._give(self._in_time(int(times[fine - 1])))
+            else:
+                yield from self._by_clock(self._settled + ends[0])
+
+    def _in_order(self, times: np.ndarray) -> int:
+        """How many of these times, from the first on, are possible and go on from what was read before."""
+        if not len(times) or int(times[0]) < max(self._clock.newest, EARLIEST_US):
+            return 0
+        back = np.flatnonzero(times[1:] < times[:-1])
+        sound = int(back[0]) + 1 if len(back) else len(times)
+        if self._stats.times.possible(int(times[sound - 1])):
+            return sound
+        return bisect_right(times[:sound], self._stats.times.latest_us)
+
+    def _asked_in_time(self, ends: list[int]) -> int:
+        """The end of the last of these blocks before one with a SYN behind its SYN-ACK; 0 when that is the first."""
         if not ends:
-            return
-        start, stop = self._settled, self._settled + ends[-1]
-        in_order = in_order and int(times[0]) >= max(self._clock.newest, EARLIEST_US)
-        in_order = in_order and self._stats.times.possible(int(times[ends[-1] - 1]))
-        asked_late = self._meter.answered_before(self._entries[self._first : stop], start - self._first, self._number)
-        if in_order and not asked_late:
-            self._settled = stop
-            yield from self._give(self._in_time(int(times[ends[-1] - 1])))
-        else:
-            yield from self._by_clock(start, [start + end for end in ends])
+            return 0
+        entries = self._entries[self._first : self._settled + ends[-1]]
+        late = self._meter.asked_late(entries, self._settled - self._first, self._number)
+        return max((end for end in ends if self._settled + end <= self._first + late), default=0)
 
     def _block_ends(self, times: np.ndarray, in_order: bool) -> list[int]:
         """Where `Clock` ends its blocks in the packets of these times."""
@@ -294,18 +311,17 @@ class RawReader:
         if len(entries):
             self._meter.add_decoded(entries, self._address(), self._size, self._at)
 
-    def _by_clock(self, start: int, ends: list[int]) -> Iterator[Packet | None]:
-        """Let `Clock` arrange blocks that end at these places."""
-        held = self._packets(self._first, start)
-        blocks = [self._packets(begin, end) for begin, end in zip([start, *ends], ends, strict=False)]
-        given, held = self._clock.arrange(held, blocks)
-        rest = self._entries[ends[-1] : self._end].copy()
+    def _by_clock(self, end: int) -> Iterator[Packet | None]:
+        """Let `Clock` arrange a block that ends there."""
+        held, block = self._packets(self._first, self._settled), self._packets(self._settled, end)
+        given, held = self._clock.arrange(held, block)
+        rest = self._entries[end : self._end].tobytes()
         self._number += self._end - self._first  # so that SYN-ACKs of before are forgotten
         self._first = self._settled = self._end = 0
         self._append(self._packed(held))
         self._settled = self._end
         self._append(rest)
-        self._meter.answered_before(self._entries[: self._settled], 0, self._number)
+        self._meter.asked_late(self._entries[: self._settled], 0, self._number)
         for packet in given:
             self._meter.add(packet)
             yield packet
@@ -313,11 +329,11 @@ class RawReader:
 
     def _packets(self, start: int, end: int) -> list[Packet]:
         """Entries as packets."""
+        entries = self._entries[start:end]
+        plain = unpack_packets(entries, self._bytes, self._at)
         return [
-            self._decoded.pop(int(entry["frame_at"]))
-            if entry["kind"] == DECODED
-            else unpack_packet(entry, self._frame(entry))
-            for entry in self._entries[start:end]
+            self._decoded.pop(int(entry["frame_at"])) if entry["kind"] == DECODED else packet
+            for entry, packet in zip(entries, plain, strict=True)
         ]
 
     def _finish(self) -> Iterator[Packet | None]:

@@ -4,6 +4,7 @@ The three layouts are those of `core/meter.h`; `core.load` checks their sizes.
 """
 
 import struct
+from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
@@ -37,7 +38,8 @@ NOTE = np.dtype([
     ("first_us", "i8"), ("order", "u8"), *_ENDS, ("src_mac_bytes", "u1"), ("src_mac", "V6"), ("unused_2", "V5"),
 ])  # fmt: skip
 
-_pack_packet = struct.Struct("=qQIIIIII16s16sIHHBB2xHBBB6s6s3x").pack_into
+_LAYOUT = struct.Struct("=qQIIIIII16s16sIHHBB2xHBBB6s6s3x")
+_pack_packet = _LAYOUT.pack_into
 _LAST = (1 << 63) - 1  # of the times that the compiled meter can hold
 
 
@@ -53,15 +55,17 @@ def pack_packet(packet: Packet, buffer: object, offset: int = 0, frame_at: int =
     )  # fmt: skip
 
 
-def unpack_packet(entry: np.void, frame: bytes) -> Packet:
-    """The Packet that a PACKET describes, whose frame is given."""
-    size = int(entry["address_bytes"])
-    return Packet(
-        int(entry["time_us"]), entry["src"].tobytes()[:size], entry["dst"].tobytes()[:size],
-        int(entry["src_port"]), int(entry["dst_port"]), int(entry["protocol"]), int(entry["tcp_flags"]),
-        int(entry["tcp_window"]), int(entry["length"]), int(entry["payload_length"]), int(entry["wire_length"]),
-        _mac(entry, "src_mac"), _mac(entry, "dst_mac"), frame, int(entry["ip_offset"]), None, int(entry["vlan"]),
-    )  # fmt: skip
+def unpack_packets(entries: np.ndarray, stream: bytearray, at: int) -> Iterator[Packet]:
+    """The Packets that a PACKET array describes, whose frames are in `stream`, which begins at place `at`."""
+    for (
+        time_us, frame_at, captured, wire_length, _, ip_offset, length, payload_length, src, dst, vlan,
+        src_port, dst_port, protocol, size, window, flags, src_mac_bytes, dst_mac_bytes, src_mac, dst_mac,
+    ) in _LAYOUT.iter_unpack(entries.tobytes()):  # fmt: skip
+        yield Packet(
+            time_us, src[:size], dst[:size], src_port, dst_port, protocol, flags, window, length, payload_length,
+            wire_length, src_mac[:src_mac_bytes], dst_mac[:dst_mac_bytes],
+            bytes(stream[frame_at - at : frame_at - at + captured]), ip_offset, None, vlan,
+        )  # fmt: skip
 
 
 def features(rows: np.ndarray, family: str, dialect: str | None = None) -> np.ndarray:

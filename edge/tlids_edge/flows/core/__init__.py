@@ -77,7 +77,7 @@ _PROTOTYPES = {
     "tlids_new": (c_void_p, [POINTER(Settings), POINTER(NdpiFunctions)]),
     "tlids_free": (None, [c_void_p]),
     "tlids_read": (None, [c_void_p, POINTER(Reading), c_void_p, c_uint64, c_uint64, c_void_p, c_uint32]),
-    "tlids_answered_before": (c_int, [c_void_p, c_void_p, c_uint32, c_uint32, c_uint64]),
+    "tlids_asked_late": (c_uint32, [c_void_p, c_void_p, c_uint32, c_uint32, c_uint64]),
     "tlids_add": (c_int64, [c_void_p, c_void_p, c_uint32, c_void_p, c_uint64, c_uint64]),
     "tlids_expire": (c_int, [c_void_p, c_double]),
     "tlids_close_all": (c_int, [c_void_p, c_uint32]),

@@ -386,7 +386,7 @@ static void note_answer(struct tlids_meter *meter, const struct tlids_packet *pa
     answer->number = number + 1;
 }
 
-int tlids_answered_before(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
+uint32_t tlids_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
                           uint32_t fresh, uint64_t oldest)
 {
     if (meter->answers_filled > ANSWER_SLOTS / 4) { /* nearly all of long ago */
@@ -396,16 +396,15 @@ int tlids_answered_before(struct tlids_meter *meter, const struct tlids_packet *
             if ((packets[i].tcp_flags & (SYN | ACK)) == (SYN | ACK))
                 note_answer(meter, packets + i, oldest + i);
     }
-    int found = 0;
     for (uint32_t i = fresh; i < count; i++) {
         if (!(packets[i].tcp_flags & SYN))
             continue;
         if (packets[i].tcp_flags & ACK)
             note_answer(meter, packets + i, oldest + i);
-        else
-            found |= answer_slot(meter, opening_of(meter, packets + i))->number > oldest;
+        else if (answer_slot(meter, opening_of(meter, packets + i))->number > oldest)
+            return i;
     }
-    return found;
+    return count;
 }
 
 /* ---- lists of flows */

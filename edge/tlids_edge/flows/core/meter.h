@@ -114,9 +114,9 @@ EXPORT void tlids_free(struct tlids_meter *meter);
 EXPORT void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, const uint8_t *buffer,
                        uint64_t size, uint64_t at, struct tlids_packet *packets, uint32_t room);
 
-/* Whether a bare SYN stands behind the SYN-ACK that answers it. `packets` are those held, the oldest being number
- * `oldest` of the stream, of which those from `fresh` on are shown for the first time. */
-EXPORT int tlids_answered_before(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
+/* The place of the first bare SYN that stands behind the SYN-ACK that answers it; `count` for none. `packets` are those
+ * held, the oldest being number `oldest` of the stream, of which those from `fresh` on are shown for the first time. */
+EXPORT uint32_t tlids_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
                                  uint32_t fresh, uint64_t oldest);
 
 /* Count packets whose frames are in `buffer`. Fewer are counted when there is no more room for rows or notes: take
