@@ -119,7 +119,8 @@ class Clock:
         times = list(map(_time, block))
         first, last = times[0], times[-1]
         in_order = sorted(times) == times and first >= max(self._newest, EARLIEST_US)
-        if in_order and self.times.possible(last):
+        in_order = in_order and self.times.possible(last)
+        if in_order:
             before, self._newest, self._seen_possible = [], last, True
             self._shift = None
             self._held += block
@@ -127,7 +128,8 @@ class Clock:
             before = self._one_by_one(block)
         held = self._held
         opening = [packet for packet in block if packet[6] & SYN]
-        if opening and self._too_late(opening):
+        late = bool(opening) and self._too_late(opening)
+        if late or not in_order:  # sorting may have put any SYN behind its SYN-ACK
             _clients_first(held)
         return before + self._settled(block)
 
@@ -158,7 +160,7 @@ class Clock:
         for packet in opening:
             if packet[6] & ACK:
                 answers[packet[2], packet[1], packet[4], packet[3]] = packet[0]
-            elif packet[1:5] in answers:
+            elif packet[0] - answers.get(packet[1:5], -inf) <= WINDOW_US:
                 found = True
         if len(answers) > ANSWERS:
             newest, oldest = self._newest, self._newest - WINDOW_US

@@ -117,9 +117,7 @@ class CompiledMeter:
             if done < len(packets):
                 self._drain()
 
-    def decode(
-        self, reading: core.Reading, buffer: tuple[int, int], at: int, packets: tuple[int, int]
-    ) -> None:
+    def decode(self, reading: core.Reading, buffer: tuple[int, int], at: int, packets: tuple[int, int]) -> None:
         """Decode the pcap records in `buffer` (address, bytes), `at` bytes into the stream, into `packets` (address,
         room), and say in `reading` how far that went.
         """

@@ -2,9 +2,9 @@
 
 What C decodes stays an array of PACKETs whose frames are in a buffer. A record that it leaves out is decoded by Python,
 in its turn. The rules of `capture.clock` hold: packets wait for WINDOW_US, in the same array. As long as all of them
-come in order that is all; a block of packets with one out of order, at an odd time, or with a SYN behind its SYN-ACK is
-given to `Clock` itself, as Packets. Captures that are no plain pcap of Ethernet frames go through Python as a whole, but
-for the flow table.
+come in order that is all; a block of packets with one out of order, at an odd time, or with a SYN behind its SYN-ACK
+is given to `Clock` itself, as Packets. Captures that are no plain pcap of Ethernet frames go through Python as a whole,
+but for the flow table.
 """
 
 import ctypes
@@ -48,7 +48,9 @@ class RawReader:
         self._meter, self._stats, self._as_they_come = meter, stats, as_they_come
         self._clock = Clock(stats.times)
         self._entries = np.zeros(ENTRIES, PACKET)
-        self._first = self._settled = self._end = 0  # held until `_settled`, then a block that is not whole until `_end`
+        self._first = self._settled = self._end = (
+            0  # held until `_settled`, then a block that is not whole until `_end`
+        )
         self._number = 0  # of the entry at `_first`, among all
         self._decoded: dict[int, Packet] = {}  # the packets of DECODED entries, by their `frame_at`
         self._serial = 0

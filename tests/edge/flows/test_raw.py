@@ -1,0 +1,93 @@
+"""Captures straight into the compiled meter give what Python's decoder, clock and meter give."""
+
+import gzip
+import random
+
+import pytest
+from build_pcap import ACK, ALICE, BOB, START, SYN, arp, ethernet, ipv4, ipv6, pcap, tcp, udp
+from equal_readers import Pieces, difference, sizes
+from shared_captures import REPOSITORY, captures
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.flows.compiled import CompiledMeter
+from tlids_edge.flows.raw import RawReader
+
+pytestmark = pytest.mark.usefixtures("compiled")
+SMALL = {"family": "both", "idle_timeout": 0.05, "active_timeout": 0.2, "max_flows": 20}
+CAPTURES = captures("conformance/ipfixprobe") + captures("cases") + captures("pcap/syn-flood")
+SINGLE_BYTES = 20_000  # of a capture at most that is cut into them
+
+
+@pytest.mark.parametrize("capture", CAPTURES)
+@pytest.mark.parametrize("as_they_come", [False, True], ids=["file", "pipe"])
+def test_a_capture_gives_the_same_flows_and_counts_however_it_is_cut(capture, as_they_come):
+    content = capture.read_bytes()
+    for kind in ("whole", "odd", *(["single"] if len(content) < SINGLE_BYTES else [])):
+        for settings in ({}, SMALL):
+            assert difference(content, settings, kind, as_they_come) == "", (kind, settings)
+
+
+def test_a_session_of_the_testbed_gives_the_same_flows():
+    content = (REPOSITORY / "data/testbed/session1.pcap.gz").read_bytes()
+    assert difference(content, {"family": "both"}) == ""
+
+
+def test_a_gzipped_capture_that_is_cut_gives_the_same_flows():
+    content = gzip.compress(pcap(*[ethernet(ipv4(tcp(port, 80, SYN))) for port in range(1, 500)]))
+    assert difference(content[:-20], {}, "odd") == ""
+
+
+FRAMES = (
+    ethernet(ipv4(tcp(flags=SYN), src=ALICE, dst=BOB)),
+    ethernet(ipv4(tcp(80, 40000, SYN | ACK), src=BOB, dst=ALICE)),
+    ethernet(ipv4(udp(payload=bytes(30)), 17)),
+    ethernet(ipv4(udp(payload=bytes(30)), 17, fragment=0x2001)),
+    ethernet(ipv6(tcp()), 0x86DD),
+    ethernet(arp(), 0x0806),
+    ethernet(b"\x00" * 50, 0x9999),
+)
+
+
+def disordered(seed, count=3000):
+    """Packets at random moments: jitter, late ones, jumps of the clock both ways, times that cannot be."""
+    chosen = random.Random(seed)
+    now, records = START, []
+    for _ in range(count):
+        now += chosen.choice((1, 20, 500, 3000))
+        if chosen.random() < 0.003:
+            now += chosen.choice((-20_000_000, 90_000_000, -3_600_000_000))
+        moment = now - chosen.choice((0, 0, 0, 0, 40, 5000, 90_000, 150_000))
+        if chosen.random() < 0.002:
+            moment = chosen.choice((1_000_000, 4_200_000_000_000_000))
+        flow = chosen.randrange(50)
+        frame = chosen.choice(FRAMES)
+        records.append((max(moment, 0), frame[:29] + bytes([flow]) + frame[30:]))
+    return pcap(*records)
+
+
+@pytest.mark.parametrize("as_they_come", [False, True], ids=["file", "pipe"])
+@pytest.mark.parametrize("seed", range(6))
+def test_disorder_jumps_and_impossible_times_give_the_same_flows_and_counts(seed, as_they_come):
+    capture = disordered(seed)
+    for settings in ({}, SMALL):
+        assert difference(capture, settings, "odd", as_they_come) == "", settings
+
+
+def test_more_packets_than_are_held_within_the_window_give_the_same_flows():
+    chosen = random.Random(7)
+    records = [(START + place * 3 - chosen.choice((0, 0, 9, 40_000)), FRAMES[place % 3]) for place in range(30_000)]
+    assert difference(pcap(*records), {}) == ""
+
+
+def test_a_syn_behind_its_syn_ack_is_the_client():
+    synack, syn = FRAMES[1], FRAMES[0]
+    meter = CompiledMeter()
+    capture = pcap((START, synack), (START + 50_000, syn), *((START + 60_000 + at, FRAMES[2]) for at in range(300)))
+    for _ in RawReader(meter, PacketStats()).read(Pieces(capture, sizes("whole"))):
+        pass
+    meter.close_all()
+    assert {flow.src for flow in meter.take() if flow.protocol == 6} == {ALICE}
+
+
+def test_what_python_decodes_is_given_once_it_has_been_counted():
+    steps = list(RawReader(CompiledMeter(), PacketStats()).read(Pieces(pcap(*FRAMES), sizes("whole"))))
+    assert [packet.protocol for packet in steps if packet is not None] == [17, -1]  # the fragment, ARP
