@@ -17,7 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home CORE = edge/tlids_edge/flows/core SANITIZED -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all FUZZ_INPUTS ?= 100000000 WHEELS x86_64 aarch64 core equal-core fuzz-core wheels lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +28,7 @@ demo: $(READY) ## run the notebooks on the testbed's real flows, then on a stand
 	@$(DEMO) --into runs/demo/stand-in -p dataset nf-ton-iot 01 02 03 04
 	@echo "pages: runs/demo/testbed/*.html (real flows), runs/demo/stand-in/*.html (simulated); models and scores: runs/demo/*-s42-*"
 
-test: $(READY) system ## every test, and every notebook against its stored outputs; PROCESSES=n side by side, 2 by default
+test: $(READY) system core ## every test, and every notebook against its stored outputs; PROCESSES=n side by side, 2 by default
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile tests
 	@$(BIN)/python -m pytest --nbval notebooks
 
@@ -88,6 +88,25 @@ attack: $(READY) system ## attacks on the rules, live in the testbed's namespace
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000
+
+core: $(READY) $(CORE)/meter.so ## the compiled meter, beside its source; nothing where there is no C compiler
+
+$(CORE)/meter.so: $(CORE)/meter.c $(CORE)/meter.h edge/setup.py
+	@cd edge && $(abspath $(BIN))/python setup.py -q build_ext --inplace && rm -rf build
+
+equal-core: core ## both meters over every shared capture, the testbed, floods and disorder, cut in every way (an hour)
+	@$(BIN)/python tests/bench/equal_core.py
+
+fuzz-core: ## the compiled meter under address and undefined-behaviour sanitizers; FUZZ_INPUTS=n (100 million: half an hour)
+	@mkdir -p build && $(CC) $(SANITIZED) -o build/fuzz-core $(CORE)/fuzz.c $(CORE)/meter.c && build/fuzz-core $(FUZZ_INPUTS)
+
+wheels: $(READY) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zig from PyPI
+	@test -x build/zig/bin/python || { $(PYTHON) -m venv build/zig && build/zig/bin/python -m pip install -q --disable-pip-version-check ziglang "setuptools>=77"; }
+	@for machine in $(WHEELS); do \
+		zig="$(abspath build/zig/bin/python) -m ziglang cc -target $$machine-linux-gnu.2.28" && rm -rf build/wheel && cp -r edge build/wheel && \
+		rm -f build/wheel/tlids_edge/flows/core/meter.so && (cd build/wheel && CC="$$zig" LDSHARED="$$zig -shared" _PYTHON_HOST_PLATFORM=linux-$$machine \
+		../zig/bin/python setup.py -q bdist_wheel --plat-name manylinux_2_28_$$machine -d $(abspath dist)) || exit 1; \
+	done; ls dist
 
 test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))

@@ -16,8 +16,8 @@ from tlids_edge.capture.packets import EXTENSIONS, Packet
 from tlids_edge.capture.transport import PORTS_FIRST
 from tlids_edge.capture.tunnels import PORTS, PROTOCOLS, UDP
 from tlids_edge.flows import core
-from tlids_edge.flows.flow import Flow
-from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter, Unanswered
+from tlids_edge.flows.flow import Flow, Unanswered
+from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter
 from tlids_edge.flows.ndpi import Ndpi
 from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, pack_packet
 

@@ -10,7 +10,7 @@ from math import sqrt
 import numpy as np
 
 from tlids_edge.capture.packets import NOT_IP, Packet
-from tlids_edge.flows.flow import DEFAULT_DIALECT, Flow
+from tlids_edge.flows.flow import DEFAULT_DIALECT, Flow, turned
 from tlids_edge.flows.ndpi import application_id
 
 REASONS = ("", "fin", "rst", "idle", "active", "table-full", "shutdown")
@@ -82,6 +82,7 @@ def flow(row: np.void) -> Flow:
         row["src"].tobytes()[:size], row["dst"].tobytes()[:size],
         int(row["src_port"]), int(row["dst_port"]), int(row["protocol"]), int(row["vlan"]),
     )  # fmt: skip
+    made.key_back, made.key_other = turned(made.key), None
     for name in (
         "first_us", "last_us", "in_bytes", "out_bytes", "in_packets", "out_packets", "tcp_flags", "fin_seen",
         "in_payload", "out_payload", "out_first_us", "out_last_us", "out_gap_min",

@@ -10,7 +10,7 @@ from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi
 from tlids_edge.flows.rows import features, flow
 
-INNER = ("closing_us", "dissection", "heeds_source", "heeds_reply", "replied")  # of open flows alone
+INNER = ("key_other", "closing_us", "dissection", "heeds_source", "heeds_reply", "replied")  # of open flows alone
 FIELDS = [name for name in Flow.__slots__ if name not in INNER]
 SETTINGS = (
     {},

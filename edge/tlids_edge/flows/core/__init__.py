@@ -90,8 +90,8 @@ _PROTOTYPES = {
 }
 
 
-def load(path: Path = LIBRARY) -> ctypes.CDLL:
-    """The library at an absolute path, with its functions declared.
+def load(path: Path | None = None) -> ctypes.CDLL:
+    """The library, or the one at another absolute path, with its functions declared.
 
     Raises:
         CoreUnavailable: TLIDS_CORE is off, or the library is not the one that belongs to this package; the sentence
@@ -99,6 +99,7 @@ def load(path: Path = LIBRARY) -> ctypes.CDLL:
     """
     if os.environ.get(SWITCH, "").lower() == "off":
         raise CoreUnavailable(f"{SWITCH} is off")
+    path = path or LIBRARY
     if not path.exists():
         raise CoreUnavailable(f"expected the compiled meter {path}, found none: install a wheel, or where gcc is")
     try:

@@ -23,6 +23,7 @@ enum { IPV4 = 0x0800, IPV6 = 0x86DD };
 #define RECORD_HEADER 16u
 #define LOOKED_AT 32       /* flows in order of silence, when the table is full */
 #define MAX_RESETS 1024u   /* directions of flows that a RST closed */
+#define MAX_WAYS 64u        /* pairs of VLANs that answers have passed between */
 #define SPARE 4096u        /* rows and notes beyond one for each open flow */
 #define LONGEST_CHAIN 32   /* flows in one bucket before the key of the hash is changed */
 #define ANSWER_SLOTS 65536u /* SYN-ACKs that are held; a power of two, more than twice the packets held */
@@ -34,21 +35,33 @@ enum { IPV4 = 0x0800, IPV6 = 0x86DD };
 /* The flows are on up to five lists at once; number 0 is the lists' head and no flow. */
 enum list { BY_SILENCE, BY_AGE, CLOSING, WAITING, PROBATION, LISTS };
 
+/* And in up to three tables: under their own ends in both directions; under a way back that is in another VLAN; and,
+ * while they wait for an answer, under their ends in whatever VLAN. */
+enum table { BY_ENDS, BY_OTHER_WAY, BY_ANSWER, TABLES };
+
 struct link {
     uint32_t before, after;
+};
+
+struct chain {
+    uint64_t hash;
+    uint32_t next;
+    bool is_in;
 };
 
 struct flow {
     struct tlids_row row; /* as it will be handed over */
     int64_t closing_us;
-    uint64_t hash;
     void *dissection; /* what nDPI holds while the application is unknown */
+    struct chain chains[TABLES];
     struct link links[LISTS];
-    uint32_t chained; /* the next flow of the bucket, or of the free ones */
-    uint32_t shown;   /* packets, to nDPI */
-    uint32_t mac;     /* number of the source's address in `macs` */
-    uint8_t on;       /* bits of the lists it is on */
-    uint8_t closing;  /* FIN_END or RST_END once TCP has ended */
+    uint32_t next_free;
+    uint32_t shown;      /* packets, to nDPI */
+    uint32_t mac;        /* number of the source's address in `macs` */
+    uint32_t other_vlan; /* of the other way back */
+    uint8_t on;          /* bits of the lists it is on */
+    uint8_t closing;     /* FIN_END or RST_END once TCP has ended */
+    bool has_way_back;   /* in its own VLAN: no other flow has these ends */
     bool replied, heeds_source, heeds_reply;
 };
 
@@ -81,7 +94,7 @@ struct tlids_meter {
     double clock, next_end;
 
     struct flow *flows;
-    uint32_t *buckets, bucket_mask;
+    uint32_t *buckets[TABLES], bucket_mask;
     uint32_t open, free_flow;
     uint64_t key[2], opened, evicted, rekeyed_at, order;
     uint64_t closed[END_REASONS];
@@ -90,7 +103,10 @@ struct tlids_meter {
     uint32_t *mac_buckets, free_mac;
 
     struct reset *resets;
-    uint32_t *reset_buckets, reset_count, free_reset;
+    uint32_t *reset_buckets, free_reset;
+
+    bool knows_vlans; /* one was seen: the two tables beside BY_ENDS are in use */
+    uint32_t ways[MAX_WAYS][2], way_count; /* pairs of VLANs, the last to be used at the end */
 
     struct answer *answers;
     uint32_t answers_filled;
@@ -491,21 +507,49 @@ static void let_go_of_mac(struct tlids_meter *meter, uint32_t number)
 
 /* ---- flows by their ends */
 
-static uint32_t *bucket_of(const struct tlids_meter *meter, uint64_t hash)
+static uint32_t *bucket_of(const struct tlids_meter *meter, enum table table, uint64_t hash)
 {
-    return meter->buckets + (hash & meter->bucket_mask);
+    return meter->buckets[table] + (hash & meter->bucket_mask);
 }
 
-/* The flow of these ends in either direction, 0 for none. */
-static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash, bool *forward)
+static void enter(struct tlids_meter *meter, enum table table, uint32_t number, uint64_t hash)
 {
-    struct tlids_ends opposite = turned(ends);
-    for (uint32_t number = *bucket_of(meter, hash); number != 0; number = meter->flows[number].chained) {
+    uint32_t *bucket = bucket_of(meter, table, hash);
+    meter->flows[number].chains[table] = (struct chain){hash, *bucket, true};
+    *bucket = number;
+}
+
+static void leave(struct tlids_meter *meter, enum table table, uint32_t number)
+{
+    struct chain *chain = &meter->flows[number].chains[table];
+    if (!chain->is_in)
+        return;
+    uint32_t *place = bucket_of(meter, table, chain->hash);
+    while (*place != number)
+        place = &meter->flows[*place].chains[table].next;
+    *place = chain->next;
+    chain->is_in = false;
+}
+
+/* The flow that has these ends: they are its own, its way back or its other way back. 0 for none. */
+static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
+{
+    struct tlids_ends back = turned(ends);
+    uint32_t number = *bucket_of(meter, BY_ENDS, hash);
+    for (; number != 0; number = meter->flows[number].chains[BY_ENDS].next) {
         const struct flow *flow = meter->flows + number;
-        if (flow->hash != hash)
+        if (flow->chains[BY_ENDS].hash != hash)
             continue;
-        *forward = is_same(&flow->row.ends, ends);
-        if (*forward || is_same(&flow->row.ends, &opposite))
+        if (is_same(&flow->row.ends, ends) || (flow->has_way_back && is_same(&flow->row.ends, &back)))
+            return number;
+    }
+    if (!meter->knows_vlans)
+        return 0;
+    number = *bucket_of(meter, BY_OTHER_WAY, hash);
+    for (; number != 0; number = meter->flows[number].chains[BY_OTHER_WAY].next) {
+        const struct flow *flow = meter->flows + number;
+        back.vlan = flow->row.ends.vlan;
+        if (flow->other_vlan == ends->vlan && is_same(&flow->row.ends, &back))
             return number;
     }
     return 0;
@@ -519,38 +563,105 @@ static void change_key(struct tlids_meter *meter)
     words[0] = meter->key[1];
     meter->key[1] = keyed_hash(meter->settings.seed, words, 2);
     meter->rekeyed_at = meter->opened;
-    memset(meter->buckets, 0, (meter->bucket_mask + (size_t)1) * sizeof *meter->buckets);
+    for (int table = BY_ENDS; table <= BY_OTHER_WAY; table++)
+        memset(meter->buckets[table], 0, (meter->bucket_mask + (size_t)1) * sizeof(uint32_t));
     for (uint32_t number = first_of(meter, BY_AGE); number != 0; number = meter->flows[number].links[BY_AGE].after) {
-        struct flow *flow = meter->flows + number;
-        flow->hash = hash_of_flow(meter, &flow->row.ends);
-        uint32_t *bucket = bucket_of(meter, flow->hash);
-        flow->chained = *bucket;
-        *bucket = number;
+        const struct flow *flow = meter->flows + number;
+        struct tlids_ends ends = flow->row.ends;
+        enter(meter, BY_ENDS, number, hash_of_flow(meter, &ends));
+        ends.vlan = flow->other_vlan;
+        if (flow->chains[BY_OTHER_WAY].is_in)
+            enter(meter, BY_OTHER_WAY, number, hash_of_flow(meter, &ends));
     }
 }
 
-static void insert_flow(struct tlids_meter *meter, uint32_t number)
+static void enter_by_ends(struct tlids_meter *meter, uint32_t number, uint64_t hash)
 {
-    struct flow *flow = meter->flows + number;
-    uint32_t *bucket = bucket_of(meter, flow->hash);
     int length = 0;
-    for (uint32_t other = *bucket; other != 0 && length < LONGEST_CHAIN; other = meter->flows[other].chained)
+    uint32_t other = *bucket_of(meter, BY_ENDS, hash);
+    for (; other != 0 && length < LONGEST_CHAIN; other = meter->flows[other].chains[BY_ENDS].next)
         length++;
-    flow->chained = *bucket;
-    *bucket = number;
-    if (length == LONGEST_CHAIN && meter->opened - meter->rekeyed_at > meter->settings.max_flows)
+    enter(meter, BY_ENDS, number, hash);
+    if (length == LONGEST_CHAIN && meter->opened - meter->rekeyed_at > meter->open / 2)
         change_key(meter);
 }
 
-static void remove_flow(struct tlids_meter *meter, uint32_t number)
+/* ---- ways back in another VLAN: flows/vlans.py */
+
+/* The newest flow that waits for an answer with these ends, whatever their VLAN. */
+static uint32_t find_waiting(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
 {
-    struct flow *flow = meter->flows + number;
-    uint32_t *chain = bucket_of(meter, flow->hash);
-    while (*chain != number)
-        chain = &meter->flows[*chain].chained;
-    *chain = flow->chained;
-    flow->chained = meter->free_flow;
-    meter->free_flow = number;
+    struct tlids_ends back = turned(ends);
+    uint32_t number = *bucket_of(meter, BY_ANSWER, hash);
+    for (; number != 0; number = meter->flows[number].chains[BY_ANSWER].next) {
+        back.vlan = meter->flows[number].row.ends.vlan;
+        if (is_same(&meter->flows[number].row.ends, &back))
+            break;
+    }
+    return number;
+}
+
+static uint64_t hash_of_answer(const struct tlids_meter *meter, const struct tlids_ends *ends)
+{
+    return hash_ends(meter->settings.seed, ends, 1ull << 62 | (uint64_t)ends->protocol << 32);
+}
+
+static void await_answer(struct tlids_meter *meter, uint32_t number)
+{
+    if (meter->flows[number].row.answered)
+        return;
+    struct tlids_ends back = turned(&meter->flows[number].row.ends);
+    uint64_t hash = hash_of_answer(meter, &back);
+    leave(meter, BY_ANSWER, find_waiting(meter, &back, hash));
+    enter(meter, BY_ANSWER, number, hash);
+}
+
+/* Whether an answer has passed between two VLANs before; with `passes` one does. */
+static bool is_known_way(struct tlids_meter *meter, uint32_t one, uint32_t other, bool passes)
+{
+    uint32_t low = one < other ? one : other, high = one < other ? other : one, place = 0;
+    while (place < meter->way_count && (meter->ways[place][0] != low || meter->ways[place][1] != high))
+        place++;
+    bool is_known = place < meter->way_count;
+    if (!passes)
+        return is_known;
+    if (!is_known && meter->way_count == MAX_WAYS)
+        place = 0;
+    if (is_known || meter->way_count == MAX_WAYS) {
+        meter->way_count--;
+        memmove(meter->ways + place, meter->ways + place + 1, (meter->way_count - place) * sizeof *meter->ways);
+    }
+    meter->ways[meter->way_count][0] = low;
+    meter->ways[meter->way_count++][1] = high;
+    return is_known;
+}
+
+/* The flow that a packet is of all the same, though none has its ends; from then on one has. */
+static uint32_t find_other_way(struct tlids_meter *meter, const struct tlids_packet *packet, uint64_t hash)
+{
+    const struct tlids_ends *ends = &packet->ends;
+    if (!meter->knows_vlans) {
+        meter->knows_vlans = true;
+        uint32_t open = first_of(meter, BY_AGE);
+        for (; open != 0; open = meter->flows[open].links[BY_AGE].after)
+            await_answer(meter, open);
+    }
+    struct tlids_ends back = turned(ends);
+    uint32_t number = find_flow(meter, &back, hash);
+    if (number != 0 && is_same(&meter->flows[number].row.ends, &back)) {
+        meter->flows[number].has_way_back = true;
+        return number;
+    }
+    number = find_waiting(meter, ends, hash_of_answer(meter, ends));
+    if (number == 0 || (packet->tcp_flags & (SYN | ACK)) == SYN)
+        return 0;
+    bool is_reset = packet->tcp_flags & RST;
+    if (!is_known_way(meter, meter->flows[number].row.ends.vlan, ends->vlan, !is_reset) && is_reset)
+        return 0;
+    leave(meter, BY_OTHER_WAY, number);
+    meter->flows[number].other_vlan = ends->vlan;
+    enter(meter, BY_OTHER_WAY, number, hash);
+    return number;
 }
 
 /* ---- directions of flows that a RST closed */
@@ -588,17 +699,16 @@ static void forget_reset(struct tlids_meter *meter, uint32_t number)
 
 static void remember_reset(struct tlids_meter *meter, const struct flow *flow)
 {
-    struct tlids_ends opposite = turned(&flow->row.ends);
     uint64_t hash = hash_of_reset(meter, &flow->row.ends);
-    uint32_t known = find_reset(meter, &opposite, hash);
-    if (known != 0)
-        forget_reset(meter, known);
-    known = find_reset(meter, &flow->row.ends, hash);
-    if (known != 0)
-        forget_reset(meter, known);
+    uint32_t number = find_reset(meter, &flow->row.ends, hash);
+    if (number != 0) {
+        meter->resets[number].closing_us = flow->closing_us;
+        return;
+    }
     if (meter->free_reset == 0)
         forget_reset(meter, meter->resets[0].link.after);
-    uint32_t number = meter->free_reset, last = meter->resets[0].link.before;
+    uint32_t last = meter->resets[0].link.before;
+    number = meter->free_reset;
     struct reset *reset = meter->resets + number;
     meter->free_reset = reset->chained;
     reset->ends = flow->row.ends;
@@ -685,7 +795,10 @@ static void close_flow(struct tlids_meter *meter, uint32_t number, uint8_t reaso
     meter->closed[flow->row.end_reason]++;
     flow->row.order = meter->order++;
     meter->rows[meter->row_count++] = flow->row;
-    remove_flow(meter, number);
+    for (int table = 0; table < TABLES; table++)
+        leave(meter, table, number);
+    flow->next_free = meter->free_flow;
+    meter->free_flow = number;
     meter->open--;
 }
 
@@ -770,17 +883,30 @@ static uint32_t first_to_go(const struct tlids_meter *meter)
     return first_of(meter, BY_SILENCE);
 }
 
-/* Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset. */
-static bool is_answer(const struct tlids_meter *meter, const struct tlids_packet *packet)
+static double reset_at(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
+{
+    uint32_t number = find_reset(meter, ends, hash);
+    return number == 0 ? -INFINITY : (double)meter->resets[number].closing_us;
+}
+
+/* Whether a TCP packet that opens a flow answers one that was not seen, or goes on with one that was reset. `old` is the
+ * flow that it follows. No source is turned round into ends that another flow has. */
+static bool is_answer(const struct tlids_meter *meter, uint32_t old, const struct tlids_packet *packet, uint64_t hash)
 {
     uint8_t flags = packet->tcp_flags;
+    if ((flags & (SYN | ACK | RST)) == SYN)
+        return false;
+    struct tlids_ends back = turned(&packet->ends);
+    uint32_t other = meter->knows_vlans ? find_flow(meter, &back, hash) : 0;
+    if (other != 0 && other != old)
+        return false;
     if (flags & RST || (flags & (SYN | ACK)) == (SYN | ACK))
         return true;
     if (flags & SYN || meter->resets[0].link.after == 0)
         return false;
-    struct tlids_ends opposite = turned(&packet->ends);
-    uint32_t number = find_reset(meter, &opposite, hash_of_reset(meter, &packet->ends));
-    return number != 0 && (double)(packet->time_us - meter->resets[number].closing_us) <= meter->settings.idle_us;
+    uint64_t reset_hash = hash_of_reset(meter, &back);
+    double back_us = reset_at(meter, &back, reset_hash), there_us = reset_at(meter, &packet->ends, reset_hash);
+    return back_us > there_us && (double)packet->time_us - back_us <= meter->settings.idle_us;
 }
 
 /* Fill in what a flow is before its first packet is counted. */
@@ -813,6 +939,8 @@ static void begin_waiting(struct tlids_meter *meter, uint32_t number, bool forwa
         flow->replied = true;
         flow->heeds_reply = false;
     }
+    if (meter->knows_vlans)
+        await_answer(meter, number);
 }
 
 /* Open a flow after closing the one that it follows or, when the table is full, the one to go first. */
@@ -826,7 +954,7 @@ static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct 
     }
     uint32_t number = meter->free_flow;
     struct flow *flow = meter->flows + number;
-    meter->free_flow = flow->chained;
+    meter->free_flow = flow->next_free;
     begin_row(&flow->row, packet, forward);
     flow->closing_us = 0;
     flow->closing = flow->on = 0;
@@ -839,8 +967,10 @@ static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct 
     append(meter, BY_AGE, number);
     meter->open++;
     meter->opened++;
-    flow->hash = hash_of_flow(meter, &flow->row.ends); /* closing a flow never changes the key, opening one may */
-    insert_flow(meter, number);
+    struct tlids_ends back = turned(&flow->row.ends);
+    uint64_t hash = hash_of_flow(meter, &back); /* the same as that of its own ends */
+    flow->has_way_back = !meter->knows_vlans || find_flow(meter, &back, hash) == 0;
+    enter_by_ends(meter, number, hash);
     begin_waiting(meter, number, forward, packet->tcp_flags);
     end_not_before(meter, (double)packet->time_us + meter->soonest_us);
     return number;
@@ -878,6 +1008,7 @@ static void heed_reply(struct tlids_meter *meter, uint32_t number, const struct 
             return;
         }
         flow->row.answered = 1;
+        leave(meter, BY_ANSWER, number);
     }
     if (!is_reset && is_source(&flow->row, packet->dst_mac, packet->dst_mac_bytes)) {
         flow->replied = flow->heeds_source = true;
@@ -934,12 +1065,18 @@ static void follow_clock(struct tlids_meter *meter, double now)
 static void add_packet(struct tlids_meter *meter, const struct tlids_packet *packet, const uint8_t *frame)
 {
     follow_clock(meter, (double)packet->time_us);
-    bool forward = false;
-    uint32_t number = find_flow(meter, &packet->ends, hash_of_flow(meter, &packet->ends), &forward);
+    const struct tlids_ends *ends = &packet->ends;
+    uint64_t hash = hash_of_flow(meter, ends);
+    uint32_t number = find_flow(meter, ends, hash);
+    if (number == 0 && (ends->vlan != 0 || meter->knows_vlans))
+        number = find_other_way(meter, packet, hash);
+    bool forward;
     if (number == 0 || (meter->flows[number].closing && (packet->tcp_flags & (SYN | ACK)) == SYN)) {
-        forward = packet->ends.protocol != TCP || !is_answer(meter, packet);
+        forward = ends->protocol != TCP || !is_answer(meter, number, packet, hash);
         number = open_flow(meter, number, packet, forward);
     } else {
+        const struct tlids_ends *own = &meter->flows[number].row.ends;
+        forward = ends->src_port == own->src_port && memcmp(ends->src, own->src, 16) == 0;
         take_off(meter, BY_SILENCE, number);
         append(meter, BY_SILENCE, number);
         if (forward && meter->flows[number].heeds_source)
@@ -1069,7 +1206,11 @@ static uint32_t buckets_for(uint32_t flows)
 static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets)
 {
     meter->flows = calloc(flows + (size_t)1, sizeof *meter->flows);
-    meter->buckets = calloc(buckets, sizeof *meter->buckets);
+    bool has_buckets = true;
+    for (int table = 0; table < TABLES; table++) {
+        meter->buckets[table] = calloc(buckets, sizeof(uint32_t));
+        has_buckets &= meter->buckets[table] != NULL;
+    }
     meter->macs = calloc(flows + (size_t)1, sizeof *meter->macs);
     meter->mac_buckets = calloc(buckets, sizeof *meter->mac_buckets);
     meter->resets = calloc(MAX_RESETS + 1, sizeof *meter->resets);
@@ -1077,7 +1218,7 @@ static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets
     meter->answers = calloc(ANSWER_SLOTS, sizeof *meter->answers);
     meter->rows = calloc(meter->room, sizeof *meter->rows);
     meter->notes = calloc(meter->room, sizeof *meter->notes);
-    return meter->flows && meter->buckets && meter->macs && meter->mac_buckets && meter->resets &&
+    return has_buckets && meter->flows && meter->macs && meter->mac_buckets && meter->resets &&
            meter->reset_buckets && meter->answers && meter->rows && meter->notes;
 }
 
@@ -1104,7 +1245,7 @@ struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struc
     meter->clock = -INFINITY;
     meter->next_end = INFINITY;
     for (uint32_t number = 1; number <= flows; number++)
-        meter->flows[number].chained = meter->macs[number].chained = number < flows ? number + 1 : 0;
+        meter->flows[number].next_free = meter->macs[number].chained = number < flows ? number + 1 : 0;
     for (uint32_t number = 1; number <= MAX_RESETS; number++)
         meter->resets[number].chained = number < MAX_RESETS ? number + 1 : 0;
     meter->free_flow = meter->free_mac = meter->free_reset = 1;
@@ -1120,7 +1261,8 @@ void tlids_free(struct tlids_meter *meter)
             if (meter->flows[number].dissection != NULL)
                 meter->ndpi.free_flow(meter->flows[number].dissection);
     free(meter->flows);
-    free(meter->buckets);
+    for (int table = 0; table < TABLES; table++)
+        free(meter->buckets[table]);
     free(meter->macs);
     free(meter->mac_buckets);
     free(meter->resets);

@@ -1,0 +1,136 @@
+/* What can only be seen from inside the compiled meter; test_core.py builds it with the sanitizers and runs it. */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static long allocations, failing = -1;
+
+static void *failing_calloc(size_t count, size_t size)
+{
+    return allocations++ == failing ? NULL : calloc(count, size);
+}
+
+#define calloc failing_calloc
+#include "meter.c"
+#undef calloc
+
+#define EXPECT(condition) \
+    do { \
+        if (!(condition)) { \
+            printf("line %d: expected %s\n", __LINE__, #condition); \
+            exit(1); \
+        } \
+    } while (0)
+
+static struct tlids_settings settings = {.idle_us = 1e9, .active_us = 1e9, .seed = {1, 2}, .max_flows = 30000};
+
+static uint32_t longest_chain(const struct tlids_meter *meter)
+{
+    uint32_t longest = 0;
+    for (uint32_t bucket = 0; bucket <= meter->bucket_mask; bucket++) {
+        uint32_t length = 0, number = meter->buckets[BY_ENDS][bucket];
+        for (; number != 0; number = meter->flows[number].chains[BY_ENDS].next)
+            length++;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+static struct tlids_packet packet_of(uint32_t src, uint32_t dst, uint16_t src_port, uint16_t dst_port)
+{
+    struct tlids_packet packet = {.time_us = 1000000, .length = 40};
+    packet.ends = (struct tlids_ends){.src_port = src_port, .dst_port = dst_port, .protocol = 6, .address_bytes = 4};
+    packet.tcp_flags = SYN;
+    memcpy(packet.ends.src, &src, 4);
+    memcpy(packet.ends.dst, &dst, 4);
+    return packet;
+}
+
+static void add_one(struct tlids_meter *meter, const struct tlids_packet *packet)
+{
+    uint8_t frame = 0;
+    EXPECT(tlids_add(meter, packet, 1, &frame, 0, 0) == 1);
+}
+
+/* 20,000 flows whose sums, differences and exclusive ors are all the same. */
+static void patterns_make_no_chain(void)
+{
+    struct tlids_meter *meter = tlids_new(&settings, NULL);
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct tlids_packet packet = packet_of(i, ~i, (uint16_t)i, (uint16_t)~i);
+        add_one(meter, &packet);
+    }
+    EXPECT(meter->open == 20000 && longest_chain(meter) < 12);
+    tlids_free(meter);
+}
+
+/* Whoever knows the key fills one bucket; the key then changes, and every flow is found as before. */
+static void a_known_key_is_changed(void)
+{
+    enum { CRAFTED = 200 };
+    static struct tlids_packet crafted[CRAFTED];
+    struct tlids_meter *meter = tlids_new(&settings, NULL);
+    uint32_t found = 0;
+    for (uint32_t i = 0; found < CRAFTED; i++) {
+        struct tlids_packet packet = packet_of(i, 7, 1, 80);
+        if ((hash_of_flow(meter, &packet.ends) & meter->bucket_mask) == 5)
+            crafted[found++] = packet;
+    }
+    for (uint32_t i = 0; i < CRAFTED; i++)
+        add_one(meter, crafted + i);
+    EXPECT(meter->rekeyed_at > 0 && longest_chain(meter) <= LONGEST_CHAIN);
+    for (uint32_t i = 0; i < CRAFTED; i++)
+        add_one(meter, crafted + i);
+    EXPECT(meter->open == CRAFTED && meter->opened == CRAFTED);
+    tlids_free(meter);
+}
+
+static void every_allocation_may_fail(void)
+{
+    struct tlids_meter *meter = NULL;
+    for (failing = 0; meter == NULL; failing++) {
+        allocations = 0;
+        meter = tlids_new(&settings, NULL);
+        EXPECT(meter == NULL || failing == allocations);
+        EXPECT(failing < 100);
+    }
+    EXPECT(failing > 5);
+    failing = -1;
+    tlids_free(meter);
+}
+
+/* Rows that nobody takes: the meter says that it has no room, and goes on once they are taken. */
+static void there_is_an_end_to_rows(void)
+{
+    struct tlids_settings small = settings;
+    small.max_flows = 10;
+    struct tlids_meter *meter = tlids_new(&small, NULL);
+    uint8_t frame = 0;
+    uint32_t added = 0;
+    struct tlids_packet packet = packet_of(0, 7, 1, 80);
+    while (tlids_add(meter, &packet, 1, &frame, 0, 0) == 1) {
+        packet = packet_of(++added, 7, 1, 80);
+        EXPECT(added < 100000);
+    }
+    EXPECT(tlids_close_all(meter, SHUTDOWN) == 0 || tlids_waiting_rows(meter) + 12 > meter->room);
+    struct tlids_row *rows = calloc(meter->room, sizeof *rows);
+    struct tlids_note *notes = calloc(meter->room, sizeof *notes);
+    tlids_take_rows(meter, rows);
+    tlids_take_notes(meter, notes);
+    EXPECT(tlids_add(meter, &packet, 1, &frame, 0, 0) == 1);
+    EXPECT(tlids_add(meter, &packet, 1, &frame, 0, 1) == -1); /* its frame is before the buffer */
+    packet.captured = 9;
+    EXPECT(tlids_add(meter, &packet, 1, &frame, 1, 0) == -1); /* and beyond it */
+    free(rows);
+    free(notes);
+    tlids_free(meter);
+}
+
+int main(void)
+{
+    patterns_make_no_chain();
+    a_known_key_is_changed();
+    every_allocation_may_fail();
+    there_is_an_end_to_rows();
+    return 0;
+}
