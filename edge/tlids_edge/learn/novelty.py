@@ -1,0 +1,118 @@
+"""Novelty: how far a flow is from everything that was learned (NetFlow features only).
+
+For attacks that nobody trained on. A flow is described by nine numbers: log(1 + x) of the smaller port, of the L7 id
+and of bytes and packets both ways; which side has the smaller port; protocol and flags, scaled to the others. Its
+distance to the nearest of at most 2,000 distinct learned rows is compared with a threshold that split conformal
+prediction gives (Papadopoulos et al. 2002): at most 1 % of flows like those learned reach it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from tlids_edge.detect.card import MAX_MODEL_BYTES, read_limited
+from tlids_edge.errors import InputError
+
+FILE = "novelty.f32"
+MAX_ROWS = 2000
+WIDTH = 9
+ALPHA = 0.01
+LEAST = 0.5  # a smaller threshold would take one more packet for something new
+CALIBRATION = 5  # one row in five
+MAX_BYTES = MAX_ROWS * WIDTH * 4
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Learned rows (m, 9) as `described`, and the distance from which a flow is new."""
+
+    store: np.ndarray
+    threshold: float
+
+    def distances(self, rows: np.ndarray) -> np.ndarray:
+        """The distance (n,) of raw rows (n, 9) to the nearest learned one."""
+        return _nearest(described(rows), self.store)
+
+    def is_new(self, rows: np.ndarray) -> np.ndarray:
+        """Whether each of raw rows (n, 9) is farther away than what was learned."""
+        return self.distances(rows) >= self.threshold
+
+
+def described(rows: np.ndarray) -> np.ndarray:
+    """The nine numbers that distances are taken on, (n, 9) float32, from raw NetFlow features (n, 9)."""
+    logs = np.log1p(np.maximum(rows, 0, dtype=np.float32))
+    smaller = np.minimum(logs[:, 0], logs[:, 1])
+    towards = rows[:, 0] < rows[:, 1]
+    return np.column_stack([smaller, towards, rows[:, 2] / 8.5, rows[:, 3] / 15.5, logs[:, 4:9]]).astype(np.float32)
+
+
+def fit(rows: np.ndarray, seed: int) -> Novelty:
+    """Learn from raw rows (n, 9) in order of time: the last fifth sets the threshold, the rest is the store.
+
+    Raises:
+        ValueError: fewer than two rows.
+    """
+    if len(rows) < 2:
+        raise ValueError(f"expected two rows or more, found {len(rows)}")
+    kept_back = max(1, len(rows) // CALIBRATION)
+    distinct = np.unique(np.round(described(rows[:-kept_back]), 2), axis=0)
+    order = np.random.default_rng(seed).permutation(len(distinct))[:MAX_ROWS]
+    store = np.ascontiguousarray(distinct[order])
+    reached = conformal(_nearest(described(rows[-kept_back:]), store), ALPHA)
+    return Novelty(store, max(float(np.nextafter(np.float32(reached), np.float32(np.inf))), LEAST))
+
+
+def conformal(scores: np.ndarray, alpha: float) -> float:
+    """The score that at most a share `alpha` of exchangeable ones exceed: the ceil((n+1)(1-alpha))-th smallest.
+
+    With too few scores for that, the largest.
+    """
+    ordered = np.sort(scores)
+    rank = ceil((len(ordered) + 1) * (1 - alpha) - 1e-9)
+    return float(ordered[min(rank, len(ordered)) - 1])
+
+
+def write(novelty: Novelty, folder: Path) -> dict:
+    """Write the store into a model's folder; what the card says of it under "novelty"."""
+    content = np.ascontiguousarray(novelty.store, "<f4").tobytes()
+    (folder / FILE).write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"threshold": novelty.threshold, "rows": len(novelty.store), "file": FILE, "sha256": digest}
+
+
+def read(folder: Path, fields: dict | None) -> Novelty | None:
+    """The novelty detector of a model's folder; None where its card has none. `fields` is the card's "novelty".
+
+    Raises:
+        InputError: the card or the store is damaged.
+    """
+    if fields is None:
+        return None
+    rows = fields.get("rows") if isinstance(fields, dict) else None
+    threshold = fields.get("threshold") if rows is not None else None
+    sound = isinstance(rows, int) and 0 < rows <= MAX_ROWS and isinstance(threshold, float) and 0 < threshold < 1e6
+    if not sound:
+        raise InputError(f"expected novelty with a threshold and 1 to {MAX_ROWS} rows in the card of {folder}, found "
+                         f"{str(fields)[:80]}", "adapt again")  # fmt: skip
+    content = read_limited(folder / FILE, min(MAX_BYTES, MAX_MODEL_BYTES), "a store of learned rows")
+    if hashlib.sha256(content).hexdigest() != fields.get("sha256") or len(content) != rows * WIDTH * 4:
+        raise InputError(f"expected {folder / FILE} as its card describes it, found another file", "adapt again")
+    store = np.frombuffer(content, "<f4").reshape(rows, WIDTH)
+    if not np.isfinite(store).all():
+        raise InputError(f"expected finite numbers in {folder / FILE}, found others", "adapt again")
+    return Novelty(store, threshold)
+
+
+def _nearest(rows: np.ndarray, store: np.ndarray) -> np.ndarray:
+    """The Euclidean distance of each of `rows` to the nearest of `store`, some rows at a time to save memory."""
+    lengths = (store * store).sum(axis=1)
+    found = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        squares = (part * part).sum(axis=1)[:, None] + lengths - 2 * part @ store.T
+        found[start : start + CHUNK] = np.sqrt(np.maximum(squares.min(axis=1), 0))
+    return found
