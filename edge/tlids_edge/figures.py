@@ -29,7 +29,7 @@ class Figures:
             "drops": self.losses.dropped if self.live else 0,
             "flows": tally.flows + self.judging.no_time,
             "open": len(self.meter),
-            "alerts": tally.anomalies + tally.rule_alerts,
+            "alerts": tally.anomalies + tally.rule_alerts + tally.novel,
             "incidents": tally.incidents,
             "open_incidents": len(reporter.incidents),
             "incidents_today": tally.incidents_today(),
@@ -57,6 +57,8 @@ class Figures:
         ]
         if outlet.mqtt is not None:
             lines.append(f"MQTT: {outlet.mqtt.written} alerts acknowledged by the broker, {outlet.mqtt.unwritten} not")
+        if tally.novel:
+            lines.append(f"novelty: {tally.novel} flows are unlike all that was learned")
         if self.judging.detector.unjudged:
             lines.append(f"{self.judging.detector.unjudged} flows are unjudged: the model gave no number")
         if self.judging.no_time:

@@ -27,6 +27,7 @@ from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.errors import InputError
 from tlids_edge.figures import Figures
 from tlids_edge.flows.meter import Meter
+from tlids_edge.learn.home import Home
 from tlids_edge.status import say
 
 TURN_S = 0.05  # between two turns of the loop's duties
@@ -45,6 +46,7 @@ class Watch:
     reporter: Reporter
     arp: ArpWatch | None = None
     fan_out: FanOut | None = None
+    home: Home = field(default_factory=Home)
     live: bool = False
     status_s: float = status.STATUS_S
     losses: Losses = field(default_factory=Losses)
@@ -87,7 +89,7 @@ class Watch:
         self._report(self.rules.hear(self.meter, self.packets))
         self._note_ended()
         for judged in self.judging.finish():
-            self.reporter.take(judged, self._now_us())
+            self.reporter.take(self.home.see(judged), self._now_us())
         self.reporter.close()
         self._look_for_blindness(time.monotonic(), last=True)
 
@@ -104,6 +106,7 @@ class Watch:
         self._await_delivery()
         self.reporter.outlet.close()
         self._tell_faults()
+        self.home.close()
         for line in self._figures().summary(time.monotonic() - self.started, self._lifetime):
             say(line)
 
@@ -150,12 +153,20 @@ class Watch:
             self.reporter.incidents.steady(0, self._now_us())  # closes what is silent, though no flow ends
         self._note_ended()
         for judged in self.judging.turn(now):
-            self.reporter.take(judged, self._now_us())
+            self.reporter.take(self.home.see(judged), self._now_us())
+        if (adapted := self.home.tick()) is not None:
+            self._take_over(adapted)
         self.reporter.take_unjudged(self.judging.take_left_out())
         self._look_for_blindness(now)
         outlet.push()
         self.stopping |= outlet.reader_gone
         self._report_status(now)
+
+    def _take_over(self, adapted: Detector) -> None:
+        """Judge with another model from now on; what waits is judged by the old one."""
+        self.reporter.take(self.home.see(self.judging.take_over(adapted)), self._now_us())
+        self.reporter.take_over(adapted.card)
+        self.detector = adapted
 
     def _now_us(self) -> int | None:
         """The monotonic clock in microseconds when live; on replay the flows' own times say when something was."""
@@ -211,7 +222,7 @@ class Watch:
         if now < self._status_due:
             return
         self._status_due = now + self.status_s
-        stats = self._figures().status(self._load)
+        stats = self._figures().status(self._load) | {"learning": self.home.line()}
         say(status.status_line(stats))
         self._warn()
         self._tell_faults()

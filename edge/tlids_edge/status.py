@@ -41,6 +41,7 @@ class Tally:
     anomalies: int = 0
     raised: int = 0  # anomalies by a rule alone
     rule_alerts: int = 0
+    novel: int = 0  # flows that the model calls benign and that are unlike all that was learned
     classes: Counter = field(default_factory=Counter)  # the model's classes
     matrix: Counter = field(default_factory=Counter)  # (labelled attack, verdict is anomaly) -> flows
     incidents: int = 0
@@ -112,6 +113,7 @@ def status_line(stats: dict) -> str:
         f"alerts {stats['alerts']} incidents {stats['incidents']} "
         f"cpu {stats['cpu_percent']:.0f}% mem {stats['memory_mb']:.0f} MB"
     )
+    line += f" {stats['learning']}" if stats.get("learning") else ""
     troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted")
     return line + "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
 

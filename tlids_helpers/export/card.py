@@ -1,4 +1,4 @@
-"""The model's folder for the Pi: model.tflite, model.keras and card.json, which describes them.
+"""The model's folder for the Pi: model.tflite, model.keras, rows.npz, and card.json, which describes them.
 
 `tlids_edge.detect.card` reads the card on the Pi and decides what its fields must be: a folder that it would refuse is
 not written.
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows import meter
+from tlids_edge.learn.rows import FILE as ROWS
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -20,6 +21,7 @@ from tlids_helpers.data.catalog import DATASETS, FEATURES
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.export import convert
 from tlids_helpers.export.convert import Export
+from tlids_helpers.export.stored import stored_rows
 from tlids_helpers.network import recipe
 from tlids_helpers.network.transfer import load_source
 from tlids_helpers.results import comparison, runs
@@ -56,7 +58,9 @@ def write(
     with files.written_whole(folder) as scratch:
         (scratch / "model.tflite").write_bytes(export.content)
         shutil.copyfile(run.model_path, scratch / "model.keras")
-        fields["files"] = {name: _fingerprint(scratch / name) for name in ("model.tflite", "model.keras")}
+        task = run.result["task"]
+        (scratch / ROWS).write_bytes(stored_rows(prepared, task, convert.benign_code(prepared, task)))
+        fields["files"] = {name: _fingerprint(scratch / name) for name in ("model.tflite", "model.keras", ROWS)}
         (scratch / "card.json").write_text(json.dumps(fields, indent=1))
         _refuse_as_the_pi_would(scratch)
     return folder

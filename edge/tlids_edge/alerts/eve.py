@@ -18,6 +18,7 @@ from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.meter import Flow
 
 SID_MODEL = 9_100_000  # plus the index of the class in the card
+SID_NOVELTY = 9_180_000
 SID_RAISED = 9_190_000  # a flow that only a rule raised
 PROTOCOLS = {
     1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH",
@@ -62,6 +63,16 @@ def alert_line(
         signature, sid = f"TL-IDS flow of a source under a rule's alert: {', '.join(rules)}", SID_RAISED
     severity = (1 if rules else 2) if verdict.is_alert else 3
     alert = alert_object(sid, signature, "Network anomaly", severity, scores)
+    return encoded(
+        _flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (origin or {})
+    )
+
+
+def novelty_line(verdict: Verdict, origin: dict | None = None, incident: int | None = None) -> bytes:
+    """The alert for one flow that the model calls benign and that is unlike all that was learned; severity 4."""
+    metadata = {"tlids_source": ["proven" if verdict.flow.proven else "claimed"]}
+    metadata |= {"tlids_incident": [str(incident)]} if incident is not None else {}
+    alert = alert_object(SID_NOVELTY, "TL-IDS novelty: unlike all that was learned", "Network anomaly", 4, metadata)
     return encoded(
         _flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (origin or {})
     )

@@ -75,22 +75,32 @@ class Reporter:
         """Report that not everything is seen or judged, or that it is again."""
         self.outlet.send(Kind.BLIND, [eve_incidents.blind_line(spell, self._origin) for spell in spells])
 
+    def take_over(self, card: Card) -> None:
+        """Tell of another model's verdicts from now on: the home is learned, and incidents open as they were asked to."""
+        self._card, self.incidents.limits = card, self.options.limits
+
     def close(self) -> None:
         """Close the incidents at the end of a run."""
         self.incidents.close_all()
 
     def _conclude(self, judged: Judged, now_us: int | None, alerts: list[bytes], events: list[bytes]) -> None:
         """Combine the model's verdict with the rules', count it, and add its lines."""
-        verdict, rules = judged
+        verdict, rules, _ = judged
         flow, anomaly = verdict.flow, verdict.is_alert or bool(rules)
+        novel = judged.novel and not anomaly
         labels = self.options.labels
         self.tally.add(verdict.label, verdict.is_alert, anomaly, label_flow(labels, flow) if labels else None)
+        self.tally.novel += novel
         now, incident = self.incidents.steady(flow.last_us, now_us), None
-        if anomaly:
+        if anomaly or novel:
             incident = self.incidents.see(_alarm(judged), now)
             if self._alerts.passes(incident, now):
                 number = incident.id if incident else None
-                alerts.append(eve.alert_line(verdict, self._card, rules, self._origin, number))
+                alerts.append(
+                    eve.novelty_line(verdict, self._origin, number)
+                    if novel
+                    else eve.alert_line(verdict, self._card, rules, self._origin, number)
+                )
             elif incident is not None:
                 incident.unlisted += 1
         if self.options.all_flows and self._events.passes(incident, now):
@@ -105,8 +115,8 @@ class Reporter:
 
 def _alarm(judged: Judged) -> Alarm:
     """What an incident needs to know of an alarming flow."""
-    verdict, rules = judged
+    verdict, rules, novel = judged
     flow = verdict.flow
     src, dst, _, dst_port = flow.key[:4]
     label = verdict.label if verdict.is_alert else ""
-    return Alarm(flow.last_us, src, flow.src_hw, dst, dst_port, label, verdict.score, rules, flow.proven)
+    return Alarm(flow.last_us, src, flow.src_hw, dst, dst_port, label, verdict.score, rules, flow.proven, novel)

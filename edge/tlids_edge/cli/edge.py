@@ -19,7 +19,7 @@ from tlids_edge.alerts.reporter import Options, Reporter
 from tlids_edge.capture import tcpdump
 from tlids_edge.capture.pcap import PacketStats
 from tlids_edge.capture.times import Times
-from tlids_edge.cli import values
+from tlids_edge.cli import adapt, learning, models, values
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
@@ -41,6 +41,11 @@ _LIMITS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when the source ended or a signal came, 2 with one sentence when the input cannot be used."""
     outputs.occupy_standard()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["adapt"]:
+        return adapt.main(arguments[1:])
+    if arguments[:1] and arguments[0] in models.COMMANDS:
+        return models.main(arguments)
     options = _parse(arguments)
     try:
         watch, streams = _prepare(options)
@@ -64,6 +69,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     _add_output(parser.add_argument_group("output").add_argument)
     _add_flows(parser.add_argument_group("flows").add_argument)
     _add_incidents(parser.add_argument_group("incidents").add_argument)
+    learning.add_options(parser.add_argument_group("learning this home").add_argument)
     rules = parser.add_argument_group("rules, which see what flows cannot show")
     rules.add_argument("--no-arp-watch", action="store_true", help="switch the ARP rule off")
     rules.add_argument("--no-fan-out", action="store_true", help="switch the fan-out rule off")
@@ -154,7 +160,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     Raises:
         InputError: something given on the command line cannot be used.
     """
-    detector = Detector(options.model)
+    model = learning.model_in_use(options)
+    detector = Detector(model)
     live = _is_interface(options.source) or options.live
     if options.live and options.source != "-":
         raise InputError(f"expected --source - with --live, found {options.source!r}", "leave --live out")
@@ -166,7 +173,10 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
         fan_out=None if options.no_fan_out else FanOut(seed=hash_seed(live or options.source == "-")),
         live=live, status_s=options.status,
         packets=PacketStats(options.dedup, options.decap, times=Times(options.strict_time)),
+        home=learning.home(options, model, live),
     )  # fmt: skip
+    if watch.home.learning:
+        reporter.incidents.limits = learning.day_zero(reporter.options.limits)
     if isinstance(sink, StdoutSink):
         sink.stopped = watch.wait
     streams = _streams(options, watch)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 QUOTED = 60  # characters of the input in a message at most
 MOST = 1e12  # of anything: far above what is meant, far below what overflows
+SHORTEST, LONGEST = 60.0, 7 * 86400.0  # of a learning period, in seconds
+PERIOD = "a time, such as 24h"
 SECONDS, MEGABYTES, WHOLE = "seconds, such as 60", "megabytes, such as 100", "a whole number, such as 20000"
 
 
@@ -13,6 +15,16 @@ def seconds(text: str) -> float:
     value = _number(text, SECONDS)
     if value <= 0:
         raise _wrong(f"{SECONDS}, above zero", text)
+    return value
+
+
+def period(text: str) -> float:
+    """A time in seconds, or with s, m, h or d after the number."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    value = _number(number, PERIOD) * unit
+    if not SHORTEST <= value <= LONGEST:
+        raise _wrong(f"{PERIOD}, from a minute to seven days", text)
     return value
 
 

@@ -46,6 +46,20 @@ def read_card(folder: str | Path) -> Card:
     Raises:
         InputError: it is missing, unreadable, or says something that this version does not understand.
     """
+    fields = read_fields(folder)
+    return Card(
+        str(fields.get("name", "")), fields["family"], fields.get("dialect"), tuple(fields["classes"]),
+        fields["benign"], float(fields["threshold"]), fields["files"][MODEL_FILE]["sha256"].lower(),
+        fields.get("l7"),
+    )  # fmt: skip
+
+
+def read_fields(folder: str | Path) -> dict:
+    """All fields of a model's card, those that the detector relies on being checked.
+
+    Raises:
+        InputError: as `read_card` does.
+    """
     path = Path(folder) / CARD_FILE
     try:
         fields = json.loads(read_limited(path, MAX_CARD_BYTES, "a model card"))
@@ -58,11 +72,7 @@ def read_card(folder: str | Path) -> Card:
     problem = _problem(fields)
     if problem:
         raise InputError(f"expected {problem} in {path}", _AGAIN)
-    return Card(
-        str(fields.get("name", "")), fields["family"], fields.get("dialect"), tuple(fields["classes"]),
-        fields["benign"], float(fields["threshold"]), fields["files"][MODEL_FILE]["sha256"].lower(),
-        fields.get("l7"),
-    )  # fmt: skip
+    return fields
 
 
 def read_model(folder: str | Path, card: Card) -> bytes:

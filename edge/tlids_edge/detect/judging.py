@@ -19,6 +19,7 @@ class Judged(NamedTuple):
 
     verdict: Verdict
     rules: tuple[str, ...]  # under whose alert it stood when the flow ended
+    novel: bool = False  # the model calls the flow benign, and it is unlike all that was learned of the home
 
 
 class Judging:
@@ -63,6 +64,13 @@ class Judging:
             self._budget = None
         yield from self.turn(0.0)
         yield self._judged(self.detector.flush)
+
+    def take_over(self, detector: Detector) -> list[Judged]:
+        """Judge with another model from now on; what waits in the old one's batch is judged by the old one."""
+        judged = self._judged(self.detector.flush)
+        detector.unjudged += self.detector.unjudged
+        self.detector = detector
+        return judged
 
     def take_left_out(self) -> list[Flow]:
         """Hand over the flows for which there was no time since the last call."""

@@ -55,7 +55,9 @@ def find_head(content: bytes) -> Head:
     try:
         return _find(_Reader(content))
     except (NotOurs, struct.error) as error:
-        raise InputError(f"expected a model with three dense layers in float32 at its end, found {error}", _REMEDY) from error
+        raise InputError(
+            f"expected a model with three dense layers in float32 at its end, found {error}", _REMEDY
+        ) from error
 
 
 def read_layers(content: bytes, head: Head) -> list[Layer]:

@@ -70,7 +70,9 @@ class Keeper:
     def advance(self, time_us: int) -> None:
         """Let the clock run to a packet's time, in microseconds since 1970, and close the windows that are over."""
         passed = 0.0 if self._clock is None else (time_us - self._clock) / 1e6
-        if self._clock is None or passed > 0 or passed < -BACK_S:  # a small step back is disorder, no clock that was set
+        if (
+            self._clock is None or passed > 0 or passed < -BACK_S
+        ):  # a small step back is disorder, no clock that was set
             self._clock = time_us
         self.elapsed += min(max(passed, 0.0), max(self.learn_s / 24, STEP_S))
         for window in [each for each in self.open if (each + 1) * self.window_s + BURST_S < self.elapsed]:

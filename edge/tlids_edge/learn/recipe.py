@@ -85,9 +85,7 @@ def refusal(made: Adapted) -> str:
     return ""
 
 
-def training_rows(
-    home: np.ndarray, kept: np.ndarray, codes: np.ndarray, benign: int
-) -> tuple[np.ndarray, np.ndarray]:
+def training_rows(home: np.ndarray, kept: np.ndarray, codes: np.ndarray, benign: int) -> tuple[np.ndarray, np.ndarray]:
     """What is trained on, in this order: the home's rows as benign, then the stored ones with their codes."""
     return np.concatenate([home, kept]), np.concatenate([np.full(len(home), benign, codes.dtype), codes])
 

@@ -6,13 +6,12 @@ is in the card under `files`. At most 500 rows of each attack and 1,500 benign o
 
 import hashlib
 import io
-import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from tlids_edge.detect.card import CARD_FILE, MAX_CARD_BYTES, Card, read_limited
+from tlids_edge.detect.card import Card, read_fields, read_limited
 from tlids_edge.errors import InputError
 
 FILE = "rows.npz"
@@ -42,7 +41,7 @@ def read(folder: Path, card: Card) -> tuple[np.ndarray, np.ndarray]:
         InputError: the folder has none, they are not those of the card, or hold something else.
     """
     path = Path(folder) / FILE
-    entry = json.loads(read_limited(Path(folder) / CARD_FILE, MAX_CARD_BYTES, "a model card")).get("files", {}).get(FILE)
+    entry = read_fields(folder)["files"].get(FILE)
     if not isinstance(entry, dict):
         raise InputError(f"expected the digest of {FILE} in the card of {folder}, found none", _REMEDY)
     content = read_limited(path, MAX_BYTES, "stored rows")

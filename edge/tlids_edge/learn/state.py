@@ -41,6 +41,9 @@ class Damaged(Exception):
     """The file cannot be used; says what was found."""
 
 
+_FAULTS = (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error, RecursionError, OverflowError)
+
+
 def open_folder(folder: str | Path) -> Path:
     """Make the state's folder if it is not there, for its owner alone; returns its path.
 
@@ -52,7 +55,9 @@ def open_folder(folder: str | Path) -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _clean(folder)
     except OSError as error:
-        raise InputError(f"expected a folder for the learned state at {folder}, found: {error.strerror}", REMEDY) from error
+        raise InputError(
+            f"expected a folder for the learned state at {folder}, found: {error.strerror}", REMEDY
+        ) from error
     return folder
 
 
@@ -70,7 +75,9 @@ def read_key(folder: Path) -> bytes:
     except OSError as error:
         raise InputError(f"expected a key at {path}, found: {error.strerror}", REMEDY) from error
     if len(content) != KEY_BYTES:
-        raise InputError(f"expected a key of {KEY_BYTES} bytes at {path}, found {len(content)}", "run `tlids-edge wipe`")
+        raise InputError(
+            f"expected a key of {KEY_BYTES} bytes at {path}, found {len(content)}", "run `tlids-edge wipe`"
+        )
     return content
 
 
@@ -100,6 +107,21 @@ def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
     write_whole(folder / LEARNING, content + _tag(key, content))
 
 
+def peek(folder: Path, key: bytes) -> dict:
+    """The first line of what was saved.
+
+    Raises:
+        InputError: nothing was, or it cannot be used.
+    """
+    path = folder / LEARNING
+    try:
+        return _opened(_read(path), key)[0]
+    except FileNotFoundError:
+        raise InputError(f"expected a learned state in {folder}, found none", "learn one with --learn") from None
+    except _FAULTS as error:
+        raise InputError(f"expected a learned state in {path}, found {error}", "learn again with --learn") from None
+
+
 def load(folder: Path, key: bytes, keeper: Keeper) -> tuple[dict | None, str]:
     """Fill a new `keeper` with what was saved: (what was kept beside it, ""), or (None, why nothing was taken).
 
@@ -112,7 +134,7 @@ def load(folder: Path, key: bytes, keeper: Keeper) -> tuple[dict | None, str]:
         header, raw = _opened(_read(path), key)
         _fill(keeper, header, raw)
         return header["extra"], ""
-    except (Damaged, OSError, ValueError, KeyError, TypeError, zlib.error, RecursionError, OverflowError) as error:
+    except _FAULTS as error:
         return None, f"expected a learned state in {path}, found {error}"
 
 
@@ -161,7 +183,8 @@ def locked(folder: Path, name: str, what: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"expected {folder} for this program alone, found another one that {what} there", "wait until it has ended"
+                f"expected {folder} for this program alone, found another one that {what} there",
+                "wait until it has ended",
             ) from None
         yield
     finally:
@@ -174,17 +197,19 @@ def wipe(folder: Path) -> list[str]:
     Raises:
         InputError: something cannot be removed.
     """
+    if not folder.is_dir():
+        return []
     gone = []
-    try:
-        _clean(folder)
-        for name in (LEARNING, KEY, LOCK, ADAPT_LOCK):
-            if (folder / name).exists():
-                (folder / name).unlink()
-                gone.append(name)
-        if folder.is_dir():
+    with locked(folder, LOCK, "learns"), locked(folder, ADAPT_LOCK, "adapts"):
+        try:
+            _clean(folder)
+            for name in (LEARNING, KEY):
+                if (folder / name).exists():
+                    (folder / name).unlink()
+                    gone.append(name)
             flush_folder(folder)
-    except OSError as error:
-        raise InputError(f"expected to remove {name} in {folder}, found: {error.strerror}", REMEDY) from error
+        except OSError as error:
+            raise InputError(f"expected to remove {name} in {folder}, found: {error.strerror}", REMEDY) from error
     return gone
 
 
@@ -219,7 +244,7 @@ def _opened(content: bytes, key: bytes) -> tuple[dict, bytes]:
     header = json.loads(line)
     if header.get("version") != VERSION:
         raise Damaged(f"one of version {header.get('version')}, where this program writes {VERSION}")
-    if time.time() - header["saved"] > KEEP_S:
+    if sum([header["kept"], *header["open"]]) and time.time() - header["saved"] > KEEP_S:
         raise Damaged("one that is more than seven days old")
     opener = zlib.decompressobj()
     raw = opener.decompress(packed, MAX_RAW)

@@ -1,0 +1,51 @@
+"""`tlids-edge adapt`: a model for this home, from what was learned of it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tlids_edge.cli import values
+from tlids_edge.errors import InputError
+from tlids_edge.help import command_parser
+from tlids_edge.learn import adapt, state
+from tlids_edge.learn.learner import ONE_THREAD
+from tlids_edge.status import say
+
+NICE = 19  # whatever else the machine does comes first
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; 0, or 2 with one sentence when nothing was adapted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parse(arguments)
+    if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+        # numpy reads how many threads it may use when it is loaded, which it is by now
+        command = [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments]
+        return subprocess.run(command, env=os.environ | ONE_THREAD, check=False).returncode
+    os.nice(NICE)
+    try:
+        folder = state.open_folder(options.state)
+        words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)
+    except InputError as error:
+        say(str(error))
+        return 2
+    say(words if options.quiet else f"{options.output}: {words}")
+    return 0
+
+
+def _parse(arguments: list[str]):
+    """Read the command line."""
+    parser = command_parser("tlids-edge-adapt", "tlids-edge adapt --model DIR --state S -o NEW [option ...]")
+    option = parser.add_argument
+    option("--model", type=Path, required=True, metavar="DIR", help="the model to start from, with rows.npz")
+    option("--state", type=Path, required=True, metavar="S", help="the folder that --learn has filled")
+    option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to leave; it must not be there")
+    option("--learn-rows", type=values.whole, metavar="N", help="rows that suffice (default: as learned with)")
+    option("--seed", type=values.whole, default=1, metavar="N", help="of the order of rows (default: 1)")
+    option("-q", "--quiet", action="store_true", help="say the promise alone")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""Learning beside the watching: keeps flows, says how far it is, adapts in a process of its own, hands over the model.
+
+The watching program calls `see` with verdicts, `tick` once a turn and `close` at its end; nothing in here waits, and a
+disk that is full or a state that is damaged stops no watching.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tlids_edge.detect.card import Card
+from tlids_edge.detect.detector import Detector, Verdict
+from tlids_edge.errors import InputError
+from tlids_edge.flows.meter import Flow
+from tlids_edge.learn import adapt, models, state
+from tlids_edge.learn.choose import MIN_ROWS, choose
+from tlids_edge.learn.keep import Keeper, Seen
+
+SAVE_S, LOOK_S = 600.0, 10.0  # of the monotonic clock, between two writings and two countings
+DAY_ZERO_FLOWS = 10  # alarming flows of a source in 60 s that make an incident while the home is being learned
+NO_MAC = bytes(6)  # of the loopback interface
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the other cores belong to the watching
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks for."""
+
+    folder: Path
+    given: Path  # the model that the program was given
+    learn_s: float = adapt.DEFAULT_LEARN_S
+    least: int = MIN_ROWS
+    adapts: bool = True  # by itself when enough was learned; not when a recording is replayed
+
+
+class Learner:
+    """The learning of one home."""
+
+    def __init__(self, plan: Plan, card: Card, say: Callable[[str], None]) -> None:
+        """Go on with what the state's folder holds, or begin.
+
+        Raises:
+            InputError: the folder cannot be used, or another program learns there.
+        """
+        self._plan, self._card, self._say = plan, card, say
+        self._folder = state.open_folder(plan.folder)
+        self._held = ExitStack()
+        self._held.enter_context(state.locked(self._folder, state.LOCK, "learns"))
+        self._key = state.read_key(self._folder)
+        self._child: subprocess.Popen | None = None
+        self.target = Path()  # of the adapted model
+        self._fault, self._rows, self._told_hour = "", 0, -1
+        self._saved_at = self._looked_at = time.monotonic()
+        self._full, self._looked_window = False, -1
+        self._begin()
+
+    @property
+    def learning(self) -> bool:
+        """Whether the home is not learned yet; the day-zero rule holds as long."""
+        return not self._done
+
+    def see(self, verdicts: Sequence[Verdict]) -> None:
+        """Keep some of the flows that were judged."""
+        if self._done or self._full or not verdicts:
+            return
+        seen = [self._seen(verdict) for verdict in verdicts]
+        flows = {row.source: verdict.flow for row, verdict in zip(seen, verdicts, strict=True)}
+        for source in self._keeper.see(seen):
+            flow = flows[source]
+            self._say(f"learning leaves {flow.src} {flow.src_mac} out for now: {adapt.WHY_LEFT_OUT}")
+        self._look_whether_enough()
+
+    def tick(self) -> Detector | None:
+        """Do what is due; the adapted model when it is to take over."""
+        now = time.monotonic()
+        if self._child is not None:
+            return self._taken_over()
+        if self._done or now - self._looked_at < LOOK_S:
+            return None
+        self._looked_at = now
+        self._count()
+        if now - self._saved_at >= SAVE_S:
+            self.save()
+        return None
+
+    def line(self) -> str:
+        """How far it is, for the status; "" when there is nothing to say."""
+        if self._child is not None:
+            return "adapting"
+        if self._done:
+            return ""
+        left_out = len(self._keeper.left_out)
+        return (
+            f"learning: {adapt.hours(self._keeper.elapsed)} of {adapt.hours(self._plan.learn_s)}, {self._rows:,} rows, "
+            f"{left_out} sources left out"
+        )
+
+    def save(self) -> None:
+        """Write what was learned; a disk that is full is told of once."""
+        self._saved_at = time.monotonic()
+        try:
+            state.save(self._folder, self._key, self._keeper, self._extra())
+            fault = ""
+        except OSError as error:
+            fault = f"expected to write what is learned to {self._folder}, found: {error.strerror}"
+        if fault != self._fault:
+            self._fault = fault
+            self._say(
+                f"{fault}: make room; the learning goes on in memory" if fault else "what is learned is written again"
+            )
+
+    def close(self) -> None:
+        """Write what was learned and let go of the folder; an adaptation that is under way goes on by itself."""
+        if not self._done:
+            self._count(may_adapt=False)
+            self.save()
+            self._say(self.line() + self._shortfall())
+        self._held.close()
+
+    def _begin(self) -> None:
+        """Take over what was saved, if it can be used."""
+        self._keeper, self._done = Keeper(self._plan.learn_s), False
+        extra, why = state.load(self._folder, self._key, self._keeper)
+        if extra is not None and self._fits(extra):
+            self._done = bool(extra["adapted"])
+            self._count(may_adapt=False)
+            self._say(f"adapted already, to {extra['adapted']}" if self._done else f"going on: {self.line()}")
+            return
+        if extra is not None:
+            why = "what was learned is of another model's features"
+        if why:
+            self._say(f"{why}: the learning begins again")
+        self._keeper = Keeper(self._plan.learn_s)
+
+    def _fits(self, extra: dict) -> bool:
+        """Whether saved rows are of the features that this model takes."""
+        return (extra.get("family"), extra.get("dialect")) == (self._card.family, self._card.dialect)
+
+    def _extra(self, adapted: str = "") -> dict:
+        """What is kept beside the rows."""
+        return {
+            "family": self._card.family,
+            "dialect": self._card.dialect,
+            "least": self._plan.least,
+            "adapted": adapted,
+        }
+
+    def _seen(self, verdict: Verdict) -> Seen:
+        """One judged flow without its addresses."""
+        flow = verdict.flow
+        address, mac = flow.key[0], b"" if flow.src_hw == NO_MAC else flow.src_hw
+        service = flow.protocol << 16 | min(flow.src_port, flow.dst_port)
+        return Seen(
+            flow.last_us, state.hashed(self._key, b"source", address, mac), state.hashed(self._key, b"device", mac or address),
+            service, verdict.is_alert, _is_proven(flow), flow.features(self._card.family, self._card.dialect),
+        )  # fmt: skip
+
+    def _count(self, may_adapt: bool = True) -> None:
+        """Count the rows that would be learned from, and begin to adapt when they are enough."""
+        keeper = self._keeper
+        self._rows = len(choose(keeper.rows(), keeper.proven, self._plan.least).rows)
+        hour = int(keeper.elapsed * 24 // self._plan.learn_s)
+        if hour > self._told_hour >= 0:
+            self._say(self.line())
+        self._told_hour = hour
+        if may_adapt and self._plan.adapts and self._is_enough():
+            self._adapt()
+
+    def _look_whether_enough(self) -> None:
+        """Once in a window, when the learning period is over: are there rows enough to end it?"""
+        window = int(self._keeper.elapsed // self._keeper.window_s)
+        if self._keeper.elapsed >= self._plan.learn_s and window != self._looked_window:
+            self._looked_window = window
+            self._count(may_adapt=False)
+            self._full = self._is_enough()
+
+    def _is_enough(self) -> bool:
+        """Whether the learning period is over and gave enough rows."""
+        return self._keeper.elapsed >= self._plan.learn_s and self._rows >= self._plan.least
+
+    def _shortfall(self) -> str:
+        """What is missing for an adapted model, or how to make one."""
+        missing = adapt.missing_words(self._keeper, self._rows, self._plan.least)
+        if missing:
+            return f"; {missing.partition(', so ')[2]}"
+        return "; enough for `tlids-edge adapt`"
+
+    def _adapt(self) -> None:
+        """Start the adaptation beside the watching, niced."""
+        self.save()
+        if self._fault:
+            return  # what would be adapted to is an older state
+        name = time.strftime("home-%Y%m%d-%H%M%S", time.gmtime())
+        self.target = self._folder / models.FOLDER / name
+        self._child = start_adapting(self._plan.given, self._folder, self.target)
+        self._say(f"learned enough ({self._rows:,} rows): adapting the model")
+
+    def _taken_over(self) -> Detector | None:
+        """The adapted model, once the process that makes it has ended well."""
+        if self._child.poll() is None:
+            return None
+        child, self._child = self._child, None
+        words = child.stderr.read().decode(errors="replace").strip().splitlines() or [""]
+        child.stderr.close()
+        last = words[-1].removeprefix("tlids-edge: ")
+        try:
+            if child.returncode:
+                raise InputError(last or f"expected an adapted model, found exit status {child.returncode}")
+            detector = Detector(self.target)
+            models.use(self._folder, self.target.name)
+        except InputError as error:
+            self._say(f"not adapted: {error}; the learning begins again")
+            self._keeper, self._told_hour, self._full = Keeper(self._plan.learn_s), -1, False
+            self.save()
+            return None
+        self._done = True
+        self._keeper = Keeper(self._plan.learn_s)  # the rows have served their purpose
+        self._finish()
+        self._say(f"adapted to this home: {self.target.name}; {last}")
+        return detector
+
+    def _finish(self) -> None:
+        """Note that the home was learned, and forget its rows."""
+        try:
+            state.save(self._folder, self._key, self._keeper, self._extra(self.target.name))
+        except OSError as error:
+            self._say(f"expected to write that the home is learned, found: {error.strerror}")
+
+
+def start_adapting(model: Path, folder: Path, target: Path) -> subprocess.Popen:
+    """Run `tlids-edge adapt` in a process of its own, on one thread and at the lowest priority."""
+    command = [sys.executable, "-m", "tlids_edge.cli.adapt", "--model", str(model), "--state", str(folder),
+               "-o", str(target), "--quiet"]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        env=os.environ | ONE_THREAD,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _is_proven(flow: Flow) -> bool:
+    """Whether the flow's source takes part in a two-way exchange under this address and MAC."""
+    return flow.proven if hasattr(flow, "proven") else flow.out_packets > 0 and flow.in_packets > 1
