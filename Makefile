@@ -17,7 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home CORE = edge/tlids_edge/flows/core SANITIZED -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all FUZZ_INPUTS ?= 100000000 WHEELS x86_64 aarch64 core equal-core fuzz-core wheels lint system lock clean
+.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home CORE = edge/tlids_edge/flows/core SANITIZED -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all FUZZ_INPUTS ?= 100000000 WHEELS x86_64 aarch64 core equal-core fuzz-core wheels adapt-homes testbed-rows lint system lock clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -75,6 +75,12 @@ audit: $(READY) ## the checks of notebooks 07 and 08 as Markdown tables: DATASET
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/bench/mqttset_recall.py
+
+adapt-homes: $(READY) ## the shipped model before and after it has learned a home, into docs/results/adapt.json and edge/README.md
+	@$(BIN)/python tests/bench/adapt_homes.py
+
+testbed-rows: $(READY) ## rows.npz of the shipped model, without training it again
+	@$(BIN)/python -m tlids_helpers.testbed rows
 
 bench: $(READY) system ## every benchmark, one after the other, into docs/benchmarks.md; PARTS="training grid" for some
 	@$(BIN)/python tests/bench/run_all.py $(PARTS)

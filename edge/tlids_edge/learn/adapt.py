@@ -111,8 +111,8 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
 def promise_words(promise: dict) -> str:
     """The promise of a card as a sentence."""
     return (
-        f"{promise['alarms']} of {promise['flows']} later flows of this home alarmed; at most {promise['bound']:.2%} will, "
-        f"with {promise['confidence']:.0%} confidence"
+        f"{promise['alarms']} of {promise['flows']} later flows of this home alarmed; "
+        f"at most {promise['bound']:.2%} will, with {promise['confidence']:.0%} confidence"
     )
 
 

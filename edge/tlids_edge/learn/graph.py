@@ -23,7 +23,7 @@ _REMEDY = "adapt a model that notebook 05 has exported with precision=float32"
 Layer = tuple[np.ndarray, np.ndarray]  # weights (inputs, outputs) and bias (outputs,), float32
 
 
-class NotOurs(Exception):
+class NotOursError(Exception):
     """The file is not laid out as our exporter leaves it; says what was found."""
 
 
@@ -54,7 +54,7 @@ def find_head(content: bytes) -> Head:
     """
     try:
         return _find(_Reader(content))
-    except (NotOurs, struct.error) as error:
+    except (NotOursError, struct.error) as error:
         raise InputError(
             f"expected a model with three dense layers in float32 at its end, found {error}", _REMEDY
         ) from error
@@ -105,7 +105,7 @@ class _Reader:
     def number(self, at: int) -> int:
         """An unsigned 32-bit number."""
         if at < 0:
-            raise NotOurs("an offset before its beginning")
+            raise NotOursError("an offset before its beginning")
         return struct.unpack_from("<I", self.content, at)[0]
 
     def follow(self, at: int) -> int:
@@ -116,7 +116,7 @@ class _Reader:
         """Where a table's field is stored; 0 when the table leaves it out."""
         vtable = table - struct.unpack_from("<i", self.content, table)[0]
         if vtable < 0:
-            raise NotOurs("a table without a description")
+            raise NotOursError("a table without a description")
         size = struct.unpack_from("<H", self.content, vtable)[0]
         place = 4 + 2 * number
         offset = struct.unpack_from("<H", self.content, vtable + place)[0] if place < size else 0
@@ -130,7 +130,7 @@ class _Reader:
         start = self.follow(at)
         count = self.number(start)
         if start + 4 + count > len(self.content):  # no element is smaller than a byte
-            raise NotOurs("a list longer than the file")
+            raise NotOursError("a list longer than the file")
         return start + 4, count
 
     def tables(self, table: int, number: int) -> list[int]:
@@ -148,22 +148,22 @@ def _find(reader: _Reader) -> Head:
     """Follow the file from its last operator back to the head's first."""
     graphs = reader.tables(reader.root, 2)
     if len(graphs) != 1:
-        raise NotOurs(f"{len(graphs)} graphs")
+        raise NotOursError(f"{len(graphs)} graphs")
     graph, buffers = graphs[0], reader.tables(reader.root, 4)
     tensors, operators = reader.tables(graph, 0), reader.tables(graph, 3)
     if len(operators) <= HEAD_LAYERS + 1:
-        raise NotOurs(f"{len(operators)} operators")
+        raise NotOursError(f"{len(operators)} operators")
     dense = operators[-1 - HEAD_LAYERS : -1]
     blobs, users = [], _users(reader, tensors)
     for operator in dense:
         inputs = reader.numbers(operator, 1)
         if len(inputs) != 3:
-            raise NotOurs(f"an operator with {len(inputs)} inputs in the head")
+            raise NotOursError(f"an operator with {len(inputs)} inputs in the head")
         blobs.append(tuple(_blob(reader, tensors, buffers, index, users) for index in inputs[1:]))
     _check_chain(reader, dense, blobs)
     outputs_at, outputs = reader.vector(graph, 2)
     if outputs != 1:
-        raise NotOurs(f"{outputs} outputs")
+        raise NotOursError(f"{outputs} outputs")
     operators_at = reader.vector(graph, 3)[0] - 4
     first = reader.numbers(dense[0], 1)[0]
     return Head(tuple(blobs), first, operators_at, len(operators) - 1 - HEAD_LAYERS, outputs_at)
@@ -183,18 +183,18 @@ def _scalar(reader: _Reader, table: int, number: int) -> int:
 def _blob(reader: _Reader, tensors: list[int], buffers: list[int], index: int, users: list[int]) -> Blob:
     """The weights of one tensor; they must be its own, or writing them would change another part of the model."""
     if not 0 <= index < len(tensors):
-        raise NotOurs(f"no tensor {index}")
+        raise NotOursError(f"no tensor {index}")
     tensor = tensors[index]
     kind_at = reader.field(tensor, 1)
     if kind_at and reader.content[kind_at] != FLOAT32:
-        raise NotOurs("weights of another type")
+        raise NotOursError("weights of another type")
     shape = reader.numbers(tensor, 0)
     if users.count(users[index]) != 1 or not 0 < users[index] < len(buffers):
-        raise NotOurs("weights that two layers share")
+        raise NotOursError("weights that two layers share")
     start, size = reader.vector(buffers[users[index]], 0)
     count = int(np.prod(shape, dtype=np.int64)) if shape and min(shape) > 0 else 0
     if not count or size != 4 * count:
-        raise NotOurs(f"{size} bytes for weights of shape {list(shape)}")
+        raise NotOursError(f"{size} bytes for weights of shape {list(shape)}")
     return Blob(start, tuple(shape))
 
 
@@ -202,8 +202,8 @@ def _check_chain(reader: _Reader, dense: list[int], blobs: list[tuple[Blob, Blob
     """Each layer takes what the one before gives, and has one bias an output."""
     for layer, (weights, bias) in enumerate(blobs):
         if len(weights.shape) != 2 or bias.shape != weights.shape[:1]:
-            raise NotOurs(f"a layer with weights {list(weights.shape)} and bias {list(bias.shape)}")
+            raise NotOursError(f"a layer with weights {list(weights.shape)} and bias {list(bias.shape)}")
         if layer and reader.numbers(dense[layer], 1)[0] not in reader.numbers(dense[layer - 1], 2):
-            raise NotOurs("dense layers that do not follow one another")
+            raise NotOursError("dense layers that do not follow one another")
         if layer and weights.shape[1] != blobs[layer - 1][0].shape[0]:
-            raise NotOurs("dense layers of sizes that do not fit")
+            raise NotOursError("dense layers of sizes that do not fit")

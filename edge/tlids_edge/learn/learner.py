@@ -36,6 +36,7 @@ class Plan:
     learn_s: float = adapt.DEFAULT_LEARN_S
     least: int = MIN_ROWS
     adapts: bool = True  # by itself when enough was learned; not when a recording is replayed
+    draw: Callable[[], float] | None = None  # random ranks from 0 to 1; the system's own, which nobody can foresee
 
 
 class Learner:
@@ -124,7 +125,7 @@ class Learner:
 
     def _begin(self) -> None:
         """Take over what was saved, if it can be used."""
-        self._keeper, self._done = Keeper(self._plan.learn_s), False
+        self._keeper, self._done = self._new_keeper(), False
         extra, why = state.load(self._folder, self._key, self._keeper)
         if extra is not None and self._fits(extra):
             self._done = bool(extra["adapted"])
@@ -135,7 +136,11 @@ class Learner:
             why = "what was learned is of another model's features"
         if why:
             self._say(f"{why}: the learning begins again")
-        self._keeper = Keeper(self._plan.learn_s)
+        self._keeper = self._new_keeper()
+
+    def _new_keeper(self) -> Keeper:
+        """A keeper that knows nothing."""
+        return Keeper(self._plan.learn_s, self._plan.draw)
 
     def _fits(self, extra: dict) -> bool:
         """Whether saved rows are of the features that this model takes."""
@@ -155,10 +160,10 @@ class Learner:
         flow = verdict.flow
         address, mac = flow.key[0], b"" if flow.src_hw == NO_MAC else flow.src_hw
         service = flow.protocol << 16 | min(flow.src_port, flow.dst_port)
-        return Seen(
-            flow.last_us, state.hashed(self._key, b"source", address, mac), state.hashed(self._key, b"device", mac or address),
-            service, verdict.is_alert, _is_proven(flow), flow.features(self._card.family, self._card.dialect),
-        )  # fmt: skip
+        source = state.hashed(self._key, b"source", address, mac)
+        device = state.hashed(self._key, b"device", mac or address)
+        features = flow.features(self._card.family, self._card.dialect)
+        return Seen(flow.last_us, source, device, service, verdict.is_alert, _is_proven(flow), features)
 
     def _count(self, may_adapt: bool = True) -> None:
         """Count the rows that would be learned from, and begin to adapt when they are enough."""
@@ -215,11 +220,11 @@ class Learner:
             models.use(self._folder, self.target.name)
         except InputError as error:
             self._say(f"not adapted: {error}; the learning begins again")
-            self._keeper, self._told_hour, self._full = Keeper(self._plan.learn_s), -1, False
+            self._keeper, self._told_hour, self._full = self._new_keeper(), -1, False
             self.save()
             return None
         self._done = True
-        self._keeper = Keeper(self._plan.learn_s)  # the rows have served their purpose
+        self._keeper = self._new_keeper()  # the rows have served their purpose
         self._finish()
         self._say(f"adapted to this home: {self.target.name}; {last}")
         return detector

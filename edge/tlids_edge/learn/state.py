@@ -37,11 +37,21 @@ MAX_RAW = MAX_ROWS * ROW.itemsize + 16 * MAX_DEVICES
 REMEDY = "give another folder with --state, or correct its permissions"
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """The file cannot be used; says what was found."""
 
 
-_FAULTS = (Damaged, OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error, RecursionError, OverflowError)
+_FAULTS = (
+    DamagedError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zlib.error,
+    RecursionError,
+    OverflowError,
+)
 
 
 def open_folder(folder: str | Path) -> Path:
@@ -231,7 +241,7 @@ def _read(path: Path) -> bytes:
     with open(path, "rb") as stream:
         content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise Damaged(f"more than {MAX_BYTES:,} bytes")
+        raise DamagedError(f"more than {MAX_BYTES:,} bytes")
     return content
 
 
@@ -239,17 +249,17 @@ def _opened(content: bytes, key: bytes) -> tuple[dict, bytes]:
     """The header and the rows' bytes, once the signature is right."""
     content, tag = content[:-TAG_BYTES], content[-TAG_BYTES:]
     if not hmac.compare_digest(_tag(key, content), tag):
-        raise Damaged("one that is damaged, or was not written on this device")
+        raise DamagedError("one that is damaged, or was not written on this device")
     line, _, packed = content.partition(b"\n")
     header = json.loads(line)
     if header.get("version") != VERSION:
-        raise Damaged(f"one of version {header.get('version')}, where this program writes {VERSION}")
+        raise DamagedError(f"one of version {header.get('version')}, where this program writes {VERSION}")
     if sum([header["kept"], *header["open"]]) and time.time() - header["saved"] > KEEP_S:
-        raise Damaged("one that is more than seven days old")
+        raise DamagedError("one that is more than seven days old")
     opener = zlib.decompressobj()
     raw = opener.decompress(packed, MAX_RAW)
     if opener.unconsumed_tail or not opener.eof:
-        raise Damaged("rows of another size than it says")
+        raise DamagedError("rows of another size than it says")
     return header, raw
 
 
@@ -257,16 +267,16 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
     """Give a keeper what was saved.
 
     Raises:
-        Damaged: the sizes do not add up, or the learning period was another one.
+        DamagedError: the sizes do not add up, or the learning period was another one.
     """
     if header["learn_s"] != keeper.learn_s:
-        raise Damaged(f"one that learns for {header['learn_s']:g} s, where {keeper.learn_s:g} s are asked for")
+        raise DamagedError(f"one that learns for {header['learn_s']:g} s, where {keeper.learn_s:g} s are asked for")
     sizes = [header["kept"], *header["open"]]
     if len(raw) != sum(sizes) * ROW.itemsize + 8 * header["proven"]:
-        raise Damaged("rows of another size than it says")
+        raise DamagedError("rows of another size than it says")
     rows = np.frombuffer(raw, ROW, sum(sizes))
     if not (np.isfinite(rows["features"]).all() and np.isfinite(rows["rank"]).all()):
-        raise Damaged("rows that are no numbers")
+        raise DamagedError("rows that are no numbers")
     parts = np.split(rows, np.cumsum(sizes)[:-1])
     keeper.kept = parts[0].copy()
     keeper.open = {window: part.tolist() for window, part in zip(header["windows"], parts[1:], strict=True)}

@@ -1,0 +1,251 @@
+"""`make adapt-homes`: the shipped model before and after it has learned a home, on real captures; needs TLIDS_SHARED.
+
+Homes: four devices of one real home (blink, lockly, schlage, sifely), each device alone, MQTTset and the capture beside
+the SYN flood. A home's first day is learned and the rest judged; MQTTset and the SYN flood are shorter and are learned
+whole, with as many rows as there are. Five seeds. Results go to docs/results/adapt.json, the table into edge/README.md.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import machine
+import numpy as np
+from lines import REPOSITORY
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.capture.recording import read_recording
+from tlids_edge.detect.card import read_card, read_fields
+from tlids_edge.detect.detector import Detector
+from tlids_edge.errors import InputError
+from tlids_edge.flows.labels import label_flow, read_labels
+from tlids_edge.flows.meter import Flow, Meter
+from tlids_edge.flows.ndpi import open_ndpi
+from tlids_edge.learn import novelty
+from tlids_edge.learn.learner import ONE_THREAD, Plan
+
+from tlids_helpers.export import adapt
+
+MODEL = REPOSITORY / "edge" / "models" / "testbed"
+RESULTS = REPOSITORY / "docs" / "results" / "adapt.json"
+README = REPOSITORY / "edge" / "README.md"
+BEGIN, END = "<!-- make adapt-homes: begin -->", "<!-- make adapt-homes: end -->"
+SEEDS = range(1, 6)
+DAY_S = 86_400
+DEVICES = ("blink-cam-01", "lockly-hub-01", "schlage-lock-01", "sifely-hub-01")
+MQTT_ATTACKS = ("bruteforce", "slowite", "malariados", "malformed")
+FEWEST = 50  # rows, for captures too short for the default of 1,000
+INCIDENT_FLOWS, NOVELTY_FLOWS, INCIDENT_S = 5, 3, 60
+
+
+def main() -> int:
+    """Measure, write the results, and the table into edge/README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table-only", action="store_true", help="render the stored results again")
+    options = parser.parse_args()
+    if not options.table_only:
+        pcap = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap"
+        if not (pcap / "benign-home").is_dir():
+            print(f"expected captures in {pcap}, found none: set TLIDS_SHARED to the folder that has pcap/ in it")
+            return 1
+        found = {"machine": machine.describe(), "model": read_card(MODEL).sha256, "homes": measured(pcap)}
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        options.results.write_text(json.dumps(found, indent=1) + "\n")
+    render(json.loads(options.results.read_text()))
+    return 0
+
+
+def measured(pcap: Path) -> dict:
+    """Home -> one measurement a seed."""
+    attacks = {name: metered(next((pcap / "mqttset" / name).glob("*-test.pcap*"))) for name in MQTT_ATTACKS}
+    flood = [flow for flow in metered(pcap / "syn-flood" / "syn_flood.pcap") if flow.dst_port and flow.protocol == 6]
+    session = metered(REPOSITORY / "data" / "testbed" / "session2.pcap.gz")
+    labels = read_labels(REPOSITORY / "data" / "testbed" / "session2.labels.csv")
+    classes = [label_flow(labels, flow) for flow in session]
+    homes = {"four devices": merged([pcap / "benign-home" / f"{name}.pcap" for name in DEVICES])}
+    homes |= {name: merged([pcap / "benign-home" / f"{name}.pcap"]) for name in DEVICES}
+    results = {}
+    for name, flows in homes.items():
+        early = [flow for flow in flows if flow.last_us < DAY_S * 1e6]
+        testbed = (session, classes) if name == "four devices" else None
+        results[name] = [run(early, flows[len(early) :], seed, {"testbed": testbed}) for seed in SEEDS]
+    mqtt = [metered(pcap / "mqttset" / "benign" / f"benign-{part}.pcap") for part in ("train", "test")]
+    results["MQTTset"] = [run(*mqtt, seed, {"attacks": attacks}) for seed in SEEDS]
+    quiet = metered(pcap / "syn-flood" / "no_flood.pcap")
+    half = len(quiet) // 2
+    results["beside the SYN flood"] = [run(quiet[:half], quiet[half:], seed, {"attacks": {"SYN flood": flood}})
+                                       for seed in SEEDS]  # fmt: skip
+    return results
+
+
+def metered(capture: Path) -> list[Flow]:
+    """The capture's flows as the Pi would see them, in the order in which they end."""
+    meter = Meter(l7=open_ndpi(), max_flows=10**6)
+    for packet in read_recording([str(capture)], PacketStats(), meter.begin_again):
+        meter.add(packet)
+    meter.close_all()
+    return meter.take()
+
+
+def merged(captures: list[Path]) -> list[Flow]:
+    """Captures of one home's devices as one recording that begins at 0; each began at its own time."""
+    flows = []
+    for capture in captures:
+        found = metered(capture)
+        start = min(flow.first_us for flow in found)
+        for flow in found:
+            flow.first_us, flow.last_us = flow.first_us - start, flow.last_us - start
+        flows += found
+    return sorted(flows, key=lambda flow: flow.last_us)
+
+
+def run(early: list[Flow], late: list[Flow], seed: int, more: dict) -> dict:
+    """Learn `early`, adapt, judge `late`; one measurement."""
+    hours = (max(flow.last_us for flow in late) - min(flow.last_us for flow in late)) / 3.6e9
+    with tempfile.TemporaryDirectory() as scratch:
+        state, target = Path(scratch) / "state", Path(scratch) / "model"
+        learn_s = max(60.0, min(DAY_S, (early[-1].last_us - early[0].last_us) / 1e6))
+        plan = Plan(state, MODEL, learn_s, least=1000, adapts=False, draw=random.Random(seed).random)
+        said = adapt.learn(MODEL, early, plan)
+        cost = adapted_apart(state, target, seed)
+        if not target.exists():
+            return {"seed": seed, "learned": said, "hours_judged": hours, **cost}
+        fields = read_fields(target)["adapted"]
+        told = ("rows", "left_out", "promise", "recall", "parent_recall", "distance")
+        found = {"seed": seed, "learned": said, "hours_judged": hours, **cost}
+        found |= {name: fields[name] for name in told}
+        found |= {"before": false_alarms(MODEL, late), "after": false_alarms(target, late)}
+        if more.get("testbed"):
+            found["testbed"] = by_class(target, *more["testbed"])
+        found["attacks"] = {name: share(target, flows) for name, flows in more.get("attacks", {}).items()}
+    return found
+
+
+def adapted_apart(state: Path, target: Path, seed: int) -> dict:
+    """Run `tlids-edge adapt` as its own process; its processor seconds and peak memory (which numpy's loading is in).
+
+    Homes that are too short for the usual minimum are adapted to with what there is.
+    """
+    command = [sys.executable, "-m", "tlids_edge.cli.adapt", "--model", str(MODEL), "--state", str(state),
+               "-o", str(target), "--seed", str(seed)]  # fmt: skip
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=os.environ | ONE_THREAD, stderr=subprocess.PIPE)
+    process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    enough = not process.returncode
+    with contextlib.suppress(InputError):  # fewer rows than even that: such a home is not adapted to
+        if not enough:
+            adapt.adapt(MODEL, state, target, least=FEWEST, seed=seed)
+    return {"enough_rows": enough, "adapt_s": usage.ru_utime + usage.ru_stime, "adapt_wall_s": time.monotonic() - began,
+            "adapt_mb": usage.ru_maxrss * 1024 / 1e6}  # fmt: skip
+
+
+def false_alarms(model: Path, flows: list[Flow]) -> dict:
+    """Benign flows: how many alarm, how many are only new, and the bursts of each that would be incidents."""
+    verdicts = adapt.judged(Detector(model), flows)
+    known = novelty.read(model, read_fields(model).get("novelty"))
+    rows = np.array([flow.netflow() for flow in flows], np.float32)
+    new = known.is_new(rows) if known else np.zeros(len(flows), bool)
+    alarms = [verdict.flow for verdict in verdicts if verdict.is_alert]
+    novel = [verdict.flow for verdict, each in zip(verdicts, new, strict=True) if each and not verdict.is_alert]
+    return {"flows": len(flows), "alarms": len(alarms), "incidents": bursts(alarms, INCIDENT_FLOWS),
+            "novel": len(novel), "novelty_incidents": bursts(novel, NOVELTY_FLOWS)}  # fmt: skip
+
+
+def bursts(flows: list[Flow], least: int) -> int:
+    """Bursts of at least `least` flows of a source within 60 s; one lasts until 60 s of silence."""
+    times = defaultdict(list)
+    for flow in flows:
+        times[flow.key[0]].append(flow.last_us / 1e6)
+    count = 0
+    for each in times.values():
+        waiting, open_until = [], -1.0
+        for now in sorted(each):
+            waiting = [when for when in waiting if now - when <= INCIDENT_S] + [now]
+            if now > open_until and len(waiting) >= least:
+                count += 1
+                open_until = now + INCIDENT_S
+            elif now <= open_until:
+                open_until = now + INCIDENT_S
+    return count
+
+
+def by_class(model: Path, flows: list[Flow], classes: list[str]) -> dict:
+    """Class of the labels -> flows, and the share that alarms."""
+    alarms = np.array([verdict.is_alert for verdict in adapt.judged(Detector(model), flows)])
+    names = np.array(classes)
+    return {name: {"flows": int((names == name).sum()), "share": float(alarms[names == name].mean())}
+            for name in sorted(set(classes))}  # fmt: skip
+
+
+def share(model: Path, flows: list[Flow]) -> dict:
+    """Flows, the share that alarms, and the share that alarms or is new."""
+    verdicts = adapt.judged(Detector(model), flows)
+    known = novelty.read(model, read_fields(model).get("novelty"))
+    new = known.is_new(np.array([flow.netflow() for flow in flows], np.float32))
+    alarms = np.array([verdict.is_alert for verdict in verdicts])
+    return {"flows": len(flows), "share": float(alarms.mean()), "with_novelty": float((alarms | new).mean())}
+
+
+def render(found: dict) -> None:
+    """Put the tables between their marks in edge/README.md."""
+    text = README.read_text()
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    README.write_text(before + BEGIN + "\n" + "\n".join(tables(found)) + "\n" + END + after)
+
+
+def tables(found: dict) -> list[str]:
+    """Markdown: benign alarms, then attacks."""
+    heads = ("home", "rows learned", "later flows", "alarm before", "alarm after", "promised at most",
+             "incidents a week before, after", "novelty incidents a day")  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, runs in found["homes"].items():
+        lines.append("| " + " | ".join(home_row(name, runs)) + " |")
+    worst = [run for runs in found["homes"].values() for run in runs if run["enough_rows"]]
+    seconds, memory = (max(run[key] for run in worst) for key in ("adapt_s", "adapt_mb"))
+    lines += ["", f"Adapting took at most {seconds:.1f} s of one core and {memory:.0f} MB.", "",
+              "| attack, after adapting | flows | alarm |", "|---|---|---|"]  # fmt: skip
+    for runs in found["homes"].values():
+        for group, where in (("testbed", "testbed, second session: "), ("attacks", "")):
+            for attack, each in runs[0].get(group, {}).items():
+                shares = [run[group][attack]["share"] for run in runs]
+                lines.append(f"| {where}{attack} | {each['flows']:,} | {spread(shares)} |")
+    return lines
+
+
+def home_row(name: str, runs: list[dict]) -> list[str]:
+    """One home's figures over its seeds."""
+    first = runs[0]
+    if "after" not in first:
+        return [name, "too few", *["" for _ in range(6)]]
+    week, day = 168 / first["hours_judged"], 24 / first["hours_judged"]
+    rates = {key: [run[key]["alarms"] / run[key]["flows"] for run in runs] for key in ("before", "after")}
+    few = "" if first["enough_rows"] else " (too few for the default)"
+    short = first["hours_judged"] < 24
+    incidents = [f"{np.mean([run[key]['incidents'] for run in runs]) * (1 if short else week):.1f}" for key in
+                 ("before", "after")]  # fmt: skip
+    novel = [run["after"]["novelty_incidents"] * (1 if short else day) for run in runs]
+    whole = " in all" if short else ""
+    bounds = spread([run["promise"]["bound"] for run in runs])
+    return [name, f"{first['rows']:,}{few}", f"{first['after']['flows']:,}", spread(rates["before"]),
+            spread(rates["after"]), bounds, ", ".join(incidents) + whole, f"{np.mean(novel):.1f}{whole}"]  # fmt: skip
+
+
+def spread(shares: list[float]) -> str:
+    """Smallest and largest of several shares."""
+    low, high = f"{min(shares):.1%}", f"{max(shares):.1%}"
+    return low if low == high else f"{low} to {high}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
