@@ -11,9 +11,9 @@ from tlids_edge.learn import novelty
 
 def rows(count: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    made = np.column_stack([rng.integers(1024, 60_000, count), rng.choice([53, 443, 8883], count), rng.choice([6, 17], count),
-                            rng.choice([0, 27], count), rng.choice([0, 5, 91], count),
-                            *rng.lognormal(6, 1, (2, count)), *rng.integers(1, 40, (2, count))])  # fmt: skip
+    ports = rng.integers(1024, 60_000, count), rng.choice([53, 443, 8883], count)
+    kinds = rng.choice([6, 17], count), rng.choice([0, 27], count), rng.choice([0, 5, 91], count)
+    made = np.column_stack([*ports, *kinds, *rng.lognormal(6, 1, (2, count)), *rng.integers(1, 40, (2, count))])
     return made.astype(np.float32)
 
 

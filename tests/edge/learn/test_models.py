@@ -1,0 +1,96 @@
+"""models.py: one model is in use, the way back is its parent, and a damaged choice stops nothing."""
+
+import hashlib
+import json
+
+import pytest
+from tlids_edge.errors import InputError
+from tlids_edge.flows.meter import CICFLOW_FEATURES
+from tlids_edge.learn import models, state
+
+
+@pytest.fixture
+def given(tmp_path):
+    return model(tmp_path / "given", "given")
+
+
+def model(folder, content: str, parent=None, shipped=None, date: str = ""):
+    """A model's folder; its model.tflite is `content`."""
+    folder.mkdir(parents=True)
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    fields = {
+        "schema": 1, "family": "cicflow", "dialect": "constant-window", "classes": ["Benign", "DoS"], "benign": "Benign",
+        "threshold": 0.5, "files": {"model.tflite": {"sha256": digest}}, "features": list(CICFLOW_FEATURES),
+    }  # fmt: skip
+    if parent:
+        fields["adapted"] = {"parent": {"sha256": sha(parent)}, "shipped": sha(shipped), "date": date}
+    (folder / "card.json").write_text(json.dumps(fields))
+    (folder / "model.tflite").write_text(content)
+    return folder
+
+
+def sha(folder) -> str:
+    return json.loads((folder / "card.json").read_text())["files"]["model.tflite"]["sha256"]
+
+
+@pytest.fixture
+def home(tmp_path, given):
+    """A state with two models in a line: first, adapted from the given one, and second, adapted from the first."""
+    folder = state.open_folder(tmp_path / "state")
+    first = model(folder / "models" / "home-1", "first", given, given, "2026-11-01")
+    model(folder / "models" / "home-2", "second", first, given, "2026-11-08")
+    (folder / "models" / "no-model").mkdir()
+    return folder
+
+
+def test_models_are_listed_oldest_first_and_a_folder_that_is_none_is_left_out(home):
+    assert [each.name for each in models.all_models(home)] == ["home-1", "home-2"]
+
+
+def test_without_a_choice_the_given_model_is_in_use(home, given):
+    assert models.current(home) == models.GIVEN and models.in_use(home, given) == (given, "")
+
+
+def test_rolling_back_goes_to_the_parent_then_to_the_given_model_and_then_no_further(home, given):
+    models.use(home, "home-2")
+    assert models.in_use(home, given) == (home / "models" / "home-2", "")
+    assert models.roll_back(home) == "home-1"
+    assert models.in_use(home, given) == (home / "models" / "home-1", "")
+    assert models.roll_back(home) == models.GIVEN
+    assert models.in_use(home, given) == (given, "")
+    with pytest.raises(InputError, match="no parent.*--use"):
+        models.roll_back(home)
+    models.use(home, "home-2")  # and forward again
+    assert models.in_use(home, given)[0].name == "home-2"
+
+
+def test_a_parent_that_is_gone_is_told_and_nothing_changes(home, given):
+    models.use(home, "home-2")
+    (home / "models" / "home-1" / "card.json").unlink()
+    with pytest.raises(InputError, match="parent of home-2"):
+        models.roll_back(home)
+    assert models.current(home) == "home-2"
+
+
+def test_a_model_adapted_from_another_one_than_the_given_is_not_taken(home, tmp_path):
+    models.use(home, "home-1")
+    other = model(tmp_path / "other", "other")
+    folder, why = models.in_use(home, other)
+    assert folder == other and "adapted from another one" in why
+
+
+@pytest.mark.parametrize("name", ["../../given", "/etc", "home-3", ".hidden", "a/b", "x" * 200])
+def test_a_name_that_is_no_model_of_this_home_is_refused_and_as_a_choice_ignored(home, given, name):
+    with pytest.raises(InputError):
+        models.use(home, name)
+    (home / models.CURRENT).write_text(name)
+    folder, why = models.in_use(home, given)
+    assert folder == given and why.startswith("expected")
+
+
+def test_a_damaged_choice_or_card_leaves_the_given_model_in_use(home, given):
+    (home / models.CURRENT).write_bytes(b"\xff\xfe")
+    assert models.in_use(home, given)[0] == given
+    models.use(home, "home-1")
+    (home / "models" / "home-1" / "card.json").write_text("[")
+    assert models.in_use(home, given)[0] == given

@@ -1,0 +1,95 @@
+"""recipe.py: a new head for a home, its promise, and which heads must not be used."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from home_flows import MODEL
+from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.learn import head, recipe, rows
+from tlids_edge.learn.blocks import block_features
+from tlids_edge.learn.promise import upper_bound
+
+
+@pytest.fixture(scope="module")
+def parent() -> recipe.Parent:
+    card = read_card(MODEL)
+    return recipe.Parent(read_model(MODEL, card), card.classes.index(card.benign), card.threshold)
+
+
+@pytest.fixture(scope="module")
+def stored() -> tuple:
+    return rows.read(MODEL, read_card(MODEL))
+
+
+@pytest.fixture(scope="module")
+def home() -> np.ndarray:
+    """Rows that the shipped model holds for an attack: a device that talks to a port nobody else uses, answered in part."""
+    rng = np.random.default_rng(0)
+    count = 1000
+    return np.column_stack([
+        rng.integers(40_000, 60_000, count), np.full(count, 9999), np.full(count, 17), np.zeros(count), np.zeros(count),
+        rng.integers(100, 300, count), rng.integers(0, 2, count) * 90, rng.integers(1, 3, count), rng.integers(0, 2, count),
+    ]).astype(np.float32)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(parent, stored, home) -> recipe.Adapted:
+    return recipe.adapt(parent, home, stored, seed=1)
+
+
+def test_a_home_that_alarmed_no_longer_does_and_the_attacks_still_do(parent, home, made):
+    assert made.promise.parent_alarms > 100
+    assert made.promise.alarms <= 2 and made.promise.flows == 200
+    assert made.recall >= made.parent_recall - 0.01 and recipe.refusal(made) == ""
+    assert made.promise.bound == upper_bound(made.promise.alarms, 200)
+
+
+def test_the_promise_is_counted_on_rows_that_were_not_learned(parent, stored, home):
+    """The last fifth is something else than the rest: the promise must show it."""
+    changed = home.copy()
+    changed[800:] = stored[0][stored[1] == 4][:200]
+    assert recipe.adapt(parent, changed, stored, seed=1).promise.alarms > 150
+
+
+def test_the_final_head_is_the_one_trained_on_all_rows(parent, stored, home, made):
+    old = recipe.read_layers(parent.content, made.head)
+    features, codes = recipe.training_rows(
+        block_features(parent.content, made.head, home), block_features(parent.content, made.head, stored[0]),
+        stored[1], parent.benign,
+    )  # fmt: skip
+    training = head.Training()
+    layers = head.train(features, codes, old, head.batches(len(codes), 1, training), training)
+    for one, other in zip(layers, made.layers, strict=True):
+        np.testing.assert_allclose(one[0], other[0], atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_head_and_another_one_another(parent, stored, home, made):
+    again, other = (recipe.adapt(parent, home, stored, seed) for seed in (1, 2))
+    np.testing.assert_allclose(again.layers[0][0], made.layers[0][0], atol=1e-6)
+    assert np.abs(other.layers[0][0] - made.layers[0][0]).max() > 1e-5
+
+
+def with_weights(made: recipe.Adapted, value: float) -> recipe.Adapted:
+    weights = made.layers[0][0].copy()
+    weights[3, 3] = value
+    return dataclasses.replace(made, layers=[(weights, made.layers[0][1]), *made.layers[1:]])
+
+
+def test_a_head_that_must_not_be_used_is_refused_with_the_reason(made):
+    promise = dataclasses.replace(made.promise, alarms=30, parent_alarms=29)
+    for changed, reason in [
+        (with_weights(made, np.nan), "finite weights"), (with_weights(made, np.inf), "finite weights"),
+        (dataclasses.replace(made, recall=made.parent_recall - 0.011), "stored attack rows"),
+        (dataclasses.replace(made, distance=0.51), "within 50%"),
+        (dataclasses.replace(made, distance=float("nan")), "within 50%"),
+        (dataclasses.replace(made, promise=promise), "the parent's 29 alarms"),
+    ]:  # fmt: skip
+        assert reason in recipe.refusal(changed)
+
+
+def test_attack_rows_that_were_taken_for_the_home_are_refused_rather_than_learned(parent, stored):
+    """A home that is nothing but one attack, all caps circumvented: the attack is either still found, or refused."""
+    poison = np.repeat(stored[0][stored[1] == 4], 4, axis=0)[:2000]
+    made = recipe.adapt(parent, poison, stored, seed=1)
+    assert "stored attack rows" in recipe.refusal(made)
