@@ -217,8 +217,8 @@ def test_test_rows_shape_neither_the_file_nor_the_threshold(exports, alert, netw
 
 def test_the_card_names_every_file_with_its_size_and_digest(folder):
     fields = json.loads((folder / "card.json").read_text(), parse_constant=pytest.fail)
-    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "model.keras", "model.tflite"]
-    assert sorted(fields["files"]) == ["model.keras", "model.tflite"]
+    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "model.keras", "model.tflite", "rows.npz"]
+    assert sorted(fields["files"]) == ["model.keras", "model.tflite", "rows.npz"]
     for name, entry in fields["files"].items():
         content = (folder / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}

@@ -187,8 +187,8 @@ def test_a_shipped_file_that_is_gone_is_named_and_never_simulated(tmp_path, data
 def test_the_shipped_model_is_one_the_pi_takes_small_and_not_simulated():
     fields = card.read(MODEL)
     assert Detector(MODEL).card.classes == tuple(fields["classes"])
-    assert sorted(path.name for path in MODEL.iterdir()) == ["card.json", "model.tflite"]
-    assert list(fields["files"]) == ["model.tflite"]
+    assert sorted(path.name for path in MODEL.iterdir()) == ["card.json", "model.tflite", "rows.npz"]
+    assert list(fields["files"]) == ["model.tflite", "rows.npz"]
     assert (MODEL / "model.tflite").stat().st_size < 1_000_000
     assert (fields["dataset"], fields["split"], fields["simulated"], fields["mark"]) == (
         "testbed",
@@ -203,10 +203,31 @@ def test_the_command_leaves_what_the_pi_needs_and_no_more(tmp_path, data_dir, mo
     monkeypatch.setattr(command, "Setup", partial(Setup, recipe=Recipe(epochs=1)))
     folder = tmp_path / "model"
     sentence = command.make_model(folder, data_dir, tmp_path / "runs")
-    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.tflite"]
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "model.tflite", "rows.npz"]
     assert Detector(folder).card.threshold == card.read(folder)["threshold"]
     assert card.read(folder)["threshold_basis"] == sentence
     assert list((tmp_path / "runs").glob("*/model.keras"))
+
+
+def test_rows_are_made_again_without_training_and_leave_the_model_as_it_is(tmp_path, data_dir):
+    shutil.copytree(MODEL, tmp_path / "model")
+    (tmp_path / "model" / "rows.npz").unlink()
+    fields = card.read(MODEL)
+    del fields["files"]["rows.npz"]
+    (tmp_path / "model" / "card.json").write_text(json.dumps(fields))
+    assert command.make_rows(tmp_path / "model", data_dir) == (MODEL / "rows.npz").stat().st_size
+    for name in ("model.tflite", "rows.npz"):
+        assert (tmp_path / "model" / name).read_bytes() == (MODEL / name).read_bytes()
+    assert card.read(tmp_path / "model") == card.read(MODEL)
+
+
+def test_rows_of_other_recordings_than_the_models_are_refused(tmp_path, data_dir):
+    shutil.copytree(MODEL, tmp_path / "model")
+    fields = card.read(MODEL)
+    fields["rows"]["train"] += 1
+    (tmp_path / "model" / "card.json").write_text(json.dumps(fields))
+    with pytest.raises(InputError, match="make testbed-model"):
+        command.make_rows(tmp_path / "model", data_dir)
 
 
 def test_the_cards_scores_are_those_of_the_shipped_rows(data_dir):

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.meter import Flow
-from tlids_edge.learn import adapt as on_the_pi
 from tlids_edge.learn.head import Training
-from tlids_edge.learn.learner import Learner, Plan
+from tlids_edge.learn.learner import Learner, Plan, outcome, start_adapting
 
 from tlids_helpers.export import card
 from tlids_helpers.network.backend import keras
@@ -44,11 +43,12 @@ def learn(model: str | Path, flows: Sequence[Flow], plan: Plan) -> str:
 
 
 def adapt(model: str | Path, state: str | Path, target: str | Path, least: int | None = None, seed: int = 1) -> dict:
-    """Leave the adapted model at `target`, as `tlids-edge adapt` does; what its card says of the learning.
+    """Leave the adapted model at `target` by `tlids-edge adapt` itself; what its card says of the learning.
 
     `least` is the number of rows that suffice, None for that of the learning. Raises InputError as the Pi does.
     """
-    on_the_pi.adapt_folder(Path(model), Path(state), Path(target), least, seed)
+    rows = () if least is None else ("--learn-rows", str(least))
+    outcome(start_adapting(Path(model), Path(state), Path(target), "--seed", str(seed), *rows))
     return card.read(Path(target))["adapted"]
 
 

@@ -9,7 +9,7 @@ from tlids_edge.cli import values
 from tlids_edge.errors import InputError
 from tlids_edge.help import command_parser
 from tlids_edge.learn import adapt, state
-from tlids_edge.learn.learner import ONE_THREAD
+from tlids_edge.learn.learner import ONE_THREAD, environment
 from tlids_edge.status import say
 
 NICE = 19  # whatever else the machine does comes first
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # numpy reads how many threads it may use when it is loaded, which it is by now
         command = [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments]
-        return subprocess.run(command, env=os.environ | ONE_THREAD, check=False).returncode
+        return subprocess.run(command, env=environment(), check=False).returncode
     os.nice(NICE)
     try:
         folder = state.open_folder(options.state)

@@ -16,7 +16,6 @@ from pathlib import Path
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.errors import InputError
-from tlids_edge.flows.meter import Flow
 from tlids_edge.learn import adapt, models, state
 from tlids_edge.learn.choose import MIN_ROWS, choose
 from tlids_edge.learn.keep import Keeper, Seen
@@ -163,7 +162,7 @@ class Learner:
         source = state.hashed(self._key, b"source", address, mac)
         device = state.hashed(self._key, b"device", mac or address)
         features = flow.features(self._card.family, self._card.dialect)
-        return Seen(flow.last_us, source, device, service, verdict.is_alert, _is_proven(flow), features)
+        return Seen(flow.last_us, source, device, service, verdict.is_alert, flow.proven, features)
 
     def _count(self, may_adapt: bool = True) -> None:
         """Count the rows that would be learned from, and begin to adapt when they are enough."""
@@ -202,7 +201,7 @@ class Learner:
             return  # what would be adapted to is an older state
         name = time.strftime("home-%Y%m%d-%H%M%S", time.gmtime())
         self.target = self._folder / models.FOLDER / name
-        self._child = start_adapting(self._plan.given, self._folder, self.target)
+        self._child = start_adapting(self._plan.given, self._folder, self.target, "--quiet")
         self._say(f"learned enough ({self._rows:,} rows): adapting the model")
 
     def _taken_over(self) -> Detector | None:
@@ -210,23 +209,19 @@ class Learner:
         if self._child.poll() is None:
             return None
         child, self._child = self._child, None
-        words = child.stderr.read().decode(errors="replace").strip().splitlines() or [""]
-        child.stderr.close()
-        last = words[-1].removeprefix("tlids-edge: ")
         try:
-            if child.returncode:
-                raise InputError(last or f"expected an adapted model, found exit status {child.returncode}")
+            promise = outcome(child)
             detector = Detector(self.target)
             models.use(self._folder, self.target.name)
         except InputError as error:
             self._say(f"not adapted: {error}; the learning begins again")
-            self._keeper, self._told_hour, self._full = self._new_keeper(), -1, False
+            self._keeper, self._rows, self._told_hour, self._full = self._new_keeper(), 0, -1, False
             self.save()
             return None
         self._done = True
         self._keeper = self._new_keeper()  # the rows have served their purpose
         self._finish()
-        self._say(f"adapted to this home: {self.target.name}; {last}")
+        self._say(f"adapted to this home: {self.target.name}; {promise}")
         return detector
 
     def _finish(self) -> None:
@@ -237,19 +232,28 @@ class Learner:
             self._say(f"expected to write that the home is learned, found: {error.strerror}")
 
 
-def start_adapting(model: Path, folder: Path, target: Path) -> subprocess.Popen:
-    """Run `tlids-edge adapt` in a process of its own, on one thread and at the lowest priority."""
-    command = [sys.executable, "-m", "tlids_edge.cli.adapt", "--model", str(model), "--state", str(folder),
-               "-o", str(target), "--quiet"]  # fmt: skip
-    return subprocess.Popen(
-        command,
-        env=os.environ | ONE_THREAD,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def environment() -> dict[str, str]:
+    """The environment of a process that adapts: numpy on one thread, and this very package."""
+    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    return os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _is_proven(flow: Flow) -> bool:
-    """Whether the flow's source takes part in a two-way exchange under this address and MAC."""
-    return flow.proven if hasattr(flow, "proven") else flow.out_packets > 0 and flow.in_packets > 1
+def start_adapting(model: Path, folder: Path, target: Path, *options: str) -> subprocess.Popen:
+    """Run `tlids-edge adapt` in a process of its own, on one thread; it gives itself the lowest priority."""
+    paths = ["--model", str(model), "--state", str(folder), "-o", str(target)]
+    command = [sys.executable, "-m", "tlids_edge.cli.adapt", *paths, *options]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment(), **streams)
+
+
+def outcome(child: subprocess.Popen) -> str:
+    """The promise that an adaptation ended with; waits for its end.
+
+    Raises:
+        InputError: nothing was adapted; says why.
+    """
+    words = child.communicate()[1].decode(errors="replace").strip().splitlines()
+    last = words[-1].removeprefix("tlids-edge: ") if words else ""
+    if child.returncode:
+        raise InputError(last or f"expected an adapted model, found exit status {child.returncode}")
+    return last

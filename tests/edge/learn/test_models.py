@@ -19,8 +19,9 @@ def model(folder, content: str, parent=None, shipped=None, date: str = ""):
     folder.mkdir(parents=True)
     digest = hashlib.sha256(content.encode()).hexdigest()
     fields = {
-        "schema": 1, "family": "cicflow", "dialect": "constant-window", "classes": ["Benign", "DoS"], "benign": "Benign",
-        "threshold": 0.5, "files": {"model.tflite": {"sha256": digest}}, "features": list(CICFLOW_FEATURES),
+        "schema": 1, "family": "cicflow", "dialect": "constant-window", "classes": ["Benign", "DoS"],
+        "benign": "Benign", "threshold": 0.5, "files": {"model.tflite": {"sha256": digest}},
+        "features": list(CICFLOW_FEATURES),
     }  # fmt: skip
     if parent:
         fields["adapted"] = {"parent": {"sha256": sha(parent)}, "shipped": sha(shipped), "date": date}

@@ -24,12 +24,13 @@ def stored() -> tuple:
 
 @pytest.fixture(scope="module")
 def home() -> np.ndarray:
-    """Rows that the shipped model holds for an attack: a device that talks to a port nobody else uses, answered in part."""
+    """Rows that the shipped model holds for an attack: a device that calls a port of its own, answered in part."""
     rng = np.random.default_rng(0)
     count = 1000
     return np.column_stack([
         rng.integers(40_000, 60_000, count), np.full(count, 9999), np.full(count, 17), np.zeros(count), np.zeros(count),
-        rng.integers(100, 300, count), rng.integers(0, 2, count) * 90, rng.integers(1, 3, count), rng.integers(0, 2, count),
+        rng.integers(100, 300, count), rng.integers(0, 2, count) * 90, rng.integers(1, 3, count),
+        rng.integers(0, 2, count),
     ]).astype(np.float32)  # fmt: skip
 
 

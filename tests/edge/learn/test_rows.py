@@ -88,7 +88,8 @@ FEATURES, CODES = np.ones((20, 9), np.float32), np.arange(20).astype(np.int16) %
 @pytest.mark.parametrize(
     "content",
     [
-        b"", b"PK\x03\x04 no archive", bomb(), archived(features=FEATURES), archived(features=FEATURES[:, :8], codes=CODES),
+        b"", b"PK\x03\x04 no archive", bomb(), archived(features=FEATURES),
+        archived(features=FEATURES[:, :8], codes=CODES),
         archived(features=FEATURES, codes=CODES[:5]), archived(features=FEATURES * np.float32(np.nan), codes=CODES),
         archived(features=FEATURES, codes=CODES + 1), archived(features=FEATURES, codes=-CODES),
         archived(features=FEATURES, codes=CODES * 0), archived(features=FEATURES, codes=CODES % 10 + 1),
@@ -103,7 +104,8 @@ def test_a_file_with_the_right_digest_and_other_content_is_refused(folder, conte
 
 
 def test_a_file_beyond_64_kib_is_not_read(folder):
-    replace(folder, archived(features=np.random.default_rng(0).random((3000, 9), np.float32), codes=np.ones(3000, "i2")))
+    noise = np.random.default_rng(0).random((3000, 9), np.float32)
+    replace(folder, archived(features=noise, codes=np.ones(3000, "i2")))
     with pytest.raises(InputError, match="65,536 bytes"):
         rows.read(folder, read_card(folder))
 

@@ -1,0 +1,200 @@
+"""adapt.py and the commands: a state and a model in, a whole new folder out, whatever happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from edge_process import LIMIT_S
+from home_flows import DAY_S, MODEL, REPOSITORY, drawn, home_day
+from tlids_edge.cli import edge
+from tlids_edge.detect.card import read_card, read_fields, read_model
+from tlids_edge.detect.detector import Detector
+from tlids_edge.errors import InputError
+from tlids_edge.learn import adapt, graph, models, state
+from tlids_edge.learn.learner import Learner, Plan, start_adapting
+
+
+def teach(folder, seconds: float = DAY_S, **changes) -> None:
+    """Let a learner see a home and close."""
+    card = read_card(MODEL)
+    learner = Learner(Plan(folder, MODEL, DAY_S, adapts=False, draw=drawn(), **changes), card, lambda _: None)
+    verdicts = home_day(seconds=seconds)
+    for start in range(0, len(verdicts), 256):
+        learner.see(verdicts[start : start + 256])
+    learner.close()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("learned") / "state"
+    teach(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapted(learned, tmp_path_factory):
+    target = tmp_path_factory.mktemp("adapted") / "model"
+    adapt.adapt_folder(MODEL, learned, target, seed=1)
+    return target
+
+
+def test_the_card_says_what_was_learned_what_is_promised_and_from_which_model_it_comes(adapted):
+    fields, parent = read_fields(adapted), read_fields(MODEL)
+    told = fields["adapted"]
+    assert told["parent"] == {"name": parent["name"], "sha256": parent["files"]["model.tflite"]["sha256"],
+                              "threshold": parent["threshold"]}  # fmt: skip
+    assert (told["hours"], told["devices"], told["sources_left_out"]) == (23.92, 12, [])
+    promise = told["promise"]
+    assert promise["flows"] == told["rows"] // 5 and promise["alarms"] <= promise["parent_alarms"]
+    assert promise["bound"] == pytest.approx(1 - 0.05 ** (1 / promise["flows"])) or promise["alarms"]
+    assert fields["threshold"] == 0.5 and f"of {promise['flows']} later flows" in fields["threshold_basis"]
+    assert "metrics" not in fields and fields["classes"] == parent["classes"] and fields["l7"] == parent["l7"]
+    assert set(fields["files"]) == {"model.tflite", "rows.npz"} and fields["novelty"]["rows"] <= 2000
+
+
+def test_only_the_heads_weights_differ_from_the_parents_file(adapted):
+    old, new = (read_model(folder, read_card(folder)) for folder in (MODEL, adapted))
+    found = graph.find_head(old)
+    blank = [(np.zeros_like(weights), np.zeros_like(bias)) for weights, bias in graph.read_layers(old, found)]
+    assert old != new and graph.with_layers(old, found, blank) == graph.with_layers(new, found, blank)
+
+
+def test_an_adapted_model_can_be_adapted_again_and_names_the_shipped_one(adapted, learned, tmp_path):
+    adapt.adapt_folder(adapted, learned, tmp_path / "again", seed=2)
+    told = read_fields(tmp_path / "again")["adapted"]
+    assert told["parent"]["sha256"] == read_card(adapted).sha256 and told["shipped"] == read_card(MODEL).sha256
+
+
+@pytest.mark.parametrize(
+    ("seconds", "missing"),
+    [(4 * 3600, "3.92 h and 576 rows, so 424 rows and 2.08 h are missing"), (7 * 3600, ""), (5.5 * 3600, "34.8 min")],
+)
+def test_too_little_learned_is_refused_with_what_is_missing(tmp_path, seconds, missing):
+    teach(tmp_path / "state", seconds)
+    if not missing:
+        adapt.adapt_folder(MODEL, tmp_path / "state", tmp_path / "new", least=900)
+        assert (tmp_path / "new" / "card.json").exists()
+        return
+    with pytest.raises(InputError, match="expected 6 h and .* rows learned at least") as refusal:
+        adapt.adapt_folder(MODEL, tmp_path / "state", tmp_path / "new", least=None if "rows" in missing else 100)
+    assert missing in str(refusal.value) and not (tmp_path / "new").exists()
+
+
+def test_a_head_that_is_not_acceptable_leaves_nothing_behind(learned, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapt.recipe, "MAX_DISTANCE", 1e-6)
+    with pytest.raises(InputError, match="away: the model in use stays"):
+        adapt.adapt_folder(MODEL, learned, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_adaptations_at_once_are_one(learned, tmp_path):
+    with state.locked(learned, state.ADAPT_LOCK, "adapts"), pytest.raises(InputError, match="another one that adapts"):
+        adapt.adapt_folder(MODEL, learned, tmp_path / "new")
+    children = [start_adapting(MODEL, learned, tmp_path / f"model{number}") for number in range(3)]
+    codes = [child.wait(LIMIT_S) for child in children]
+    for child in children:
+        child.stderr.close()
+    made = [number for number in range(3) if (tmp_path / f"model{number}").exists()]
+    assert [number for number, code in enumerate(codes) if code == 0] == made and made
+    for number in made:
+        Detector(tmp_path / f"model{number}")
+
+
+def test_killed_at_any_step_it_leaves_a_whole_model_or_none(learned, tmp_path):
+    target, rng, whole = tmp_path / "new", np.random.default_rng(0), 0
+    began = time.monotonic()
+    start_adapting(MODEL, learned, tmp_path / "first").communicate()
+    takes = time.monotonic() - began
+    for part in rng.permutation(np.linspace(0.4, 1.05, 5)):
+        child = start_adapting(MODEL, learned, target)
+        try:
+            child.wait(takes * part)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        child.communicate()
+        if target.exists():
+            Detector(target)
+            whole += 1
+            target.rename(tmp_path / f"whole{whole}")
+    adapt.adapt_folder(MODEL, learned, target)
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "new", *(f"whole{n + 1}" for n in range(whole))}
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "write_text", "copyfile", "fsync", "rename"])
+def test_a_disk_that_fails_at_any_step_leaves_nothing_and_is_told(learned, tmp_path, monkeypatch, step):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    place = {"write_bytes": adapt.Path, "write_text": adapt.Path, "copyfile": adapt.shutil, "fsync": os, "rename": os}
+    monkeypatch.setattr(place[step], step, full)
+    with pytest.raises(InputError, match="No space left on device"):
+        adapt.adapt_folder(MODEL, learned, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_not_written_over(learned, tmp_path):
+    (tmp_path / "new").mkdir()
+    with pytest.raises(InputError, match="expected a new folder"):
+        adapt.adapt_folder(MODEL, learned, tmp_path / "new")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tlids_edge.cli.edge", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S,
+                          env=os.environ | {"PYTHONPATH": str(REPOSITORY / "edge")})  # fmt: skip
+
+
+def test_the_commands_list_use_roll_back_and_wipe(learned, adapted, tmp_path):
+    folder = state.open_folder(tmp_path / "state")
+    teach(folder)
+    for name in ("home-1", "home-2"):
+        done = run("adapt", "--model", MODEL, "--state", folder, "-o", folder / "models" / name)
+        assert done.returncode == 0 and "later flows of this home alarmed; at most" in done.stderr
+    assert run("models", "--state", folder, "--use", "home-2").returncode == 0
+    listed = run("models", "--state", folder).stdout.splitlines()
+    assert [line[0] for line in listed] == [" ", " ", "*"] and "home-2: 23.92 h, " in listed[2]
+    assert run("rollback", "--state", folder).returncode == 0 and models.current(folder) == models.GIVEN
+    again = run("rollback", "--state", folder)
+    assert again.returncode == 2 and "no parent" in again.stderr
+    wiped = run("wipe", "--state", folder)
+    assert wiped.returncode == 0 and "removed learning, key" in wiped.stderr
+    assert not (folder / state.LEARNING).exists() and len(models.all_models(folder)) == 2
+    refused = run("adapt", "--model", MODEL, "--state", folder, "-o", tmp_path / "new")
+    assert refused.returncode == 2 and "expected a learned state" in refused.stderr
+
+
+def test_learning_needs_a_folder_and_a_time_that_can_be(capsys):
+    assert edge.main(["--model", str(MODEL), "--source", "-", "--learn", "24h"]) == 2
+    assert "give one with --state" in capsys.readouterr().err
+    for text in ("24", "soon", "0h", "9d", "nan"):
+        with pytest.raises(SystemExit):
+            edge.main(["--model", str(MODEL), "--source", "-", "--learn", text, "--state", "s"])
+        assert "a time, such as 24h" in capsys.readouterr().err
+
+
+def test_learned_from_an_early_capture_the_later_one_alarms_less(shared, tmp_path):
+    """On the first device of the real home whose flows suffice: a lock's hub, seven days in one capture."""
+    capture = shared / "pcap" / "benign-home" / "lockly-hub-01.pcap"
+    folder, new = tmp_path / "state", tmp_path / "home"
+    learning = run("--model", MODEL, "--source", capture, "--eve", os.devnull, "--learn", "24h", "--state", folder)
+    assert learning.returncode == 0 and "1,000 rows" in learning.stderr and "enough for" in learning.stderr
+    assert run("adapt", "--model", MODEL, "--state", folder, "-o", new).returncode == 0
+    alarms = {}
+    for model in (MODEL, new):
+        eve = tmp_path / f"{model.name}.json"
+        options = "--no-novelty", "--no-fan-out", "--no-arp-watch"
+        done = run("--model", model, "--source", capture, "--eve", eve, *options)
+        assert done.returncode == 0
+        alarms[model] = sum(1 for line in eve.read_text().splitlines() if json.loads(line)["event_type"] == "alert")
+    assert alarms[MODEL] > 2 * alarms[new]
+    other = shared / "pcap" / "mqttset" / "malariados" / "malariados-test.pcap"  # nothing like it was learned
+    eve = tmp_path / "novel.json"
+    assert "novelty: " in run("--model", new, "--source", other, "--eve", eve).stderr
+    events = [json.loads(line)["alert"] for line in eve.read_text().splitlines()]
+    assert {(event["signature_id"], event["severity"]) for event in events} >= {(9_180_000, 4)}
+    assert "novelty: " not in run("--model", new, "--source", other, "--eve", os.devnull, "--no-novelty").stderr

@@ -1,0 +1,98 @@
+"""A home learned in the laboratory: the Pi's head beside Keras on the same batches; rows.npz of any trained model."""
+
+import hashlib
+import json
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.detect.detector import Detector
+from tlids_edge.errors import InputError
+from tlids_edge.learn import graph, head, recipe, rows
+from tlids_edge.learn.blocks import block_features
+from tlids_edge.learn.learner import Plan
+
+from tlids_helpers.export import adapt
+from tlids_helpers.export.stored import stored_rows
+from tlids_helpers.testbed.__main__ import MODEL
+
+DAY_S = 86_400
+
+
+def flow(second: float, host: int):
+    """A flow of a host that talks to one service."""
+    row = (50_000 + host, 443, 6, 27, 91.0, 900 + 10 * host, 4_000 + host, 9, 11)
+    return SimpleNamespace(
+        key=(bytes([10, 0, 0, host]), bytes(4), row[0], 443, 6), src_hw=bytes([2, 0, 0, 0, 0, host]), src_port=row[0],
+        dst_port=443, protocol=6, last_us=int(second * 1e6), proven=True, src=f"10.0.0.{host}", src_mac="",
+        features=lambda family, dialect: row, netflow=lambda: row,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def flows() -> list:
+    return [flow(when + host, host) for when in range(0, DAY_S, 600) for host in range(1, 12)]
+
+
+def test_keras_on_the_same_batches_gives_the_same_weights_and_the_same_class_on_every_row():
+    card = read_card(MODEL)
+    content, stored = read_model(MODEL, card), rows.read(MODEL, card)
+    found = graph.find_head(content)
+    home = stored[0][:800] * np.float32(1.1)
+    features, codes = recipe.training_rows(
+        block_features(content, found, home), block_features(content, found, stored[0]), stored[1], 0
+    )
+    training, layers = head.Training(), graph.read_layers(content, found)
+    order = head.batches(len(codes), 3, training)
+    ours = head.train(features, codes, layers, order, training)
+    keras = adapt.train_in_keras(features, codes, layers, order, training)
+    for (weights, bias), (other_weights, other_bias) in zip(ours, keras, strict=True):
+        np.testing.assert_allclose(weights, other_weights, atol=1e-5)
+        np.testing.assert_allclose(bias, other_bias, atol=1e-5)
+    assert head.distance(ours, layers) > 100 * head.distance(ours, keras)
+    by_us, by_keras = (head.probabilities(features, each).argmax(axis=1) for each in (ours, keras))
+    np.testing.assert_array_equal(by_us, by_keras)
+
+
+def test_the_laboratory_learns_and_adapts_by_the_pis_own_program(flows, tmp_path):
+    plan = Plan(tmp_path / "state", MODEL, DAY_S, adapts=False, draw=random.Random(1).random)
+    assert "enough for `tlids-edge adapt`" in adapt.learn(MODEL, flows, plan)
+    told = adapt.adapt(MODEL, tmp_path / "state", tmp_path / "home", seed=1)
+    assert told["rows"] >= 1000 and told["promise"]["flows"] == told["rows"] // 5
+    verdicts = adapt.judged(Detector(tmp_path / "home"), flows[:300])
+    assert len(verdicts) == 300 and not any(verdict.is_alert for verdict in verdicts)
+    with pytest.raises(InputError, match="expected a new folder"):
+        adapt.adapt(MODEL, tmp_path / "state", tmp_path / "home")
+
+
+def test_too_few_rows_are_told_in_the_laboratory_too(flows, tmp_path):
+    plan = Plan(tmp_path / "state", MODEL, DAY_S, adapts=False, draw=random.Random(1).random)
+    assert "are missing" in adapt.learn(MODEL, flows[:200], plan)
+    with pytest.raises(InputError, match="rows learned at least"):
+        adapt.adapt(MODEL, tmp_path / "state", tmp_path / "home")
+
+
+def test_stored_rows_are_training_rows_within_the_limits_of_class_and_size(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    features = rng.random((9000, 9)).astype(np.float32) * 1e6
+    codes = np.repeat([0, 1, 2, 3], [4000, 3000, 1990, 10])
+    prepared = SimpleNamespace(seed=7)
+    roles = {"train": (features, codes)}
+    monkeypatch.setattr("tlids_helpers.data.prepare.load", lambda _, role, task: roles[role])
+    monkeypatch.setattr(rows, "MAX_BYTES", 1 << 20)
+    whole = rows._unpacked(stored_rows(prepared, "multiclass", 0))
+    assert np.bincount(whole[1]).tolist() == [1500, 500, 500, 10]
+    known = {row.tobytes() for row in features}
+    assert all(row.tobytes() in known for row in np.ascontiguousarray(whole[0]))
+    monkeypatch.setattr(rows, "MAX_BYTES", 64 << 10)
+    content = stored_rows(prepared, "multiclass", 0)
+    assert len(content) <= 64 << 10
+    assert np.bincount(rows._unpacked(content)[1]).tolist() == [750, 250, 250, 10]
+
+
+def test_the_shipped_models_card_has_the_digest_of_its_rows():
+    fields = json.loads((MODEL / "card.json").read_text())
+    content = (MODEL / "rows.npz").read_bytes()
+    assert fields["files"]["rows.npz"] == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
