@@ -182,6 +182,8 @@ class Learner:
             self._looked_window = window
             self._count(may_adapt=False)
             self._full = self._is_enough()
+            if self._full:
+                self._looked_at = -LOOK_S  # the next tick begins to adapt
 
     def _is_enough(self) -> bool:
         """Whether the learning period is over and gave enough rows."""

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from edge_process import LIMIT_S
+from edge_process import LIMIT_S, start_edge, wait_until_told
 from home_flows import DAY_S, MODEL, REPOSITORY, drawn, home_day
 from tlids_edge.cli import edge
 from tlids_edge.detect.card import read_card, read_fields, read_model
@@ -198,3 +198,23 @@ def test_learned_from_an_early_capture_the_later_one_alarms_less(shared, tmp_pat
     events = [json.loads(line)["alert"] for line in eve.read_text().splitlines()]
     assert {(event["signature_id"], event["severity"]) for event in events} >= {(9_180_000, 4)}
     assert "novelty: " not in run("--model", new, "--source", other, "--eve", os.devnull, "--no-novelty").stderr
+
+
+def test_watching_goes_on_while_the_model_is_adapted_and_the_new_one_takes_over(shared, tmp_path):
+    capture = (shared / "pcap" / "benign-home" / "lockly-hub-01.pcap").read_bytes()
+    folder, eve = tmp_path / "state", tmp_path / "eve.json"
+    options = "--eve", str(eve), "--learn", "24h", "--state", str(folder), "--status", "0.1"
+    watching = start_edge(MODEL, "-", *options, stdin=subprocess.PIPE)
+    watching.stdin.write(capture[:-200_000])
+    watching.stdin.flush()
+    wait_until_told(watching, "learning: .* of 24 h")
+    wait_until_told(watching, "adapted to this home: home-")
+    watching.stdin.write(capture[-200_000:])
+    watching.stdin.close()
+    watching.stdin = None
+    said = watching.communicate(timeout=LIMIT_S)[1].decode()
+    assert watching.returncode == 0 and "0 gaps" in said
+    (model,) = models.all_models(folder)
+    assert models.in_use(folder, MODEL) == (model.folder, "")
+    names = [json.loads(line)["alert"]["metadata"].get("tlids_model") for line in eve.read_text().splitlines()]
+    assert [read_card(MODEL).name] in names
