@@ -76,7 +76,7 @@ class Reporter:
         self.outlet.send(Kind.BLIND, [eve_incidents.blind_line(spell, self._origin) for spell in spells])
 
     def take_over(self, card: Card) -> None:
-        """Tell of another model's verdicts from now on: the home is learned, and incidents open as they were asked to."""
+        """Tell of another model's verdicts from now on; the home is learned, so incidents open as was asked."""
         self._card, self.incidents.limits = card, self.options.limits
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class Home:
         return self.learner is not None and self.learner.learning
 
     def see(self, judged: list[Judged]) -> list[Judged]:
-        """Take note of judged flows; the same, those marked that the model calls benign and that are new to the home."""
+        """Take note of judged flows; the same, with those marked that the model calls benign and that are new here."""
         if self.learner is not None:
             self.learner.see([one.verdict for one in judged])
         if self.novelty is None or not judged:
