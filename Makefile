@@ -16,8 +16,12 @@ PROCESSES ?= 2
 DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
+CORE = edge/tlids_edge/flows/core
+SANITIZED = -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_INPUTS ?= 100000000
+WHEELS = x86_64 aarch64
 
-.PHONY: help install demo test test-pythons lab report data bench real notebooks testbed testbed-model audit mqttset bench-edge attack fuzz-edge test-arm deb second-home CORE = edge/tlids_edge/flows/core SANITIZED -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all FUZZ_INPUTS ?= 100000000 WHEELS x86_64 aarch64 core equal-core fuzz-core wheels adapt-homes testbed-rows lint system lock clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
