@@ -21,7 +21,8 @@ enum { IPV4 = 0x0800, IPV6 = 0x86DD };
 #define MIN_CLOCK_STEP_US 1e7
 #define MAX_CAPTURED 262144u
 #define RECORD_HEADER 16u
-#define LOOKED_AT 32       /* flows in order of silence, when the table is full */
+#define LOOKED_AT 32        /* flows in order of silence, when the table is full */
+#define PROBATION_SHARE 4u  /* one part in so many of a full table has to be on probation to go first */
 #define MAX_RESETS 1024u   /* directions of flows that a RST closed */
 #define MAX_WAYS 64u        /* pairs of VLANs that answers have passed between */
 #define SPARE 4096u        /* rows and notes beyond one for each open flow */
@@ -95,7 +96,7 @@ struct tlids_meter {
 
     struct flow *flows;
     uint32_t *buckets[TABLES], bucket_mask;
-    uint32_t open, free_flow;
+    uint32_t open, on_probation, free_flow;
     uint64_t key[2], opened, evicted, rekeyed_at, order;
     uint64_t closed[END_REASONS];
 
@@ -438,6 +439,7 @@ static void append(struct tlids_meter *meter, enum list list, uint32_t number)
     flows[number].links[list] = (struct link){last, 0};
     flows[0].links[list].before = number;
     flows[number].on |= (uint8_t)(1u << list);
+    meter->on_probation += list == PROBATION;
 }
 
 static void take_off(struct tlids_meter *meter, enum list list, uint32_t number)
@@ -447,6 +449,7 @@ static void take_off(struct tlids_meter *meter, enum list list, uint32_t number)
     flows[link.before].links[list].after = link.after;
     flows[link.after].links[list].before = link.before;
     flows[number].on &= (uint8_t)~(1u << list);
+    meter->on_probation -= list == PROBATION;
 }
 
 static uint32_t first_of(const struct tlids_meter *meter, enum list list)
@@ -870,10 +873,9 @@ static void start_clock_anew(struct tlids_meter *meter, double now)
 /* The flow that a full table misses least. */
 static uint32_t first_to_go(const struct tlids_meter *meter)
 {
-    uint32_t number = first_of(meter, PROBATION);
-    if (number != 0)
-        return number;
-    number = first_of(meter, BY_SILENCE);
+    if (PROBATION_SHARE * (uint64_t)meter->on_probation >= meter->settings.max_flows)
+        return first_of(meter, PROBATION);
+    uint32_t number = first_of(meter, BY_SILENCE);
     for (int i = 0; i < LOOKED_AT && number != 0; i++) {
         const struct flow *flow = meter->flows + number;
         if (2 * (uint64_t)meter->macs[flow->mac].flows > meter->settings.max_flows)
