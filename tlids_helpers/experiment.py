@@ -13,6 +13,7 @@ saved under `setup.runs_dir`. Notebook 02 calls `from_scratch`, 03 all of the ab
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,24 @@ def from_scratch(prepared: Prepared, setup: Setup, again: bool = False) -> Run:
     n_classes, train, validation = _to_learn_from(prepared, setup.task)
     fitted = training.train_from_scratch(train, validation, n_classes, setup.recipe, setup.seed)
     return _scored(prepared, "scratch", setup, fitted)
+
+
+def seeds_from_scratch(prepared: Sequence[Prepared], setup: Setup, seeds: Sequence[int]) -> list[Run]:
+    """`from_scratch` for each of `seeds`, on the rows prepared with it; what is missing trains together.
+
+    Side by side on an accelerator that JAX sees, one after the other without. Raises InputError for a seed that is
+    given twice.
+    """
+    training.check_seeds(seeds)
+    setups = [replace(setup, seed=seed) for seed in seeds]
+    found = [_finished(rows, "scratch", each) for rows, each in zip(prepared, setups, strict=True)]
+    if missing := [number for number, run in enumerate(found) if run is None]:
+        learned = [_to_learn_from(prepared[number], setup.task) for number in missing]
+        rows, numbers = [pair for _, *pair in learned], [seeds[number] for number in missing]
+        fitted = training.train_seeds(rows, learned[0][0], setup.recipe, numbers)
+        for number, one in zip(missing, fitted, strict=True):
+            found[number] = _scored(prepared[number], "scratch", setups[number], one)
+    return found
 
 
 def source_run(source: Prepared, setup: Setup) -> Run:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dask.config
+import jax
 import pytest
 from distributed import Client, KilledWorker
 from nbclient.exceptions import DeadKernelError
@@ -18,6 +19,7 @@ from tlids_helpers.grid import __main__ as grid
 from tlids_helpers.grid import plan, run
 from tlids_helpers.grid.plan import NotebookRun, Preparation
 from tlids_helpers.grid.run import Folders, Outcome
+from tlids_helpers.network import device
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results import runs
 from tlids_helpers.results.runs import Setup
@@ -84,6 +86,52 @@ def test_a_failed_run_stops_its_dependants_and_no_other(client, folders, noteboo
         "other": Outcome("finished"),
     }
     assert sorted(notebooks.begun) == ["other", "scratch", "source"]
+
+
+def seeds_of(*names: str) -> list[NotebookRun]:
+    """Scratch runs that differ in their seed alone, one of another task, and a transfer from the first."""
+    preparation = Preparation("testbed", Path("data"), "session", 0, None, False)
+    same = [NotebookRun(name, "02", preparation, {"task": "binary", "seed": n}) for n, name in enumerate(names)]
+    other = NotebookRun("other task", "02", preparation, {"task": "multiclass", "seed": 0})
+    return [*same, other, NotebookRun("transfer", "03", preparation, {"task": "binary", "seed": 0}, names[:1])]
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_all_seeds_of_a_run_are_one_task_where_every_worker_sees_an_accelerator(
+    client, folders, notebooks, monkeypatch, platform
+):
+    groups = []
+
+    def train(group, folders):
+        groups.append([each.name for each in group])
+        for each in group:
+            leave_run(folders, each.name)
+
+    monkeypatch.setattr(device, "_plugged", lambda: True)
+    monkeypatch.setattr(jax, "devices", lambda: [SimpleNamespace(platform=platform)])
+    monkeypatch.setattr(run, "_train", train)
+    ends = run.run_all(client, seeds_of("s0", "s1", "s2"), folders, 1)
+    assert ends == dict.fromkeys(["s0", "s1", "s2", "other task", "transfer"], Outcome("finished"))
+    assert groups == ([["s0", "s1", "s2"]] if platform == "gpu" else [])
+    alone = ["other task", "transfer"] if platform == "gpu" else ["other task", "s0", "s1", "s2", "transfer"]
+    assert sorted(notebooks.begun) == alone
+
+
+def test_seeds_that_cannot_be_trained_together_are_trained_by_their_notebooks_and_it_is_said(
+    client, folders, notebooks, monkeypatch, capsys
+):
+    given = []
+
+    def start(command, **options):
+        given.append((command[1:], json.loads(options["input"])))
+        return SimpleNamespace(returncode=1, stderr="W: a warning\nexpected memory, found too little\n")
+
+    monkeypatch.setattr(device, "accelerated", lambda: True)
+    monkeypatch.setattr(run, "subprocess", SimpleNamespace(run=start))
+    ends = run.run_all(client, seeds_of("s0", "s1"), folders, 1)
+    assert given == [(["-m", "tlids_helpers.seeds"], [{"task": "binary", "seed": 0}, {"task": "binary", "seed": 1}])]
+    assert set(ends.values()) == {Outcome("finished")} and {"s0", "s1"} < set(notebooks.begun)
+    assert "seeds were trained one at a time: expected memory, found too little" in capsys.readouterr().err
 
 
 def test_a_task_that_is_repeated_after_its_run_was_left_runs_nothing(folders, notebooks):

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tlids_helpers.common.errors import InputError
 from tlids_helpers.network import accelerated, model, pure, stretch, training
 from tlids_helpers.network.accelerated import Job, Plan, Table
 from tlids_helpers.network.backend import keras, set_seed
@@ -13,15 +14,15 @@ from tlids_helpers.network.batches import Batches
 from tlids_helpers.network.recipe import Recipe
 
 CLASSES = 3
-TRAIN, VALIDATION = np.arange(300), np.arange(300, 400)
+TRAIN, VALIDATION = np.arange(300), np.arange(300, 400)  # of 800 rows; all tests share shapes, compiled once
 PAPER = Recipe(epochs=2, batch_size=64, dropout=0.0)  # four whole batches and one of 44 rows
 ADAMW = replace(PAPER, optimiser="adamw", learning_rate=0.002, warm_up=0.3, momentum=0.9)
 
 
 def table(width: int = 9) -> Table:
     rng = np.random.default_rng(1)
-    codes = rng.integers(0, CLASSES, 400)
-    return Table((rng.normal(size=(400, width)) + codes[:, None]).astype(np.float32), codes.astype(np.int32))
+    codes = rng.integers(0, CLASSES, 800)
+    return Table((rng.normal(size=(800, width)) + codes[:, None]).astype(np.float32), codes.astype(np.int32))
 
 
 def learner(recipe: Recipe) -> keras.Model:
@@ -48,12 +49,18 @@ def by_keras(learner: keras.Model, rows: Table, recipe: Recipe, seed: int) -> di
     return {name: [epoch[name] for epoch in history] for name in history[0]}
 
 
-@pytest.mark.parametrize("learns", ["everything", "the head", "all but the norms"])
+@pytest.mark.parametrize("learns", ["everything", "a part"])
 def test_an_epoch_gives_the_weights_that_keras_gives(learns):
     rows, network = table(), learner(PAPER)
-    still = {"everything": (), "the head": pure.LAYERS[:-3], "all but the norms": pure.NORMS}[learns]
+    still = (
+        () if learns == "everything" else (*pure.BLOCKS[0], pure.NORMS[1])
+    )  # a whole block, and one layer of another
     for layer in network.get_layer("backbone").layers:
         layer.trainable = layer.name not in still
+        if (
+            layer.name in still and layer.name in pure.NORMS
+        ):  # scaled as a trained one scales: else next to nothing is left
+            layer.gamma.assign(layer.gamma * 30)
     start = pure.of_keras(network)
     recipe = replace(PAPER, epochs=1)
     plan = Plan(recipe, layers=tuple(name for name in pure.LAYERS if name not in still))
@@ -63,6 +70,71 @@ def test_an_epoch_gives_the_weights_that_keras_gives(learns):
     assert furthest(ours.weights, pure.of_keras(network)) < 1e-5
     for name, values in theirs.items():
         np.testing.assert_allclose(ours.history[name], values, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def two() -> list[Job]:
+    """Two networks: other rows, other seeds, other weights to start from."""
+    starts = [pure.fresh(CLASSES, seed) for seed in (1, 2)]
+    return [
+        Job(TRAIN + first, VALIDATION + first, CLASSES, seed, start)
+        for first, seed, start in zip((0, 400), (5, 6), starts, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(two):
+    """What each of them gives when it is trained alone."""
+    return [accelerated.train_many(table(), [job], Plan(PAPER))[0] for job in two]
+
+
+def same_outcome(one: accelerated.Outcome, other: accelerated.Outcome) -> bool:
+    close = [np.allclose(one.history[name], other.history[name], atol=1e-5) for name in one.history]
+    return furthest(one.weights, other.weights) < 1e-5 and all(close) and one.best == other.best
+
+
+def test_networks_trained_together_give_what_each_gives_alone(two, alone):
+    together = accelerated.train_many(table(), two, Plan(PAPER))
+    assert [each.together for each in together] == [2, 2] and [each.together for each in alone] == [1, 1]
+    assert all(map(same_outcome, together, alone))
+    assert furthest(together[0].weights, together[1].weights) > 1e-3
+
+
+def out_of_memory(monkeypatch, while_above: int) -> list[int]:
+    """Make the device's memory too small for more than `while_above` networks; returns how many were tried at once."""
+    tried, truly = [], accelerated._together
+
+    def small(table, jobs, *others):
+        tried.append(len(jobs))
+        if len(jobs) > while_above:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+        return truly(table, jobs, *others)
+
+    monkeypatch.setattr(accelerated, "_together", small)
+    return tried
+
+
+def test_without_the_memory_for_all_fewer_train_at_once_and_it_is_said(monkeypatch, two, alone):
+    tried = out_of_memory(monkeypatch, 1)
+    with pytest.warns(UserWarning, match="memory holds fewer than 2 networks: 1 at once"):
+        found = accelerated.train_many(table(), two, Plan(PAPER))
+    assert tried == [2, 1, 1]
+    assert all(map(same_outcome, found, alone))
+
+
+def test_without_the_memory_for_one_it_is_an_input_error(monkeypatch, two):
+    out_of_memory(monkeypatch, 0)
+    with pytest.raises(InputError, match="800 rows to fit on the accelerator, found its memory full: lower rows"):
+        accelerated.train_many(table(), two[:1], Plan(PAPER))
+
+
+def test_another_error_of_the_device_is_not_taken_for_want_of_memory(monkeypatch, two):
+    def broken(*given):
+        raise jax.errors.JaxRuntimeError("INTERNAL: the device is gone")
+
+    monkeypatch.setattr(accelerated, "_together", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="gone"):
+        accelerated.train_many(table(), two, Plan(PAPER))
 
 
 @pytest.mark.parametrize("recipe", [PAPER, ADAMW], ids=["adagrad", "adamw"])

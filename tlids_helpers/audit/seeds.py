@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
 
+from tlids_helpers import experiment
 from tlids_helpers.audit import baselines
 from tlids_helpers.audit.check import Check, checked, found
 from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.style import marked
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.network import device
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results.metrics import ALL_SCORES as SCORES
 from tlids_helpers.results.runs import Setup
@@ -65,10 +67,15 @@ def over_seeds(
 ) -> pd.DataFrame:
     """`baselines.scored` of every seed, one below the other.
 
-    `prepared_of` prepares the rows of a seed (`prepare.prepare` with seed=seed); a seed replaces that of `setup`.
-    Raises InputError below two seeds, or when one comes twice.
+    `prepared_of` prepares the rows of a seed (`prepare.prepare` with seed=seed); a seed replaces that of `setup`. On an
+    accelerator that JAX sees, each network is first trained for all seeds at once. Raises InputError below two seeds,
+    or when one comes twice.
     """
     _check(seeds)
+    if device.accelerated():
+        for recipe in networks.values():  # runs, which are then found finished
+            rows = [prepared_of(seed) for seed in seeds]
+            experiment.seeds_from_scratch(rows, replace(setup, recipe=recipe), seeds)
     frames = []
     with progress.steps("baselines and networks", "seeds", len(seeds)) as bar:
         for seed in seeds:

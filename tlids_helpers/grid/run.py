@@ -7,10 +7,12 @@ still works on a run joins that run instead of beginning another.
 
 import contextlib
 import importlib
+import json
 import logging
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -32,6 +34,7 @@ from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.data.raw import Allowed
 from tlids_helpers.grid import plan
 from tlids_helpers.grid.plan import Grid, NotebookRun, Preparation
+from tlids_helpers.network import device
 from tlids_helpers.results import runs
 
 ALLOWED_DEATHS = 3  # of workers under one task, before it is the task that is given up
@@ -130,11 +133,13 @@ def prepare_all(client: Client, preparations: list[Preparation], folders: Folder
 def run_all(client: Client, missing: list[NotebookRun], folders: Folders, threads: int) -> dict[str, Outcome]:
     """Run each notebook once the runs it needs have ended: name -> how it ended. A failure stops no other run."""
     futures: dict[str, Future] = {}
+    ahead = _together(client, missing, folders)
     # a driver that was killed may have left tasks: the same key on the same worker joins one instead of a second start
     found = client.run(under_way, on_error="ignore")
     busy = {key: address for address, keys in found.items() for key in keys}
     for run in missing:
         before = [futures[name] for name in run.needs if name in futures]
+        before += [ahead[run.name]] if run.name in ahead else []
         key = _key(f"notebook {run.notebook}", folders, run.name)
         # what others wait for goes first
         priority = sum(run.name in other.needs for other in missing)
@@ -142,7 +147,10 @@ def run_all(client: Client, missing: list[NotebookRun], folders: Folders, thread
             run_notebook, run, folders, threads, before, key=key, priority=priority,
             workers=busy.get(key), allow_other_workers=key in busy,
         )  # fmt: skip
-    return followed(futures, "runs", "run")
+    outcomes = followed(futures, "runs", "run")
+    for reason in {end.reason for end in map(_outcome, ahead.values()) if end.status != "finished"}:
+        print(f"seeds were trained one at a time: {reason}", file=sys.stderr)
+    return outcomes
 
 
 def followed(futures: dict, title: str, unit: str) -> dict:
@@ -207,6 +215,41 @@ def run_notebook(run: NotebookRun, folders: Folders, threads: int, before: list[
     if gone:
         return Outcome("not run", f"it starts from {gone}, which is not there")
     return _tried(folders, lambda: _execute(run, folders, threads))
+
+
+def train_together(group: list[NotebookRun], folders: Folders) -> Outcome:
+    """A task: leave scratch runs that differ in their seed alone, all trained at once; without their notebooks."""
+    return _tried(folders, lambda: _train(group, folders))
+
+
+def _together(client: Client, missing: list[NotebookRun], folders: Folders) -> dict[str, Future]:
+    """Name -> the task that trains a scratch run beside its other seeds, where every worker has an accelerator."""
+    found = client.run(device.accelerated, on_error="return").values()
+    if not found or not all(each is True for each in found):
+        return {}
+    groups: dict[str, list[NotebookRun]] = {}
+    for run in missing:
+        if run.notebook == "02":
+            alike = {name: value for name, value in run.parameters.items() if name != "seed"}
+            groups.setdefault(repr(alike), []).append(run)
+    ahead = {}
+    for group in groups.values():
+        if len(group) > 1:
+            names = [run.name for run in group]
+            key = _key("seeds together", folders, " ".join(names))
+            ahead |= dict.fromkeys(
+                names, client.submit(train_together, group, folders, key=key, priority=1 + len(missing))
+            )
+    return ahead
+
+
+def _train(group: list[NotebookRun], folders: Folders) -> None:
+    # a process of its own, as a notebook's kernel is: no worker loads Keras, or keeps the accelerator's memory
+    given = json.dumps([run.parameters for run in group])
+    command = [sys.executable, "-m", "tlids_helpers.seeds"]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folders.runs_dir)
+    if done.returncode:
+        raise InputError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
 
 
 def _await_workers(client: Client, wanted: int) -> None:

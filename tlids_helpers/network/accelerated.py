@@ -8,7 +8,7 @@ other rows and other starting weights. Needs JAX and NumPy alone. On a processor
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -53,30 +53,42 @@ class Outcome:
     together: int  # networks trained at once
 
 
-def train_many(table: Table, jobs: Sequence[Job], plan: Plan, at_once: int | None = None) -> list[Outcome]:
+def train_many(
+    table: Table,
+    jobs: Sequence[Job],
+    plan: Plan,
+    at_once: int | None = None,
+    after_check: Callable[[], object] = lambda: None,
+) -> list[Outcome]:
     """Train one network a job, as many side by side as have equal shapes; outcomes in the order of the jobs.
 
     Networks go together when they have as many classes and, with epochs, as many training rows. `at_once` is the most
-    at a time (None: all); the device's memory halves it where it is too small, with a warning. Raises InputError
-    without rows to train or to validate on, and for an optimiser it does not know.
+    at a time (None: all); the device's memory halves it where it is too small, with a warning. `after_check` is called
+    after each look at the validation rows. Raises InputError without rows to train or to validate on, and for an
+    optimiser it does not know.
     """
     _check(jobs, plan)
     alike: dict[tuple, list[int]] = {}
     for number, job in enumerate(jobs):
         rows = len(job.train) if plan.updates is None else 0
         alike.setdefault((job.n_classes, rows, job.start is not None and len(job.start.params)), []).append(number)
-    inputs, codes = jnp.asarray(table.inputs, jnp.float32), jnp.asarray(table.codes, jnp.int32)
-    on_device = Table(inputs, codes)
+    codes = np.asarray(table.codes)
+    on_device = Table(jnp.asarray(table.inputs, jnp.float32), jnp.asarray(codes, jnp.int32))
     outcomes: dict[int, Outcome] = {}
     for numbers in alike.values():
         waiting, most = list(numbers), min(at_once or len(numbers), len(numbers))
         while waiting:
             now = waiting[:most]
             try:
-                found = _together(on_device, [jobs[number] for number in now], plan, np.asarray(table.codes))
+                found = _together(on_device, [jobs[number] for number in now], plan, codes, after_check)
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or most == 1:
+                if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
+                if most == 1:
+                    raise InputError(
+                        f"expected a network on {len(table.codes):,} rows to fit on the accelerator, found its memory "
+                        "full: lower rows or batch_size, or set JAX_PLATFORMS=cpu"
+                    ) from None
                 most = math.ceil(most / 2)
                 warnings.warn(f"the device's memory holds fewer than {len(now)} networks: {most} at once", stacklevel=2)
                 continue
@@ -132,7 +144,9 @@ def _check(jobs: Sequence[Job], plan: Plan) -> None:
             )
 
 
-def _together(table: Table, jobs: Sequence[Job], plan: Plan, codes: np.ndarray) -> list[Outcome]:
+def _together(
+    table: Table, jobs: Sequence[Job], plan: Plan, codes: np.ndarray, after_check: Callable[[], object]
+) -> list[Outcome]:
     """Train jobs of equal shapes side by side."""
     given, moving = _prepared(jobs, plan, codes)
     orders = [_batches(job, plan, codes) for job in jobs]
@@ -147,6 +161,7 @@ def _together(table: Table, jobs: Sequence[Job], plan: Plan, codes: np.ndarray) 
             order = _next(orders, plan, check + 1)  # while the device is at work
         seen = jax.device_get(seen)
         history.add(seen, alive, time.perf_counter() - began)
+        after_check()
         waited = np.where(seen["better"], 0, waited + 1)
         if plan.patience is not None:
             alive &= waited < plan.patience

@@ -9,12 +9,8 @@ Three models in a row, so that transfer learning can take them apart (Fig. 4):
 import numpy as np
 
 from tlids_helpers.network.backend import keras
+from tlids_helpers.network.shape import DENSE, FILTERS, KERNELS, N_FEATURES, POOL
 
-N_FEATURES = 9
-FILTERS = (32, 64, 128)  # doubled from block to block
-KERNELS = (2, 1, 1)
-DENSE = (256, 512)
-POOL = 2
 DROPOUT = 0.05
 
 

@@ -12,11 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-N_FEATURES = 9
-FILTERS = (32, 64, 128)
-KERNELS = (2, 1, 1)
-DENSE = (256, 512)
-POOL = 2
+from tlids_helpers.network.shape import DENSE, FILTERS, KERNELS, POOL
+
 EPSILON = 1e-3  # of batch normalisation: Keras's default
 LEAST = 1e-7  # a probability below this counts as this in the loss: Keras's epsilon
 
@@ -67,10 +64,21 @@ def with_new_output(source: Weights, n_classes: int, seed: int) -> Weights:
     return Weights({**source.params, "output": output}, source.state)
 
 
+def layers(model) -> list:
+    """The layers of a Keras model that have weights of ours, also within its parts."""
+    found = []
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            found += layers(layer)
+        elif layer.name in LAYERS:
+            found.append(layer)
+    return found
+
+
 def of_keras(learner) -> Weights:
     """The weights of a Keras model: backbone and head, or the head alone."""
     params, state = {}, {}
-    for layer in _layers(learner):
+    for layer in layers(learner):
         values = [np.asarray(value, dtype=np.float32) for value in layer.get_weights()]
         if layer.name in NORMS:
             params[layer.name] = dict(zip(("gamma", "beta"), values[:2], strict=True))
@@ -82,7 +90,7 @@ def of_keras(learner) -> Weights:
 
 def into_keras(learner, weights: Weights) -> None:
     """Set the weights of a Keras model of the same layers."""
-    for layer in _layers(learner):
+    for layer in layers(learner):
         values = {**weights.params[layer.name], **weights.state.get(layer.name, {})}
         names = ("gamma", "beta", "mean", "variance") if layer.name in NORMS else ("kernel", "bias")
         layer.set_weights([np.asarray(values[name]) for name in names])
@@ -155,14 +163,3 @@ def _layer(kernel: np.ndarray) -> dict[str, np.ndarray]:
 def _dense(rng: np.random.Generator, width: int, units: int) -> dict[str, np.ndarray]:
     limit = np.sqrt(6 / (width + units))
     return _layer(rng.uniform(-limit, limit, (width, units)))
-
-
-def _layers(model) -> list:
-    """The layers of a Keras model that have weights of ours, also within its parts."""
-    found = []
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            found += _layers(layer)
-        elif layer.name in LAYERS:
-            found.append(layer)
-    return found

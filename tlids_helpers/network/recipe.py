@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from tlids_helpers.common.errors import InputError
 
 OPTIMISERS = ("adagrad", "adamw")
+RATE_DECAY = 1e-6  # of Adagrad's rate, per batch: Section 4.2.2
+WEIGHT_DECAY = 1e-4  # of AdamW
 
 
 @dataclass(frozen=True)

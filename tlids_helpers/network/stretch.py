@@ -13,10 +13,8 @@ import numpy as np
 
 from tlids_helpers.network import pure
 from tlids_helpers.network.pure import Weights
-from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.network.recipe import RATE_DECAY, WEIGHT_DECAY, Recipe
 
-RATE_DECAY = 1e-6  # of Adagrad's rate, per batch: Section 4.2.2
-WEIGHT_DECAY = 1e-4  # of AdamW
 FIRST_SQUARES = 0.1  # what Adagrad's sums start from: Keras's default
 TINY = 1e-7  # under both divisions: Keras's default
 MOMENTA = 0.9, 0.999  # of AdamW: Keras's defaults
@@ -80,8 +78,8 @@ def first_slots(recipe: Recipe, params: dict) -> tuple:
 def compiled(plan: Plan):
     """`stretch` for many networks, compiled: (table, given, moving, order, alive) -> (moving, seen)."""
     # what is decided outside would only make XLA compile the same again
-    same = replace(plan, updates=None, every=0, patience=None, balanced=False, recipe=replace(plan.recipe, epochs=0))
-    return _compiled(same)
+    recipe = replace(plan.recipe, epochs=0, patience=0)
+    return _compiled(replace(plan, recipe=recipe, updates=None, every=0, patience=None, balanced=False))
 
 
 @functools.lru_cache(maxsize=32)

@@ -2,21 +2,21 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.network import batching
+from tlids_helpers.network import batching, device
 from tlids_helpers.network import model as network
 from tlids_helpers.network.backend import keras, set_seed
-from tlids_helpers.network.recipe import OPTIMISERS, Recipe
+from tlids_helpers.network.recipe import OPTIMISERS, RATE_DECAY, WEIGHT_DECAY, Recipe
 
-LEARNING_RATE_DECAY = 1e-6  # per step, Section 4.2.2
-WEIGHT_DECAY = 1e-4  # of AdamW
 WARM_UP_STEPS = 1000  # batches until batch normalisation's moving averages (momentum 0.99) mean anything
 VALIDATION_BATCH = 4096
+Rows = tuple[np.ndarray, np.ndarray]
 STEPS_PER_EXECUTION = 32  # 32 batches in one call: the same weights, less overhead
 
 
@@ -32,8 +32,8 @@ class Trained:
 
 
 def train_from_scratch(
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
+    train: Rows,
+    validation: Rows,
     n_classes: int,
     recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 42,
@@ -42,6 +42,51 @@ def train_from_scratch(
 
     Raises InputError without rows in either.
     """
+    new = _untrained(train, validation, n_classes, recipe, seed)
+    history, seconds = fit(new.learner, *new.inside, new.recipe, seed)
+    return new.trained(history, seconds)
+
+
+def train_seeds(rows: Sequence[tuple[Rows, Rows]], n_classes: int, recipe: Recipe, seeds: Sequence[int]) -> list:
+    """`train_from_scratch` for each of `seeds` on its own (train, validation), in their order: a list of `Trained`.
+
+    Side by side on an accelerator that JAX sees, one after the other without. Raises InputError without rows, for a
+    seed that is given twice, and unless there are as many rows as seeds.
+    """
+    check_seeds(seeds)
+    if len(rows) != len(seeds):
+        raise InputError(f"expected rows for each of {len(seeds)} seeds, found {len(rows)}: give a pair a seed")
+    each = list(zip(rows, seeds, strict=True))
+    together = device.trainer()
+    if together is None:
+        return [train_from_scratch(*pair, n_classes, recipe, seed) for pair, seed in each]
+    new = [_untrained(*pair, n_classes, recipe, seed) for pair, seed in each]
+    works = [together.Work(one.learner, *one.inside, one.recipe, seed) for one, seed in zip(new, seeds, strict=True)]
+    return [one.trained(*fitted) for one, fitted in zip(new, together.fit_all(works), strict=True)]
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise InputError for a seed that is given twice: its network would count for two."""
+    if len(set(seeds)) != len(seeds):
+        raise InputError(f"expected each seed once, found {list(seeds)}: leave the second one out")
+
+
+@dataclass
+class _Untrained:
+    """A network before its first epoch."""
+
+    parts: tuple[keras.Model, ...]  # preprocessing, backbone, head
+    learner: keras.Model  # the last two
+    inside: list[Rows]  # train and validation as `learner` takes them
+    recipe: Recipe
+    seconds: float  # spent on it so far
+
+    def trained(self, history: dict, seconds: list[float]) -> Trained:
+        return trained(network.full_model(*self.parts), history, seconds, self.seconds)
+
+
+def _untrained(train: Rows, validation: Rows, n_classes: int, recipe: Recipe, seed: int) -> _Untrained:
+    _check_rows(train, validation)
     set_seed(seed)
     began = time.perf_counter()
     first = network.preprocessing(train[0])
@@ -52,8 +97,7 @@ def train_from_scratch(
     inside = [_through(first, rows) for rows in (train, validation)]
     spent = time.perf_counter() - began  # counted in transfer too
     patient = replace(recipe, patience=warmed_patience(recipe, len(train[0])))
-    history, seconds = fit(learner, *inside, patient)
-    return trained(network.full_model(first, blocks, last), history, seconds, spent)
+    return _Untrained((first, blocks, last), learner, inside, patient, spent)
 
 
 def warmed_patience(recipe: Recipe, rows: int) -> int:
@@ -66,15 +110,19 @@ def warmed_patience(recipe: Recipe, rows: int) -> int:
     return max(recipe.patience, math.ceil(WARM_UP_STEPS / batches))
 
 
-def fit(learner: keras.Model, train: tuple, validation: tuple, recipe: Recipe) -> tuple[dict, list[float]]:
+def fit(
+    learner: keras.Model, train: Rows, validation: Rows, recipe: Recipe, seed: int = 42
+) -> tuple[dict, list[float]]:
     """Compile and fit `learner`; returns the history and the seconds of each epoch. Keeps the best epoch's weights.
 
-    `train` and `validation` are (what `learner` takes, class codes (n,)). Raises InputError without rows in either.
+    `train` and `validation` are (what `learner` takes, class codes (n,)). Where JAX sees an accelerator, our network
+    and our head are trained there, on batches and dropout of `seed` (`together`). Raises InputError without rows in
+    either.
     """
-    if len(train[0]) == 0 or len(validation[0]) == 0:
-        raise InputError(
-            f"expected rows to train and to validate on, found {len(train[0])} and {len(validation[0])}: raise rows"
-        )
+    _check_rows(train, validation)
+    together = device.trainer()
+    if together and together.is_ours(learner):
+        return together.fit_all([together.Work(learner, train, validation, recipe, seed)])[0]
     learner.compile(
         optimizer=optimiser(recipe, math.ceil(len(train[0]) / recipe.batch_size)),
         loss="sparse_categorical_crossentropy",
@@ -143,7 +191,7 @@ def optimiser(recipe: Recipe, batches: int) -> keras.optimizers.Optimizer:
     if recipe.optimiser == "adamw":
         rate = schedules.CosineDecay(recipe.learning_rate, steps)
         return keras.optimizers.AdamW(_warmed(rate, climb), weight_decay=WEIGHT_DECAY)
-    rate = schedules.InverseTimeDecay(recipe.learning_rate, decay_steps=1, decay_rate=LEARNING_RATE_DECAY)
+    rate = schedules.InverseTimeDecay(recipe.learning_rate, decay_steps=1, decay_rate=RATE_DECAY)
     return keras.optimizers.Adagrad(_warmed(rate, climb))
 
 
@@ -177,5 +225,12 @@ def _execution(whole_batches: int) -> dict:
     return {"steps_per_execution": steps, "jit_compile": False}  # XLA costs two thirds of TensorFlow's speed here
 
 
-def _through(first: keras.Model, rows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _check_rows(train: Rows, validation: Rows) -> None:
+    if len(train[0]) == 0 or len(validation[0]) == 0:
+        raise InputError(
+            f"expected rows to train and to validate on, found {len(train[0])} and {len(validation[0])}: raise rows"
+        )
+
+
+def _through(first: keras.Model, rows: Rows) -> Rows:
     return first.predict(rows[0], batch_size=65536, verbose=0), rows[1]

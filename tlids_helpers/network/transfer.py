@@ -79,7 +79,7 @@ def train_transferred(
     last = new_head(source, n_classes)
     inside = [(frozen.predict(x, batch_size=16384, verbose=0), y) for x, y in (train, validation)]
     spent = time.perf_counter() - began
-    history, seconds = fit(last, *inside, recipe)
+    history, seconds = fit(last, *inside, recipe, seed)
     return trained(network.full_model(first, blocks, last), history, seconds, spent)
 
 
