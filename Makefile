@@ -125,6 +125,11 @@ deb: $(READY) ## the Debian packages for a Raspberry Pi (arm64) and for amd64, i
 	@$(BIN)/python edge/package/build_deb.py arm64
 	@$(BIN)/python edge/package/build_deb.py amd64
 
+test-slurm: $(READY) ## the Slurm snippet of docs/grid.md on a Slurm of this machine alone: two jobs, one cancelled in a run (root, about ten minutes)
+	@dpkg -s slurm-wlm munge >/dev/null 2>&1 || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null; }
+	@PYTHONPATH=$(if $(PYTHONPATH),$(PYTHONPATH):)tests/grid $(BIN)/python tests/grid/check_slurm.py
+
 lint: $(READY) ## ruff, over modules and notebooks; file sizes; notebooks run in order
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python tests/guards/before_commit.py
 
