@@ -1,0 +1,97 @@
+"""The committed measurement of transfer: the page is made from it, and the tables are its numbers."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tlids_helpers.common.errors import InputError
+from tlids_helpers.results import transfer_tables as tables
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def results():
+    return json.loads((REPOSITORY / tables.RESULTS).read_text())
+
+
+def mean(results, protocol, frozen, target, share):
+    """Straight from the file."""
+    (cell,) = [
+        cell for cell in results["cells"]
+        if cell["task"] == "multiclass" and (cell["protocol"], cell["frozen"]) == (protocol, frozen)
+        and target in cell["target"] and cell["share"] == share
+    ]  # fmt: skip
+    return np.mean(cell["macro_f1"])
+
+
+def test_the_page_is_made_from_the_results(results, monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests" / "bench"))
+    page = importlib.import_module("transfer_page").page(results)
+    assert page == (REPOSITORY / "docs" / "transfer.md").read_text()
+
+
+def test_every_combination_has_five_seeds_and_no_score_is_out_of_range(results):
+    cells, targets, shares = results["cells"], 4, 4
+    assert len(cells) == 2 * targets * shares * 5 and len(results["trees"]) == 2 * targets * shares * 4
+    for entry in [*cells, *results["recipes"], *results["trees"]]:
+        assert len(entry["macro_f1"]) == len(entry["accuracy"]) == 5
+        assert all(0 <= score <= 1 for score in (*entry["macro_f1"], *entry["accuracy"]))
+
+
+def test_the_words_of_the_finding_hold_in_the_numbers(results):
+    scratch = {
+        (target, share): mean(results, "scratch", "none", target, share)
+        for target in ("ToN", "CSE", "BoT", "UNSW") for share in (0.01, 0.05, 0.1, 1.0)
+    }  # fmt: skip
+    for target in ("ToN", "CSE", "UNSW"):
+        assert mean(results, "paper", "blocks", target, 0.01) > scratch[target, 0.01] + 0.05
+    for share in (0.01, 0.05, 0.1, 1.0):
+        assert mean(results, "leave_target_out", "blocks", "ToN", share) < scratch["ToN", share] - 0.03
+    for entry in results["cells"]:
+        alone = scratch.get((entry["target"].split("-")[1], entry["share"]))
+        if entry["task"] == "multiclass" and entry["protocol"] == "leave_target_out" and entry["frozen"] == "none":
+            spread = np.std(tables.arm(results, "from scratch", entry["target"], entry["share"])["macro_f1"], ddof=1)
+            assert np.mean(entry["macro_f1"]) > alone - spread
+    for target in results["targets"]:
+        forest = np.mean(tables.arm(results, tables.FOREST, target, 1.0)["macro_f1"])
+        assert all(np.mean(tables.arm(results, name, target, 1.0)["macro_f1"]) < forest for name in tables.ARMS)
+
+
+def test_headroom_is_the_gain_over_what_all_rows_gain(results):
+    scratch, all_rows = (mean(results, "scratch", "none", "UNSW", share) for share in (0.01, 1.0))
+    gained = mean(results, "paper", "blocks", "UNSW", 0.01) - scratch
+    shown = tables.headroom(results).loc[("UNSW-NB15", "1%"), "frozen, target in the source"]
+    assert shown == f"{gained / (all_rows - scratch):.0%}"
+
+
+def test_a_median_that_most_seeds_never_reach_is_never():
+    assert tables.until([250, None, None, None, 500]) == "never (2 of 5)"
+    assert tables.until([250, None, 750, 1500, 500]) == "750 (4 of 5)"
+    assert tables.until([250, 500, 1500, 2000, 9000]) == "1,500"
+
+
+def test_the_recipe_is_chosen_on_two_networks_and_never_one_that_starts_from_scratch(results):
+    chosen = tables.eligible(results)
+    gains = [tables.paired(results, chosen.index[0], target, share) for target in tables.CHOSEN_ON
+             for share in (0.01, 0.05)]  # fmt: skip
+    assert chosen.iloc[0] == pytest.approx(np.mean(gains)) and not any(
+        map(lambda name: "scratch" in name, chosen.index)
+    )
+    changed = json.loads(json.dumps(results))
+    for entry in changed["recipes"]:
+        if entry["target"] in tables.JUDGED_ON:
+            entry["macro_f1"] = [0.0] * 5
+    assert tables.eligible(changed).equals(chosen)  # what is judged on has no say
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"cells": []}'])
+def test_results_that_are_missing_or_something_else_are_one_sentence(content, tmp_path):
+    file = tmp_path / "transfer.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InputError, match="expected the transfer grid's results at .*transfer.json, found none"):
+        tables.read(file)
