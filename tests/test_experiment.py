@@ -16,6 +16,7 @@ from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.experiment import Setup
 from tlids_helpers.network import training
 from tlids_helpers.network.recipe import Recipe
+from tlids_helpers.results import runs
 
 SETUP = Setup(recipe=Recipe(epochs=1), notebook="02_cnn_training")
 
@@ -56,7 +57,8 @@ def trainings(monkeypatch):
 @pytest.fixture
 def unsaved(monkeypatch):
     """Instead of scoring and saving, give back what would be scored."""
-    monkeypatch.setattr(experiment, "_scored", lambda *given: given)
+    monkeypatch.setattr(experiment, "score", lambda *_: {})
+    monkeypatch.setattr(experiment.runs, "save", lambda *given: given)
 
 
 def as_dataset(prepared, slug: str, **fields):
@@ -114,7 +116,9 @@ def test_transfer_never_opens_the_test_rows_and_leaves_the_source_run_as_it_was(
     (folder / "test.parquet").unlink()
     untested, source = dataclasses.replace(prepared, folder=folder), finished[1]
     before = source.model_path.read_bytes()
-    *_, done, came_from = experiment.transferred(untested, source, "paper", kept_in(tmp_path / "runs", task="binary"))
+    *_, done, _, came_from = experiment.transferred(
+        untested, source, "paper", kept_in(tmp_path / "runs", task="binary")
+    )
     assert came_from is source and source.model_path.read_bytes() == before
     assert done.model.output_shape == (None, 2)
 
@@ -165,7 +169,7 @@ def test_an_unknown_way_of_training_is_one_sentence(prepared):
 
 
 def test_a_missing_model_is_announced_with_rows_epochs_and_a_duration(prepared, tmp_path):
-    sentence = experiment.time_needed(prepared, "scratch", kept_in(tmp_path, recipe=Recipe(epochs=50)))
+    sentence = experiment.time_needed(prepared, kept_in(tmp_path, recipe=Recipe(epochs=50)))
     assert "missing" in sentence and "288 rows for at most 50 epochs" in sentence
     assert sentence.endswith("up to 1 s on two cores")  # 288 x 50 / 12,000 = 1.2
 
@@ -174,18 +178,50 @@ def test_a_missing_model_is_announced_with_rows_epochs_and_a_duration(prepared, 
 def test_the_announced_duration_has_a_unit_a_person_would_choose(prepared, tmp_path, rows, text):
     counts = {**prepared.counts, "train": {"Benign": rows}}
     many = dataclasses.replace(prepared, counts=counts)
-    assert f"up to {text} on two" in experiment.time_needed(many, "scratch", kept_in(tmp_path, recipe=Recipe()))
+    assert f"up to {text} on two" in experiment.time_needed(many, kept_in(tmp_path, recipe=Recipe()))
 
 
 def test_a_model_that_is_there_is_named(prepared, finished):
     runs_dir, run = finished
-    assert experiment.time_needed(prepared, "scratch", kept_in(runs_dir)) == f"the model is there ({run.folder.name})"
+    assert experiment.time_needed(prepared, kept_in(runs_dir)) == f"the model is there ({run.folder.name})"
 
 
-def test_a_missing_source_is_counted_and_one_that_is_there_is_not(prepared, finished, tmp_path):
-    part = as_dataset(prepared, "nf-ton-iot")
-    assert " 576 rows" in experiment.time_needed(part, "paper", kept_in(tmp_path), prepared)
-    assert " 288 rows" in experiment.time_needed(part, "paper", kept_in(finished[0], task="binary"), prepared)
+def test_a_share_is_learned_from_in_as_many_rows_an_epoch_and_named_and_no_other_row_is_seen(
+    prepared, trainings, unsaved, tmp_path
+):
+    experiment.from_scratch(prepared, setup := kept_in(tmp_path, share=0.5))
+    (features, codes), (seen, _) = trainings[0]["rows"]
+    every = prepare.load(prepared, "train")[0]
+    assert len(codes) == 288 and len(np.unique(features, axis=0)) <= 144 and len(seen) == 32
+    assert {tuple(row) for row in features} <= {tuple(row) for row in every}
+    names = {
+        runs.name_for(prepared, "scratch", each) for each in (setup, kept_in(tmp_path), kept_in(tmp_path, share=0.1))
+    }
+    assert len(names) == 3 and any("-0.5share-" in name for name in names)
+
+
+def test_what_is_frozen_names_a_transfer_and_no_run_from_scratch(prepared):
+    free = dataclasses.replace(SETUP, recipe=dataclasses.replace(SETUP.recipe, frozen="none"))
+    names = [[runs.name_for(prepared, protocol, setup) for setup in (SETUP, free)] for protocol in ("scratch", "paper")]
+    assert names[0][0] == names[0][1] and names[1][0] != names[1][1]
+
+
+def test_zero_shot_judges_benign_or_attack_by_the_sources_classes_and_other_classes_do_no_harm(
+    prepared, finished, monkeypatch
+):
+    _, truth = prepare.load(prepared, "test", "binary")
+    said = np.where(truth[:, None] == 0, [[0.1, 0.1, 0.8]], [[0.6, 0.3, 0.1]])
+    monkeypatch.setattr(experiment, "predict", lambda model, rows: said)
+    other = {**finished[1].result, "classes": ["worm", "virus", "calm"], "benign": "calm"}
+    found = experiment.zero_shot(prepared, runs.Run(finished[1].folder, other))
+    assert found == {"roc_auc": 1.0, "mcc": 1.0, "recall": 1.0, "false_alarms": 0.0}
+    with pytest.raises(InputError, match="benign class in the source, found worm, virus"):
+        experiment.zero_shot(prepared, runs.Run(finished[1].folder, {**other, "classes": ["worm", "virus"]}))
+
+
+def test_a_target_that_is_its_own_source_is_refused_without_the_target(prepared, finished, tmp_path):
+    with pytest.raises(InputError, match="expected a source without home.*use protocol=paper"):
+        experiment.transferred(prepared, finished[1], "leave_target_out", kept_in(tmp_path))
 
 
 def test_the_sweep_varies_one_hyper_parameter_of_the_papers_at_a_time_and_reads_no_test_row(

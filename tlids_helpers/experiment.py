@@ -9,7 +9,8 @@
     scratch.result["scores"], transfer.result["scores"]      # Section 5.2, Tables 4 to 6
 
 Every function takes prepared rows and a `Setup`, and gives a finished `Run`: a model and its scores on the test rows,
-saved under `setup.runs_dir`. Notebook 02 calls `from_scratch`, 03 all of the above, 05 `chosen`.
+saved under `setup.runs_dir`. Notebook 02 calls `from_scratch`, 03 all of the above and `zero_shot`, 05 `chosen`.
+`setup.share` is the share of the target's labelled rows; `setup.recipe.frozen` what of the source is frozen.
 """
 
 import warnings
@@ -17,17 +18,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import prepare
+from tlids_helpers.data import prepare, share
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.data.raw import Allowed
 from tlids_helpers.data.source import PROTOCOLS, prepare_source, source_dataset, source_of
 from tlids_helpers.network import training, transfer
 from tlids_helpers.network.model import predict
-from tlids_helpers.network.training import Trained
 from tlids_helpers.results import metrics, runs
 from tlids_helpers.results.runs import Run, Setup
 
@@ -40,9 +39,10 @@ def from_scratch(prepared: Prepared, setup: Setup, again: bool = False) -> Run:
     """Train the whole network on `prepared` (Sections 4.1 and 4.2); a finished run is taken as it is unless `again`."""
     if not again and (done := _finished(prepared, "scratch", setup)):
         return done
-    n_classes, train, validation = _to_learn_from(prepared, setup.task)
+    n_classes, train, validation = _to_learn_from(prepared, setup)
     fitted = training.train_from_scratch(train, validation, n_classes, setup.recipe, setup.seed)
-    return _scored(prepared, "scratch", setup, fitted)
+    scores = score(prepared, fitted.model, setup.task)
+    return runs.save(prepared, "scratch", setup, fitted, scores)
 
 
 def seeds_from_scratch(prepared: Sequence[Prepared], setup: Setup, seeds: Sequence[int]) -> list[Run]:
@@ -55,28 +55,54 @@ def seeds_from_scratch(prepared: Sequence[Prepared], setup: Setup, seeds: Sequen
     setups = [replace(setup, seed=seed) for seed in seeds]
     found = [_finished(rows, "scratch", each) for rows, each in zip(prepared, setups, strict=True)]
     if missing := [number for number, run in enumerate(found) if run is None]:
-        learned = [_to_learn_from(prepared[number], setup.task) for number in missing]
+        learned = [_to_learn_from(prepared[number], setup) for number in missing]
         rows, numbers = [pair for _, *pair in learned], [seeds[number] for number in missing]
         fitted = training.train_seeds(rows, learned[0][0], setup.recipe, numbers)
         for number, one in zip(missing, fitted, strict=True):
-            found[number] = _scored(prepared[number], "scratch", setups[number], one)
+            scores = score(prepared[number], one.model, setup.task)
+            found[number] = runs.save(prepared[number], "scratch", setups[number], one, scores)
     return found
 
 
 def source_run(source: Prepared, setup: Setup) -> Run:
     """The network that transfer starts from (Section 4.3): all classes of the source, from scratch."""
-    return from_scratch(source, replace(setup, task="multiclass"))
+    return from_scratch(source, replace(setup, task="multiclass", share=1.0))
 
 
 def transferred(target: Prepared, source: Run, protocol: str, setup: Setup) -> Run:
-    """Put a new head on the frozen blocks of `source` and train it on `target` (Section 4.3, Fig. 4).
+    """Put a new head on the blocks of `source`, frozen or not, and train it on `target` (Section 4.3, Fig. 4).
 
-    `protocol` says which rows the source was trained on: "paper" or "leave_target_out".
+    `protocol` says which rows the source was trained on: "paper" or "leave_target_out". Raises InputError for a target
+    that is its own source under the latter.
     """
-    n_classes, train, validation = _to_learn_from(target, setup.task)
+    if protocol == "leave_target_out" and source.result["dataset"] == target.name:
+        raise InputError(f"expected a source without {target.title}, found a model trained on it: use protocol=paper")
+    n_classes, train, validation = _to_learn_from(target, setup)
     pretrained = transfer.load_source(source.model_path, target.features, source.result)
     fitted = transfer.train_transferred(pretrained, train, validation, n_classes, setup.recipe, setup.seed)
-    return _scored(target, protocol, setup, fitted, source)
+    scores = score(target, fitted.model, setup.task)
+    return runs.save(target, protocol, setup, fitted, scores, source)
+
+
+def score(prepared: Prepared, model, task: str) -> dict:
+    """What a Keras model makes of the test rows (Section 5.2): classes, scores, per_class, confusion, as in a run."""
+    features, _ = prepare.load(prepared, "test", task)
+    return runs.on_test(prepared, task, predict(model, features).argmax(axis=1))
+
+
+def zero_shot(target: Prepared, source: Run) -> dict[str, float]:
+    """What `source` is worth on the target's test rows with nothing trained: benign or attack.
+
+    roc_auc of 1 - P(benign), and mcc, recall, false_alarms (fractions) of its likeliest class being an attack. The
+    source's other classes need not be the target's. Raises InputError where either has no benign class.
+    """
+    classes, benign = source.result["classes"], source.result["benign"]
+    if benign not in classes:
+        raise InputError(f"expected a benign class in the source, found {', '.join(classes)}: choose another source")
+    features, truth = prepare.load(target, "test", "binary")
+    prepare.class_list(target, "binary")
+    model = transfer.load_source(source.model_path, target.features, source.result)
+    return metrics.benign_or_attack(truth, predict(model, features), classes.index(benign))
 
 
 def chosen(
@@ -103,7 +129,7 @@ def sweep(prepared: Prepared, setup: Setup) -> pd.DataFrame:
 
     Scored on validation rows; test rows shape nothing.
     """
-    n_classes, train, validation = _to_learn_from(prepared, setup.task)
+    n_classes, train, validation = _to_learn_from(prepared, setup)
     rows = []
     for name, value in [(name, value) for name, values in STUDY.items() for value in values]:
         recipe = replace(setup.recipe, **{name: value})
@@ -127,33 +153,26 @@ def scores_without(prepared: Prepared, hidden: tuple[str, ...], setup: Setup) ->
     return metrics.scores(truth, predict(fitted.model, features).argmax(axis=1))
 
 
-def time_needed(prepared: Prepared, trained: str, setup: Setup, source: Prepared | None = None) -> str:
-    """Whether the run is there; if not, that it is trained now (its `source` too), and how long that takes at most."""
-    origin = source.name if source else ""
-    if done := _finished(prepared, trained, setup, origin):
+def time_needed(prepared: Prepared, setup: Setup) -> str:
+    """Whether the run from scratch is there; if not, that it is trained now, and how long that takes at most."""
+    if done := _finished(prepared, "scratch", setup):
         return f"the model is there ({done.folder.name})"
-    missing = [prepared]
-    if source and not _finished(source, "scratch", replace(setup, task="multiclass")):
-        missing.insert(0, source)
-    rows = sum(each.size("train") for each in missing)
-    what = "the model and its source are" if len(missing) > 1 else "the model is"
+    rows = prepared.size("train")
     return (
-        f"{what} missing, so training comes first, on {rows:,} rows for at most {setup.recipe.epochs} epochs: "
+        f"the model is missing, so training comes first, on {rows:,} rows for at most {setup.recipe.epochs} epochs: "
         f"up to {_duration(rows * setup.recipe.epochs / ROWS_PER_SECOND)} on two cores"
     )
 
 
-def _to_learn_from(prepared: Prepared, task: str) -> tuple:
-    """How many classes there are, the training rows and the validation rows. Test rows stay closed."""
-    n_classes = len(prepare.class_list(prepared, task))
-    return n_classes, prepare.load(prepared, "train", task), prepare.load(prepared, "validation", task)
+def _to_learn_from(prepared: Prepared, setup: Setup) -> tuple:
+    """How many classes there are, the training rows and the validation rows. Test rows stay closed.
 
-
-def _scored(prepared: Prepared, protocol: str, setup: Setup, fitted: Trained, source: Run | None = None) -> Run:
-    """Predict the test rows, score and save (Section 5.2)."""
-    features, _ = prepare.load(prepared, "test", setup.task)
-    predicted = np.argmax(predict(fitted.model, features), axis=1)
-    return runs.save(prepared, protocol, setup, fitted, predicted, source)
+    A share's training rows come round until there are as many as there were: the same number of updates an epoch.
+    """
+    n_classes = len(prepare.class_list(prepared, setup.task))
+    train, validation = (share.load(prepared, role, setup.task, setup.share, setup.seed)
+                         for role in ("train", "validation"))  # fmt: skip
+    return n_classes, share.as_many(train, prepared.size("train")), validation
 
 
 def _finished(prepared: Prepared, protocol: str, setup: Setup, source: str = "") -> Run | None:

@@ -253,7 +253,8 @@ def left_from(prepared, runs_dir) -> str:
     model = SimpleNamespace(save=lambda path: Path(path).touch())
     fitted = SimpleNamespace(model=model, history={}, epochs=1, best_epoch=1, seconds={"total": 1.0})
     setup = Setup("multiclass", Recipe(), 0, runs_dir)
-    return runs.save(prepared, "scratch", setup, fitted, prepare.load(prepared, "test")[1]).folder.name
+    on_test = runs.on_test(prepared, "multiclass", prepare.load(prepared, "test")[1])
+    return runs.save(prepared, "scratch", setup, fitted, on_test).folder.name
 
 
 def test_a_run_that_was_made_from_other_rows_counts_as_missing_once_they_are_prepared(tmp_path):

@@ -36,7 +36,8 @@ prepared = prepare.prepare(dataset, data_dir, split, seed, rows)
 setup = runs.Setup(task, Recipe(epochs), seed, runs_dir)
 model = SimpleNamespace(save=lambda path: Path(path).touch())
 fitted = SimpleNamespace(model=model, history={}, epochs=1, best_epoch=1, seconds={"total": 1.0})
-runs.save(prepared, "scratch", setup, fitted, prepare.load(prepared, "test", task)[1])
+predicted = prepare.load(prepared, "test", task)[1]
+runs.save(prepared, "scratch", setup, fitted, runs.on_test(prepared, task, predicted))
 """
 
 

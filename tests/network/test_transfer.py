@@ -1,5 +1,6 @@
 """Section 4.3: what is frozen, what is learned, where it starts, and which files are refused."""
 
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -108,6 +109,20 @@ def test_learning_on_cached_features_equals_plain_training_through_frozen_blocks
         assert history[name] == pytest.approx(values, abs=2e-5), name
     for ours, theirs in zip(transferred[0].model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_with_nothing_frozen_the_blocks_start_from_the_source_and_learn_and_the_source_stays_as_it_was(source):
+    before = [w.copy() for w in source.get_weights()]
+    start = transfer.free_blocks(source, RECIPE)
+    assert same_weights(start.get_weights(), source.get_layer("backbone").get_weights())
+    free = dataclasses.replace(RECIPE, frozen="none")
+    done = transfer.train_transferred(source, TRAIN, VALIDATION, 3, free, seed=5).model
+    assert same_weights(source.get_weights(), before)
+    learned = zip(done.get_layer("backbone").get_weights(), start.get_weights(), strict=True)
+    assert all(not np.array_equal(ours, theirs) for ours, theirs in learned)
+    flows = rows(40, seed=13)[0]
+    ours, theirs = (m.get_layer("preprocessing").predict(flows, verbose=0) for m in (done, source))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_saved_transferred_model_can_be_a_source_itself(transferred, tmp_path):

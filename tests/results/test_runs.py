@@ -99,9 +99,13 @@ def test_the_model_beside_the_result_is_the_one_that_was_scored(saved, prepared,
 def test_a_transfer_says_which_run_it_came_from_and_how_that_was_marked(prepared, saved, tmp_path):
     source = runs.Run(tmp_path / "the-source", {"dataset": "nf-uq-nids", "mark": "simulated", "content": "c0ffee"})
     here = dataclasses.replace(SETUP, runs_dir=tmp_path)
-    done = runs.save(prepared, "paper", here, fitted(), np.zeros(80, dtype=int), source).result
+    done = runs.save(prepared, "paper", here, fitted(), on_test(prepared, np.zeros(80, dtype=int)), source).result
     assert (done["source"], done["source_run"], done["source_mark"]) == ("nf-uq-nids", "the-source", "simulated")
     assert done["source_content"] == "c0ffee"
+
+
+def on_test(prepared, predicted):
+    return runs.on_test(prepared, "multiclass", predicted)
 
 
 class Interrupted(BaseException):
@@ -120,7 +124,9 @@ def model_that_saves(then=None, content=b"model"):
 def save_with(model, prepared, runs_dir):
     done = dataclasses.replace(fitted(), model=model)
     predicted = predict(model, prepare.load(prepared, "test")[0]).argmax(axis=1)
-    return runs.save(prepared, "scratch", dataclasses.replace(SETUP, runs_dir=runs_dir), done, predicted)
+    return runs.save(
+        prepared, "scratch", dataclasses.replace(SETUP, runs_dir=runs_dir), done, on_test(prepared, predicted)
+    )
 
 
 def test_an_interruption_between_model_and_result_leaves_nothing(prepared, tmp_path):
@@ -189,9 +195,10 @@ def test_runs_are_looked_up_without_keras():
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
 def test_another_hyper_parameter_is_another_run(name):
-    other = "adamw" if name == "optimiser" else getattr(SETUP.recipe, name) * 2 or 1
+    words = {"optimiser": "adamw", "frozen": "none"}
+    other = words.get(name) or getattr(SETUP.recipe, name) * 2 or 1
     changed = dataclasses.replace(SETUP, recipe=dataclasses.replace(SETUP.recipe, **{name: other}))
-    names = {runs.run_name("home", "paper", None, "scratch", setup) for setup in (SETUP, changed)}
+    names = {runs.run_name("home", "paper", None, "paper", setup) for setup in (SETUP, changed)}
     assert len(names) == 2
 
 

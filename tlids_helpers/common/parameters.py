@@ -119,6 +119,16 @@ def _share(value: object) -> float:
     return number
 
 
+def _shares(value: object) -> list[float]:
+    """One share above 0 and at most 1, or a list of them, also as text with commas; ascending, each once."""
+    if isinstance(value, str):
+        value = value.strip().strip("[]()").split(",")
+    every = value if isinstance(value, list | tuple) else [value]
+    if not every or isinstance(value, dict):
+        raise ValueError
+    return sorted({_above_zero(1).bring(each) for each in every})
+
+
 def _flag(value: object) -> bool:
     """True or False, also as YAML and a shell write them."""
     word = value.strip().casefold() if isinstance(value, str) else value
@@ -187,7 +197,10 @@ PARAMETERS = {
     "seed": _whole(0, SEEDS),
     "seeds": _whole(2, 1_000),
     "rows": _or_none(_whole(1, 10**12), "all"),
-    "recipe": _one_of("paper", "improved"),
+    "recipe": _one_of("paper", "improved", "transfer"),
+    "frozen": _one_of("blocks", "none", empty="the recipe's"),
+    "share": Kind("a share above 0 and at most 1, such as 0.01 for 1 %, or a list of them", _shares),
+    "zero_shot": TRUE_OR_FALSE,
     "epochs": EPOCHS,
     "quick_epochs": EPOCHS,
     "cross_epochs": EPOCHS,

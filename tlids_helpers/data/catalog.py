@@ -280,5 +280,3 @@ _SECOND_HOME = tuple(
 
 DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_TESTBED, *_SECOND_HOME)}
 """slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own homes."""
-
-PAPER_SLUGS = tuple(dataset.slug for dataset in (*_NETFLOW_V1, *_CICFLOW))

@@ -94,7 +94,7 @@ def _untrained(train: Rows, validation: Rows, n_classes: int, recipe: Recipe, se
     last = network.head(n_classes)
     learner = network.chain(blocks, last, name="network")
     # the preprocessing has no weights to learn: its output is computed once, not once an epoch
-    inside = [_through(first, rows) for rows in (train, validation)]
+    inside = [through(first, rows) for rows in (train, validation)]
     spent = time.perf_counter() - began  # counted in transfer too
     patient = replace(recipe, patience=warmed_patience(recipe, len(train[0])))
     return _Untrained((first, blocks, last), learner, inside, patient, spent)
@@ -232,5 +232,6 @@ def _check_rows(train: Rows, validation: Rows) -> None:
         )
 
 
-def _through(first: keras.Model, rows: Rows) -> Rows:
-    return first.predict(rows[0], batch_size=65536, verbose=0), rows[1]
+def through(fixed: keras.Model, rows: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What a part of the network that does not learn gives for `rows`, and their class codes."""
+    return fixed.predict(rows[0], batch_size=16384, verbose=0), rows[1]

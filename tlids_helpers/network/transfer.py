@@ -1,4 +1,7 @@
-"""Transfer learning (Section 4.3, Fig. 4): a new output layer, frozen blocks, dense layers that go on learning."""
+"""Transfer learning (Section 4.3, Fig. 4): a new output layer, frozen blocks, dense layers that go on learning.
+
+With `frozen="none"` in the recipe the blocks go on learning as well, from the source's weights.
+"""
 
 import time
 import zipfile
@@ -11,7 +14,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.network import model as network
 from tlids_helpers.network.backend import keras, set_seed
 from tlids_helpers.network.recipe import Recipe
-from tlids_helpers.network.training import Trained, fit, trained
+from tlids_helpers.network.training import Trained, fit, through, trained
 
 UNREADABLE = (ValueError, OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
 
@@ -66,21 +69,33 @@ def train_transferred(
     recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 42,
 ) -> Trained:
-    """Train a new head on the frozen blocks of `source`; rows as in `train_from_scratch`.
+    """Train a new head on the blocks of `source`; rows as in `train_from_scratch`. `source` stays as it is.
 
-    Preprocessing, convolution, normalisation, pooling, dropout and flatten are frozen: nothing in them
-    changes or is random, so each row goes through them once and the head learns on what comes out.
+    Frozen, preprocessing, convolution, normalisation, pooling, dropout and flatten never change, and normalisation goes
+    by the source's averages: each row goes through them once, and the head learns on what comes out. With
+    `recipe.frozen="none"` only the preprocessing stays, and a copy of the blocks learns with the head.
     """
     set_seed(seed)
     began = time.perf_counter()
     first, blocks = source.get_layer("preprocessing"), source.get_layer("backbone")
-    blocks.trainable = False
-    frozen = network.chain(first, blocks, name="frozen")
     last = new_head(source, n_classes)
-    inside = [(frozen.predict(x, batch_size=16384, verbose=0), y) for x, y in (train, validation)]
+    if recipe.frozen == "none":
+        blocks = free_blocks(source, recipe)
+        fixed, learner = first, network.chain(blocks, last, name="network")
+    else:
+        blocks.trainable = False
+        fixed, learner = network.chain(first, blocks, name="frozen"), last
+    inside = [through(fixed, rows) for rows in (train, validation)]
     spent = time.perf_counter() - began
-    history, seconds = fit(last, *inside, recipe, seed)
+    history, seconds = fit(learner, *inside, recipe, seed)
     return trained(network.full_model(first, blocks, last), history, seconds, spent)
+
+
+def free_blocks(source: keras.Model, recipe: Recipe) -> keras.Model:
+    """A copy of the source's blocks that can learn, with its weights and averages and the recipe's dropout."""
+    blocks = network.backbone(recipe.dropout, recipe.momentum)
+    blocks.set_weights(source.get_layer("backbone").get_weights())
+    return blocks
 
 
 def _is_ours(source: keras.Model) -> bool:

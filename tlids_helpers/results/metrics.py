@@ -120,14 +120,20 @@ def operating_points(
     return pd.DataFrame(rows)
 
 
-def alarms_sentence(points: pd.DataFrame, flows_per_second: float = FLOWS_PER_SECOND) -> str:
-    """The rows of `operating_points` in words."""
-    rules = [
-        f"{row.rule}: {row.found:,} of {row.attacks:,} attack flows found, {row.false_alarms:,} of {row.benign:,} "
-        f"benign flows alarmed on, {row.per_day:,.0f} (at most {row.per_day_at_most:,.0f}) false alarms a day"
-        for row in points.itertuples()
-    ]
-    return f"At {flows_per_second:g} benign flows a second, " + "; ".join(rules) + "."
+def benign_or_attack(truth: np.ndarray, probabilities: np.ndarray, benign: int) -> dict[str, float]:
+    """roc_auc, mcc, recall and false_alarms (fractions) of a model of other classes, as a detector of attacks.
+
+    `truth` (n,) is 0 for benign, `probabilities` (n, C) the model's, `benign` its benign column. NaN where the rows are
+    of one kind only.
+    """
+    attack, said = truth != 0, probabilities.argmax(axis=1) != benign
+    both = bool(attack.any() and not attack.all())
+    return {
+        "roc_auc": float(metrics.roc_auc_score(attack, 1 - probabilities[:, benign])) if both else math.nan,
+        "mcc": float(metrics.matthews_corrcoef(attack, said)),
+        "recall": float(said[attack].mean()) if attack.any() else math.nan,
+        "false_alarms": float(said[~attack].mean()) if not attack.all() else math.nan,
+    }
 
 
 def rates_sentence(truth: np.ndarray, probabilities: np.ndarray, benign: int = 0, rates=RATES) -> str:

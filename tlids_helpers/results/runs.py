@@ -36,6 +36,7 @@ class Setup:
     seed: int = 42
     runs_dir: str | Path = "runs"
     notebook: str = ""  # which notebook made the run, for the result
+    share: float = 1.0  # of the training and validation rows that is learned from
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,36 @@ def name_for(prepared: Prepared, protocol: str, setup: Setup, source: str = "") 
 
 
 def _name(data: tuple[str, str, int | None], protocol: str, setup: Setup, source: str, unusual: dict) -> str:
-    """The words a person looks for, then a key of every parameter."""
-    recipe = asdict(setup.recipe)
+    """The words a person looks for, then a key of every parameter.
+
+    From scratch nothing is frozen, whatever the recipe says: such runs are the same, and have the same name.
+    """
+    recipe = recipe_of(setup, protocol)
+    if setup.share != 1:
+        unusual = {**unusual, "share": setup.share}
     key = files.key_of(
         data=data, task=setup.task, protocol=protocol, recipe=recipe, seed=setup.seed, source=source, **unusual
     )
     dataset, split, rows = data
     words = [dataset, setup.task, split, protocol.replace("_", "-"), recipes.name_of(recipe), f"s{setup.seed}"]
-    return "-".join([*words, *([f"{rows}rows"] if rows else []), key])
+    return "-".join([*words, *_sizes(rows, setup.share), key])
 
 
-def save(
-    prepared: Prepared, protocol: str, setup: Setup, fitted, predicted: np.ndarray, source: Run | None = None
-) -> Run:
-    """Score a fitted model (`training.Trained`) and leave it under `setup.runs_dir` with one machine-readable result.
+def _sizes(rows: int | None, share: float) -> list[str]:
+    """How many rows, and which share of them, where it is not all."""
+    return [*([f"{rows}rows"] if rows else []), *([f"{share:g}share"] if share != 1 else [])]
 
-    `predicted` (n,) are its class codes for the test rows, in their order; `source` is the run it started from.
+
+def recipe_of(setup: Setup, protocol: str) -> dict:
+    """The recipe's parameters as far as they shape a run under `protocol`."""
+    recipe = asdict(setup.recipe)
+    return {**recipe, "frozen": Recipe.frozen} if protocol == "scratch" else recipe
+
+
+def save(prepared: Prepared, protocol: str, setup: Setup, fitted, on_test: dict, source: Run | None = None) -> Run:
+    """Leave a fitted model (`training.Trained`) under `setup.runs_dir` with one machine-readable result.
+
+    `on_test` is what `on_test` says of it; `source` is the run it started from.
     """
     origin = source.result if source else {"dataset": "", "mark": "", "content": ""}
     name = name_for(prepared, protocol, setup, origin["dataset"])
@@ -96,9 +111,10 @@ def save(
         "split": prepared.split, "protocol": protocol, "seed": setup.seed, "mark": prepared.mark,
         "source": origin["dataset"], "source_run": source.folder.name if source else "",
         "source_mark": origin["mark"], "source_content": origin["content"],
-        **_rows(prepared), "benign": prepared.benign, **_on_test(prepared, setup.task, predicted),
+        **_rows(prepared), "benign": prepared.benign, **on_test,
         "history": fitted.history, "epochs": fitted.epochs, "best_epoch": fitted.best_epoch, "seconds": fitted.seconds,
-        "parameters": {**asdict(setup.recipe), "rows": prepared.rows}, "versions": versions(),
+        "parameters": {**recipe_of(setup, protocol), "rows": prepared.rows, "share": setup.share},
+        "versions": versions(),
     }  # fmt: skip
     folder = files.resolve(setup.runs_dir) / name
     with files.written_whole(folder) as scratch:
@@ -179,7 +195,7 @@ def _told(rows: dict[str, int] | None) -> str:
     return ", ".join(f"{count:,} {role}" for role, count in (rows or {}).items()) or "unknown"
 
 
-def _on_test(prepared: Prepared, task: str, predicted: np.ndarray) -> dict:
+def on_test(prepared: Prepared, task: str, predicted: np.ndarray) -> dict:
     """Scores, per-class table and confusion matrix in counts, of the class codes `predicted` for the test rows."""
     classes = prepare.class_list(prepared, task)
     _, truth = prepare.load(prepared, "test", task)
