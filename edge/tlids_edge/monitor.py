@@ -190,13 +190,14 @@ class Watch:
         ended = self.meter.take()
         for flow in ended:
             self.rules.note_flow(flow)
+            flow.proven = flow.proven or self.rules.sources.is_proven(flow.key[0], flow.src_hw, flow.last_us)
         self.judging.note(ended)
 
     def _report(self, found: list[RuleAlert]) -> None:
         """Report the alerts of a rule; on replay after the flows that ended before, so that speed changes nothing."""
         if found:
             for judged in [] if self.live else self.judging.finish():
-                self.reporter.take(judged, None)
+                self.reporter.take(self.home.see(judged), None)
             self.reporter.take_rule_alerts(found, self._now_us())
 
     def _look_for_blindness(self, now: float, last: bool = False) -> None:

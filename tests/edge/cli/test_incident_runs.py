@@ -17,7 +17,7 @@ from edge_process import (
     wait_until_told,
     wait_until_watching,
 )
-from frames import T0, pcap, record, udp
+from frames import T0, conversation, pcap, record, udp
 from tlids_edge.flows.labels import BENIGN, read_labels
 
 ATTACKER = "9c:ef:d5:c9:1e:37"
@@ -163,3 +163,17 @@ def test_no_incident_opens_while_nobody_attacks_and_few_have_no_flow_of_the_atta
 
 def test_the_testbeds_second_session_is_told_in_a_quarter_of_the_lines(session):
     assert 11_000 > 4 * len(flow_alerts(session)) and len(incidents(session)) < 100
+
+
+def test_an_incident_of_a_source_that_two_way_traffic_proved_before_is_proven(model, tmp_path):
+    spoken = conversation("10.0.0.66", 1000, "10.0.0.2", 80, T0)
+    ours, theirs = knocks(1)[0][1][6:12], knocks(1)[0][1][:6]
+    for at in (1, 4, 6):  # what comes back goes to the MAC address that asked
+        spoken[at] = (spoken[at][0], ours + theirs + spoken[at][1][12:])
+    (tmp_path / "both.pcap").write_bytes(pcap(spoken + knocks(30, start=20)))
+    (tmp_path / "knocks.pcap").write_bytes(pcap(knocks(30, start=20)))
+    told = {
+        name: {line["alert"]["metadata"]["tlids_source"][0] for line in incidents(run_edge(model, str(path)).stdout)}
+        for name, path in (("both", tmp_path / "both.pcap"), ("knocks", tmp_path / "knocks.pcap"))
+    }
+    assert told == {"both": {"proven"}, "knocks": {"claimed"}}
