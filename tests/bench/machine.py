@@ -9,7 +9,7 @@ import bench_edge
 from tlids_helpers.results import runs
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "jax", "ai-edge-litert", "numpy", "pandas", "pyarrow",
-            "scikit-learn", "distributed", "nfstream", "pyshark")  # fmt: skip
+            "scikit-learn", "polars", "distributed", "nfstream", "pyshark")  # fmt: skip
 
 
 def describe() -> dict[str, str]:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from growth_plot import COUNTED, counted
 
 PARTS = {
-    "preparation": "Raw flow files cleaned, split and cached.",
+    "preparation": "Raw flow files cleaned, split and cached. Beside Polars it is CPU seconds that count. Two thirds\n"
+    "of ours go into the first stage, which checks every line, takes the census and leaves a cleaned file that other\n"
+    "splits are drawn from: Polars does neither, and that stands in the way of 1.3 times its rows a CPU second.",
     "training": "The CNN trained from scratch.",
     "transfer": "A new head on frozen blocks.",
     "prediction": "Flows judged by the exported model, one at a time and in batches.",
