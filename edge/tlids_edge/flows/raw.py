@@ -175,45 +175,70 @@ class RawReader:
     def _note(self, count: int, decoder: Decoder) -> None:
         """Count new entries, of which odd ones are decoded here; there may be more or fewer afterwards."""
         fresh = self._entries[self._end : self._end + count]
-        odd = np.flatnonzero(fresh["kind"])
-        plain = fresh if not len(odd) else fresh[fresh["kind"] == PLAIN]
-        self._stats.bytes += int(plain["wire_length"].sum(dtype=np.uint64))
-        self._stats.truncated += int(np.count_nonzero(plain["captured"] < plain["wire_length"]))
-        parts, done = [], 0
-        for place in odd.tolist():
+        wire, captured, plain = fresh["wire_length"], fresh["captured"], fresh["kind"] == PLAIN
+        self._stats.bytes += int(wire.sum(dtype=np.uint64, where=plain))
+        self._stats.truncated += int(np.count_nonzero((captured < wire) & plain))
+        done, decoded = 0, []
+        for place in np.flatnonzero(~plain).tolist():
             self._look(fresh[done:place], decoder)
-            parts += [fresh[done:place].tobytes(), self._decode_odd(fresh[place], decoder)]
+            decoded.append((place, self._decode_odd(fresh[place], decoder)))
             done = place + 1
         self._look(fresh[done:], decoder)
-        if not parts:
-            self._end += count
+        self._replace(fresh, decoded)
+
+    def _replace(self, fresh: np.ndarray, decoded: list[tuple[int, list[Packet]]]) -> None:
+        """Take in new entries, with packets in the place of some; of these there are seldom more than one for each."""
+        if any(len(packets) > 1 for _, packets in decoded):
+            starts = [0, *(place + 1 for place, _ in decoded)]
+            parts = [fresh[done:place].tobytes() for done, (place, _) in zip(starts, decoded, strict=False)]
+            mixed = [part + self._packed(packets) for part, (_, packets) in zip(parts, decoded, strict=True)]
+            self._append(b"".join([*mixed, fresh[starts[-1] :].tobytes()]))
             return
-        self._append(b"".join([*parts, fresh[done:].tobytes()]))
+        done, kept, size = 0, 0, PACKET.itemsize
+        octets = fresh.view(np.uint8)  # which are moved many times as fast as structures
+        for place, packets in [*decoded, (len(fresh), [])]:
+            if kept != done:
+                octets[kept * size : (kept + place - done) * size] = octets[done * size : place * size]
+            kept += place - done
+            done = place + 1
+            for packet in packets:
+                self._pack(packet, fresh[kept : kept + 1], 0)
+                kept += 1
+        self._end += kept
 
     def _look(self, plain: np.ndarray, decoder: Decoder) -> None:
         """Count packets, and look at the first of so many whether they are repeats."""
-        number = self._stats.packets
+        place = self._stats.packets % OUT_OF
         self._stats.packets += len(plain)
-        place = number % OUT_OF
-        if place >= LOOKED_AT and place + len(plain) <= OUT_OF:
-            return
-        for index, entry in enumerate(plain):
-            if (place + index) % OUT_OF < LOOKED_AT:
-                decoder.look(int(entry["time_us"]), self._frame(entry), int(entry["wire_length"]))
+        if place < LOOKED_AT:
+            self._look_at(plain[: LOOKED_AT - place], decoder)
+        if place + len(plain) > OUT_OF:
+            self._look_at(plain[OUT_OF - place :][:LOOKED_AT], decoder)
 
-    def _decode_odd(self, entry: np.void, decoder: Decoder) -> bytearray:
-        """The entries of what Python decodes from a record."""
+    def _look_at(self, plain: np.ndarray, decoder: Decoder) -> None:
+        """Look at packets whether they are repeats."""
+        columns = (plain[name].tolist() for name in ("time_us", "frame_at", "captured", "wire_length"))
+        for time_us, frame_at, captured, wire_length in zip(*columns, strict=True):
+            start = frame_at - self._at
+            decoder.look(time_us, bytes(self._bytes[start : start + captured]), wire_length)
+
+    def _decode_odd(self, entry: np.void, decoder: Decoder) -> list[Packet]:
+        """What Python decodes from a record."""
         record = Record(int(entry["time_us"]), ETHERNET, self._frame(entry), int(entry["wire_length"]))
-        return self._packed(list(decoder.packets([record])))
+        return list(decoder.packets([record]))
 
     def _packed(self, packets: list[Packet]) -> bytearray:
         """Entries for packets that Python has."""
         entries = bytearray(len(packets) * PACKET.itemsize)
         for place, packet in enumerate(packets):
-            self._serial += 1
-            self._decoded[self._serial] = packet
-            pack_packet(packet, entries, place * PACKET.itemsize, self._serial, DECODED)
+            self._pack(packet, entries, place * PACKET.itemsize)
         return entries
+
+    def _pack(self, packet: Packet, entries: bytearray | np.ndarray, offset: int) -> None:
+        """Write the entry of a packet that Python has, and keep the packet."""
+        self._serial += 1
+        self._decoded[self._serial] = packet
+        pack_packet(packet, entries, offset, self._serial, DECODED)
 
     def _append(self, entries: bytes | bytearray) -> None:
         """Put entries behind the others."""
