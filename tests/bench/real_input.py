@@ -1,5 +1,7 @@
 """`make real`: notebooks 01 to 04 on real NF-BoT-IoT-v2 flows, beside 100 extra trees on the same split.
 
+The source is real too: a sample of NF-UQ-NIDS-v2, from which the other three parts are read.
+
 Prints the table that the README shows. Needs TLIDS_SHARED (default ../shared) with data/netflow in it.
 """
 
@@ -14,18 +16,21 @@ from tlids_helpers import notebooks
 from tlids_helpers.data import prepare
 from tlids_helpers.results import metrics, runs
 
-SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
+SAMPLES = {
+    "NF-BoT-IoT-v2.sample.csv.gz": "NF-BoT-IoT-v2.csv.gz", "NF-UQ-NIDS-v2.sample.csv.gz": "NF-UQ-NIDS-v2.csv.gz",
+}  # fmt: skip
 HOME = Path("build/real")
 TREES = 100
 
 
 def main() -> int:
-    """Link the sample as the dataset's file, run the notebooks, fit the trees, print the table."""
-    sample = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "data" / "netflow" / SAMPLE
-    if not sample.is_file():
-        print(f"expected real flows at {sample}, found none: set TLIDS_SHARED to the folder that has them")
-        return 1
-    link_as_dataset(sample.resolve())
+    """Link the samples as the datasets' files, run the notebooks, fit the trees, print the table."""
+    folder = Path(os.environ.get("TLIDS_SHARED", "../shared")).resolve() / "data" / "netflow"
+    for sample, published in SAMPLES.items():
+        if not (folder / sample).is_file():
+            print(f"expected real flows at {folder / sample}, found none: set TLIDS_SHARED to the folder that has them")
+            return 1
+        link_as_dataset(folder / sample, published)
     parameters = {
         "dataset": "nf-bot-iot-v2", "allow_subset": True, "data_dir": str(HOME.resolve() / "data"),
         "runs_dir": str(HOME.resolve() / "runs"), "task": "multiclass", "epochs": 50,
@@ -38,11 +43,11 @@ def main() -> int:
     return 0
 
 
-def link_as_dataset(sample: Path) -> None:
-    """Put the sample where the catalog looks for NF-BoT-IoT-v2; nothing is copied."""
+def link_as_dataset(sample: Path, published: str) -> None:
+    """Put the sample where the catalog looks for the published file; nothing is copied."""
     raw = HOME / "data" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    target = raw / "NF-BoT-IoT-v2.csv.gz"
+    target = raw / published
     if not target.exists():
         target.symlink_to(sample)
 

@@ -100,6 +100,7 @@ class Grid:
         """Begin the clock."""
         self.began, self.wanted, self.rows = time.perf_counter(), wanted, Rows(wanted.rows)
         self.sources: dict[tuple, dict] = {}
+        self.seeds = range(wanted.first_seed, wanted.first_seed + wanted.seeds)
         device = jax.devices()[0]
         self.found = {"device": device.device_kind, "jax": jax.__version__, "rows": len(self.rows.label),
                       "classes": self.rows.classes, "parts": self.rows.parts, "stages": [], "results": []}  # fmt: skip
@@ -174,7 +175,7 @@ def train_sources(grid: Grid) -> None:
     """Every kind of source for every seed, in one stack: all four networks (plain alone), or all but one."""
     rows, began = grid.rows, time.perf_counter()
     jobs = [{"kind": kind, "seed": seed, "left_out": left, "task": HEADS if kind == "heads" else MULTICLASS}
-            for kind in SOURCES for seed in range(grid.wanted.seeds)
+            for kind in SOURCES for seed in grid.seeds
             for left in (None, 0, 1, 2, 3) if left is not None or kind == "plain"]  # fmt: skip
     outputs = rows.n * len(rows.parts)  # what several heads take; the others leave the rest unused
     everywhere = np.flatnonzero(rows.has.sum(0) > 1)
@@ -264,10 +265,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("build/transfer/grid.json"))
     parser.add_argument("--budget", type=float, default=380.0, help="seconds for all of it (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of updates")
     parser.add_argument("--check", type=int, default=net.CHECK, help="updates between two looks at validation rows")
     grid = Grid(parser.parse_args())
-    net.CHECK, seeds = grid.wanted.check, range(grid.wanted.seeds)
+    net.CHECK, seeds = grid.wanted.check, grid.seeds
     grid.wanted.output.parent.mkdir(parents=True, exist_ok=True)
     train_sources(grid)
     score.sources(grid)

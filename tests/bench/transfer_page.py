@@ -103,8 +103,8 @@ updates instead of 60,000. The reason for the frozen ones is batch normalisation
 training mode while the head learned: each batch was
 normalised by its own mean and variance, and tested with the source's moving averages, which the head had never seen.
 The more the target differs from the source, the more that costs. Here, as in Keras with `trainable = False`, frozen
-blocks normalise by the source's averages throughout. `python tests/bench/transfer_frozen.py` trains one source and both
-heads on it:
+blocks normalise by the source's averages throughout. `python tests/bench/transfer_frozen.py` trains one source
+briefly and both heads on it:
 
 {frozen_check}
 """

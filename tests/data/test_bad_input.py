@@ -115,6 +115,13 @@ def test_a_unions_file_without_its_dataset_column(union_frame, put, refused):
     refused("nf-uq-nids", "a column 'Dataset' in NF-UQ-NIDS.csv", "found none", allow_subset=True)
 
 
+def test_a_unions_dataset_column_with_a_name_that_is_no_part(union_frame, put, refused):
+    union_frame.loc[7, "Dataset"] = "NF-Toy-IoT"
+    put(union_frame, "NF-UQ-NIDS.csv")
+    for dataset in ("nf-uq-nids", "nf-ton-iot"):
+        refused(dataset, "parts NF-ToN-IoT, NF-BoT-IoT", "in the column 'Dataset'", "'NF-Toy-IoT'", allow_subset=True)
+
+
 def test_a_unions_file_without_one_of_its_parts(union_frame, put, refused):
     put(union_frame.query("Dataset != 'NF-BoT-IoT'"), "NF-UQ-NIDS.csv")
     refused("nf-uq-nids", "rows of NF-BoT-IoT in NF-UQ-NIDS.csv", "found none", "put NF-BoT-IoT.csv", allow_subset=True)

@@ -16,7 +16,7 @@ import pytest
 from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import clean as cleaning
-from tlids_helpers.data import cleaned, parquet, prepare, raw
+from tlids_helpers.data import cleaned, parquet, prepare, raw, show
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES, PARENTS
 from tlids_helpers.data.split import ROLES
 
@@ -248,6 +248,20 @@ def test_the_unions_own_file_is_read_where_the_parts_are_absent(
     assert found == Counter(union_frame["Attack"])
     expected = sum(-(-len(rows) // 5) for _, rows in union_frame.groupby("Dataset"))
     assert union.size("test") == expected
+
+
+def test_a_part_whose_own_file_is_absent_is_read_from_the_unions_with_its_classes_and_says_so(
+    union_frame, put, data_dir, rows_of
+):
+    put(union_frame, "NF-UQ-NIDS.csv")
+    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    for slug in PARTS:
+        theirs = union_frame[union_frame["Dataset"] == DATASETS[slug].title]
+        part = prepare.prepare(slug, data_dir, allow_subset=True)
+        assert set(part.classes) == set(theirs["Attack"]) and part.mark == "subset"
+        assert rows_of(part, *ROLES) == sorted(theirs["IN_BYTES"])
+        assert set(rows_of(part, "test")) <= set(rows_of(union, "test"))
+        assert "rows in NF-UQ-NIDS.csv, with the union's classes" in show.provenance(part)
 
 
 def test_leave_target_out_of_the_unions_own_file_leaves_the_targets_rows_out(union_frame, put, data_dir, rows_of):

@@ -177,3 +177,19 @@ def test_the_cse_cic_ids2018_sample_is_refused_for_its_missing_source_port(share
     path = shared / "data" / "cic" / "CSE-CIC-IDS2018.cicflowmeter.sample.csv"
     with pytest.raises(InputError, match="expected a column 'Src_Port'"):
         prepare.prepare(str(path), data_dir)
+
+
+# ---- the union's file alone
+
+
+def test_the_four_parts_and_the_union_are_read_from_the_unions_sample_as_pandas_counts_them(shared, data_dir):
+    sample = shared / "data" / "netflow" / "NF-UQ-NIDS-v2.sample.csv.gz"
+    (data_dir / "raw" / "NF-UQ-NIDS-v2.csv.gz").symlink_to(sample)
+    counts = pd.read_csv(sample, usecols=["Dataset", "Attack"])[["Dataset", "Attack"]].value_counts().to_dict()
+    union = prepare.prepare("nf-uq-nids-v2", data_dir, allow_subset=True)
+    assert sum(map(union.size, ROLES)) == 741_089 and len(union.classes) == 21
+    for slug in DATASETS["nf-uq-nids-v2"].parts:
+        part = prepare.prepare(slug, data_dir, allow_subset=True)
+        found = {name: sum(part.counts[role][name] for role in ROLES) for name in part.classes}
+        assert found == {name: rows for (title, name), rows in counts.items() if title == part.title}
+        assert (part.mark, part.version) == ("v2 subset", 2)

@@ -74,6 +74,9 @@ def instructions(entry: Dataset, data_dir: Path) -> str:
         f"  then     python -m tlids_helpers.data check {entry.slug}",
         f"If the page gives you a direct link: python -m tlids_helpers.data get {entry.slug} --url LINK",
     ]
+    if entry.reported:
+        lines.append("Reported by third parties; nobody here has seen one arrive whole:")
+        lines += [f"  {report}" for report in entry.reported]
     if entry.parts:
         lines.append(f"Or get its parts, and it is put together from them: {', '.join(entry.parts)}")
     return "\n".join(lines)

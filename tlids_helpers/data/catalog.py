@@ -108,7 +108,27 @@ class Dataset:
     size: int | None = None  # bytes
     url: str = ""  # a direct link to the file that lasts; "" where the publisher only offers a page
     notes: tuple[str, ...] = field(default=())
+    also: tuple[str, ...] = ()  # other names the publisher gives it
+    reported: tuple[str, ...] = ()  # what third parties report of other copies; nobody here has fetched one
 
+
+_RDM = "https://rdm.uq.edu.au/files/"
+_OTHER_COUNTS = "Parquet, duplicates removed, so other counts than published: a variant, not a truncated file"
+_REPORTED = {
+    "nf-unsw-nb15-v2": (f"direct file {_RDM}8c6e2a00-ef9c-11ed-827d-e762de186848",
+                        f"version 3, with times: {_RDM}abd2f5d8-e268-4ff0-84fb-f2f7b3ca3e8f",
+                        f"Kaggle dhoogla/nfunswnb15v2: {_OTHER_COUNTS}"),
+    "nf-cse-cic-ids2018-v2": (f"direct file {_RDM}ce5161d0-ef9c-11ed-827d-e762de186848",
+                              f"version 3, with times: {_RDM}4ac221b1-6bd6-42b1-bdf7-03f4fc7efb22",
+                              f"Kaggle dhoogla/nfcsecicids2018v2: {_OTHER_COUNTS}",
+                              "Hugging Face Jetlime/NF-CSE-CIC-IDS2018-v2: 17,949,022 + 944,686 rows, all of it"),
+    "nf-ton-iot-v2": (f"Kaggle dhoogla/nftoniotv2: {_OTHER_COUNTS}",
+                      "a trap: Hmehdi515/NF-ToN-IoT-v2.csv has 11,858,887 rows, 70 % of the set"),
+    "nf-bot-iot-v2": (f"Kaggle dhoogla/nfbotiotv2: {_OTHER_COUNTS}",),
+    "nf-ton-iot": ("Kaggle dhoogla/nftoniot: version 1",),
+    "nf-bot-iot": ("Kaggle dhoogla/nfbotiot: version 1",),
+}  # fmt: skip
+_ALSO = {"nf-cse-cic-ids2018-v2": ("NF-CICIDS2018-v2",)}
 
 _BOT = {"Benign": 13859, "Reconnaissance": 470655, "DDoS": 56844, "DoS": 56833, "Theft": 1909}
 _TON = {
@@ -158,7 +178,7 @@ def _netflow(slug, title, file, total, classes, version=1, **extra) -> Dataset:
     source = "nf-uq-nids" if version == 1 else "nf-uq-nids-v2"
     return Dataset(
         slug, title, "netflow", version, file, total, classes, "Benign", columns, _UQ_PAGE, _UQ_TERMS,
-        paper_slug=paper_slug, source=source, **extra,
+        paper_slug=paper_slug, source=source, also=_ALSO.get(slug, ()), reported=_REPORTED.get(slug, ()), **extra,
     )  # fmt: skip
 
 

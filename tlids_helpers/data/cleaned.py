@@ -1,6 +1,6 @@
 """Which file stands for a dataset, and its cleaned form.
 
-A dataset's own file if it is in data/raw, a union's parts from their own files or from the union's file,
+A dataset's own file if it is in data/raw, a part of a union else from the union's file (with the union's classes),
 a user's file wherever it is, and a simulated stand-in where there is nothing.
 """
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tlids_helpers.common import files, progress
-from tlids_helpers.common.errors import InputError, quoted
+from tlids_helpers.common.errors import InputError, listed, quoted
 from tlids_helpers.data import benign, raw, standin
 from tlids_helpers.data import clean as cleaning
 from tlids_helpers.data.catalog import DATASETS, Dataset
@@ -98,6 +98,9 @@ def clean(dataset: str, data_dir: Path, allow_subset: bool) -> list[Clean]:
     if entry is None:
         return [_own(dataset, data_dir)]
     if not entry.parts:
+        union = next((union for union in DATASETS.values() if slug in union.parts), None)
+        if union and _stands_in_for(union, entry, data_dir):
+            return [_part(entry, union, data_dir, allow_subset)]
         return [_published(entry, data_dir, allow_subset)]
     return [_part(DATASETS[part], entry, data_dir, allow_subset) for part in entry.parts if part != without]
 
@@ -122,16 +125,28 @@ def subset_mark(mark: str) -> str:
 
 def _part(entry: Dataset, union: Dataset, data_dir: Path, allow_subset: bool) -> Clean:
     """A part of a union: from its own file, else from the union's, else simulated; classes as in the union."""
-    whole = raw.locate_file(union, data_dir / "raw")
-    if raw.locate_file(entry, data_dir / "raw") or not whole:
+    if not _stands_in_for(union, entry, data_dir):
         return replace(_published(entry, data_dir, allow_subset), merged=True)
-    return _only(_cached(whole, union, data_dir, allow_subset, ""), entry)
+    whole = raw.locate_file(union, data_dir / "raw")
+    return _only(_cached(whole, union, data_dir, allow_subset, ""), entry, union)
 
 
-def _only(source: Clean, entry: Dataset) -> Clean:
-    """The rows of one part in a union's cleaned file."""
+def _stands_in_for(union: Dataset, entry: Dataset, data_dir: Path) -> bool:
+    """Whether the union's file is there and that of `entry`, one of its parts, is not."""
+    folder = data_dir / "raw"
+    return not raw.locate_file(entry, folder) and raw.locate_file(union, folder) is not None
+
+
+def _only(source: Clean, entry: Dataset, union: Dataset) -> Clean:
+    """The rows of one part in a union's cleaned file. Raises InputError for rows of what is no part of it."""
     counts = _part_counts(source)
-    name = next((name for name in counts if raw.normal(name) == raw.normal(entry.title)), None)
+    spelled = {raw.normal(name): part for part in map(DATASETS.get, union.parts) for name in (part.title, *part.also)}
+    if strange := [name for name in counts if raw.normal(name) not in spelled]:
+        raise InputError(
+            f"expected the parts {listed(DATASETS[part].title for part in union.parts)} in the column "
+            f"{raw.PART_COLUMN!r} of {source.path_name}, found {quoted(strange[0])}: correct the column"
+        )
+    name = next((name for name in counts if spelled[raw.normal(name)] is entry), None)
     if name is None:
         raise InputError(
             f"expected rows of {entry.title} in {source.path_name}, found none in its column {raw.PART_COLUMN!r}: "

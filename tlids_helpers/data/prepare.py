@@ -215,7 +215,8 @@ def _describe(dataset: str, parts: list[Clean], split: str, seed: int) -> dict:
         "version": entry.version if entry else 0, "paper_slug": entry.paper_slug if entry and not without else "",
         "classes": _classes(parts, entry, benign), "benign": benign, "mark": cleaned.mark_of(parts, entry),
         "split": split, "seed": seed, "rows": None,
-        "parts": {part.slug: {"mark": part.mark, "file": part.path_name, "census": part.census} for part in parts},
+        "parts": {part.slug: {"mark": part.mark, "file": part.path_name, "census": part.census, "rows_of": part.only}
+                  for part in parts},
     }  # fmt: skip
 
 

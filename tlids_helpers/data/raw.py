@@ -116,9 +116,9 @@ def folder_of(dataset: Dataset, data_dir: Path) -> Path:
 
 
 def locate_file(dataset: Dataset, folder: Path) -> Path | None:
-    """The dataset's file in `folder`: its published name, that name with .gz or .zip, or as Parquet."""
-    stem = dataset.file.removesuffix(".csv")
-    names = (dataset.file, f"{dataset.file}.gz", f"{dataset.file}.zip", f"{stem}.zip", f"{stem}.parquet")
+    """The dataset's file in `folder`: its published names, with .gz or .zip, or as Parquet."""
+    stems = (dataset.file.removesuffix(".csv"), *dataset.also)
+    names = [f"{stem}{ending}" for stem in stems for ending in (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")]
     by_name = {path.name.casefold(): path for path in _listed(folder)}
     return next((by_name[name.casefold()] for name in names if name.casefold() in by_name), None)
 

@@ -144,6 +144,8 @@ def provenance(prepared: Prepared) -> str:
     sentence = f"{prepared.title} here is {meanings[kind]}."
     if prepared.version == 2:
         sentence += " Version 2 was metered a second time from the same captures, so it is not the paper's input."
+    if (part := prepared.parts.get(prepared.name, {})).get("rows_of"):
+        sentence += f" Its own file is not here: these are its rows in {part['file']}, with the union's classes."
     return f"{sentence} {accounted(prepared)}"
 
 
