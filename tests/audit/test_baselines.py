@@ -9,13 +9,14 @@ import pytest
 from hand_made import hand_made
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier
 from sklearn.metrics import accuracy_score, f1_score
+from sklearn.tree import DecisionTreeClassifier
 from small_flows import BRIEF, rows, write_csv
 from threadpoolctl import threadpool_info
 
 from tlids_helpers import audit, experiment
 from tlids_helpers.audit import baselines
 from tlids_helpers.common.errors import InputError
-from tlids_helpers.data import prepare
+from tlids_helpers.data import prepare, share
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, NETFLOW_FEATURES
 from tlids_helpers.results import metrics
 from tlids_helpers.results.runs import Setup
@@ -274,3 +275,15 @@ def test_a_dataset_without_ports_is_not_looked_up(by_port_and_size):
     check = audit.ablation(dataclasses.replace(by_port_and_size, features=kept), model="decision tree")
     assert baselines.LOOKUP not in set(check.table["features"]) and len(check.table) == 8
     assert "looked up" not in check.sentence
+
+
+def test_trees_on_a_share_learn_from_the_rows_that_a_network_would_get(prepared, monkeypatch):
+    monkeypatch.setattr(share, "LEAST", 1)
+    setup = Setup(share=0.5, seed=4)
+    frame = baselines.on_share(prepared, setup, ["decision tree"])
+    drawn = [share.load(prepared, role, "multiclass", 0.5, 4) for role in ("train", "validation")]
+    features, codes = (np.concatenate(both) for both in zip(*drawn, strict=True))
+    test_features, truth = prepare.load(prepared, "test")
+    said = DecisionTreeClassifier(random_state=4).fit(features, codes).predict(test_features)
+    row = frame.loc["decision tree"]
+    assert (row["rows"], row["wrong"], row["test_rows"]) == (len(codes), (said != truth).sum(), len(truth))

@@ -28,7 +28,8 @@ def test_every_check_is_a_section_with_a_table_or_a_sentence(tmp_path, monkeypat
     assert titles == [
         "Rows", "Test rows per class", "Rows that repeat", "Test rows that equal a training row",
         "The best any model could reach on the test rows", "The best any model could reach on all rows",
-        "Feature sets", "Benign or attack by one feature", "One feature", "A scaler that saw the test", "Splits", "Suspect labels", "Attacks left out of training",
+        "Feature sets", "Benign or attack by one feature",
+        "One feature", "A scaler that saw the test", "Splits", "Suspect labels", "Attacks left out of training",
         "F1 by class", "False alarms", "Calibration of random forest",
         "Macro-F1 lost when a feature is shuffled among the test rows", "Mean ± deviation over the seeds",
         "What they cost",

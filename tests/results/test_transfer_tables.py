@@ -34,6 +34,11 @@ def test_the_page_is_made_from_the_results(results, monkeypatch):
     assert page == (REPOSITORY / "docs" / "transfer.md").read_text()
 
 
+def test_notebook_03_begins_with_the_finding_as_the_results_have_it(results):
+    cells = json.loads((REPOSITORY / "notebooks" / "03_transfer.ipynb").read_text())["cells"]
+    assert tables.finding(results) in "".join(cells[0]["source"])
+
+
 def test_every_combination_has_five_seeds_and_no_score_is_out_of_range(results):
     cells, targets, shares = results["cells"], 4, 4
     assert len(cells) == 2 * targets * shares * 5 and len(results["trees"]) == 2 * targets * shares * 4

@@ -26,7 +26,7 @@ from tlids_helpers.audit.check import Check, checked, found
 from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.style import marked
-from tlids_helpers.data import prepare
+from tlids_helpers.data import prepare, share
 from tlids_helpers.data.prepare import ROLES, Prepared
 from tlids_helpers.network import transfer
 from tlids_helpers.network.model import predict
@@ -164,6 +164,22 @@ def score(fitted: Fitted, prepared: Prepared, task: str, seed: int) -> dict:
         **metrics.all_scores(truth, probabilities, benign),
         "fit_seconds": fitted.seconds, "predict_seconds": seconds, "bytes": fitted.size,
     }  # fmt: skip
+
+
+def on_share(prepared: Prepared, setup: Setup, names: Sequence[str] = ("decision tree", "extra trees")) -> pd.DataFrame:
+    """What trees make of the rows that `setup.share` leaves a network: the control at the same budget of labels.
+
+    One row a model: model, rows (training and validation together, as a tree stops on none), accuracy, macro_f1
+    (fractions), wrong and test_rows (counts).
+    """
+    drawn = [share.load(prepared, role, setup.task, setup.share, setup.seed) for role in ("train", "validation")]
+    learned = tuple(np.concatenate(both) for both in zip(*drawn, strict=True))
+    n_classes, test = len(prepare.class_list(prepared, setup.task)), prepare.load(prepared, "test", setup.task)
+    rows = []
+    for name in names:
+        fitted = fit(name, (learned, drawn[1]), n_classes, prepared.features, setup.seed)
+        rows.append({"model": name, "rows": len(learned[1]), **short_score(fitted, test)})
+    return marked(pd.DataFrame(rows).set_index("model"), prepared.mark)
 
 
 def possible(prepared: Prepared) -> tuple[str, ...]:

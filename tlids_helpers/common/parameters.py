@@ -189,7 +189,7 @@ FOLDER = Kind("the path of a folder, as text", _folder)
 PARAMETERS = {
     "dataset": _of_text("a slug of the catalog, or the path of your own CSV or Parquet file"),
     "task": _one_of("multiclass", "binary"),
-    "split": _one_of("paper", "grouped", "session"),
+    "split": _one_of("paper", "grouped", "session", "time"),
     "protocol": _one_of("paper", "leave_target_out", "both"),
     "trained": _one_of("scratch", "paper", "leave_target_out"),
     "source": _of_text("a slug of the catalog, or empty (the catalog's choice)", may_be_empty=True),

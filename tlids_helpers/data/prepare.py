@@ -9,7 +9,8 @@ A union (NF-UQ-NIDS) is split part by part, so that its test rows are exactly it
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,12 +25,14 @@ from tlids_helpers.data import cleaned, parquet, sessions
 from tlids_helpers.data import split as splitting
 from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS, Dataset
 from tlids_helpers.data.cleaned import PREPARATION, Clean
-from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN, Allowed
+from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN, START_COLUMN, Allowed
 from tlids_helpers.data.split import ROLES, SPLITS
 
 __all__ = ["PREPARATION", "ROLES", "SPLITS", "Prepared", "class_list", "load", "prepare"]
 
 BINARY_CLASSES = ("Benign", "Attack")
+
+Chosen = Callable[[pa.RecordBatch], np.ndarray]  # a batch of n rows -> which of them, (n,) booleans
 
 
 @dataclass(frozen=True)
@@ -132,35 +135,72 @@ def _with_roles(part: Clean, split: str, seed: int) -> Iterator[tuple[pa.RecordB
     """A part's batches with the role of each row; the same for the part alone and inside its union."""
     names = list(part.classes)
     rng = np.random.default_rng([seed, *part.slug.encode()])
-    test_session = _last_session(part) if split == "session" else None
-    remaining = _quotas(part, names, test_session)
+    test_rows = {"session": _in_last_session, "time": _in_last_fifth}.get(split, lambda _: None)(part)
+    remaining = _quotas(part, names, test_rows)
     for batch in _batches(part):
         codes = _codes(batch["Attack"], names)
         if split == "grouped":
             features = np.stack([batch[name].to_numpy() for name in FEATURES[part.family]], axis=1)
             roles = splitting.grouped_roles(features, seed)
-        elif test_session is not None:
+        elif test_rows:
             roles = np.full(len(batch), ROLES.index("test"), dtype=np.int8)
-            others = _not_in(batch, test_session).to_numpy(zero_copy_only=False)
+            others = ~test_rows(batch)
             roles[others] = splitting.draw(remaining, codes[others], rng)
         else:
             roles = splitting.draw(remaining, codes, rng)
-        yield _merged(_without(batch, SESSION_COLUMN), part), roles
+        yield _merged(_without(_without(batch, SESSION_COLUMN), START_COLUMN), part), roles
 
 
-def _quotas(part: Clean, names: list[str], test_session: str | None) -> np.ndarray:
-    """Rows per class and role that a random draw has to meet."""
-    if test_session is None:
+def _quotas(part: Clean, names: list[str], test_rows: Chosen | None) -> np.ndarray:
+    """Rows per class and role that a random draw has to meet, of the rows that are not for the test already."""
+    if test_rows is None:
         return splitting.role_quotas(np.array([part.classes[name] for name in names]))
     counts = np.zeros(len(names), dtype=np.int64)
     for batch in _batches(part):
-        others = batch.filter(_not_in(batch, test_session))
+        others = batch.filter(pa.array(~test_rows(batch)))
         counts += np.bincount(_codes(others["Attack"], names), minlength=len(names))
     return splitting.session_quotas(counts)
 
 
-def _not_in(batch: pa.RecordBatch, session: str) -> pa.Array:
-    return pc.fill_null(pc.not_equal(batch[SESSION_COLUMN], session), True)
+def _in_last_session(part: Clean) -> Chosen:
+    """Which rows are of the recording that is kept for the test."""
+    session = _last_session(part)
+
+    def chosen(batch: pa.RecordBatch) -> np.ndarray:
+        return pc.fill_null(pc.equal(batch[SESSION_COLUMN], session), False).to_numpy(zero_copy_only=False)
+
+    return chosen
+
+
+def _in_last_fifth(part: Clean) -> Chosen:
+    """Which rows are of the last fifth by their start, flows of one instant together; one column is read whole."""
+    if START_COLUMN not in pq.read_schema(part.file).names:
+        raise InputError(
+            f"expected a column {START_COLUMN!r} in {part.path_name} for split='time', found none: give a version-3 "
+            "file, or use another split"
+        )
+    starts = np.sort(_starts(pq.read_table(part.file, columns=[START_COLUMN])[START_COLUMN], part))
+    first = starts[len(starts) - math.ceil(splitting.TEST_FRACTION * len(starts))]
+    if first == starts[0]:
+        raise InputError(
+            f"expected flows of several times in {START_COLUMN!r} of {part.path_name}, found one that most have: "
+            "use another split"
+        )
+    return lambda batch: _starts(batch[START_COLUMN], part) >= first
+
+
+def _starts(column: pa.Array | pa.ChunkedArray, part: Clean) -> np.ndarray:
+    """Milliseconds (n,) float64. Raises InputError for what is no number."""
+    try:
+        starts = pc.cast(column, pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        starts = np.array([np.nan])
+    if not np.isfinite(starts).all():
+        raise InputError(
+            f"expected numbers in the column {START_COLUMN!r} of {part.path_name}, found something else: correct it, "
+            "or use another split"
+        )
+    return starts
 
 
 def _last_session(part: Clean) -> str:

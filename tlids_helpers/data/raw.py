@@ -31,7 +31,8 @@ HEAD_BYTES = 64 << 10  # searched for the header line
 LABEL_NAMES = ("Attack", "Label", "Cat")  # tried in this order for a user's own file
 PART_COLUMN = "Dataset"  # of NF-UQ-NIDS: which part a row comes from
 SESSION_COLUMN = "Session"  # of the testbed: in which recording a row was made
-KEPT_COLUMNS = (PART_COLUMN, SESSION_COLUMN)
+START_COLUMN = "FLOW_START_MILLISECONDS"  # of version 3: when a flow began
+KEPT_COLUMNS = (PART_COLUMN, SESSION_COLUMN, START_COLUMN)
 TIME_COLUMN = "Time"  # of a user's own file with sessions: one of TIME_NAMES, which tells their order
 TIME_NAMES = (
     "FIRST_SWITCHED_MS", "FLOW_START_MILLISECONDS", "FIRST_SWITCHED", "FLOW_START", "Timestamp", "ts", "Stime",

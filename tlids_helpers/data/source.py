@@ -51,11 +51,12 @@ def prepare_source(
     """The source's rows under a protocol, split and subsampled as the target is.
 
     No test row of the target is a training row of the source under either protocol, because a union is split part by
-    part. A source is never split by recordings: it has none in common with the target. Raises InputError as
+    part. A source is never split by recordings or by time: it has neither in common with the
+    target. Raises InputError as
     `source_dataset` and `prepare.prepare` do.
     """
     dataset = source_dataset(target.name, source, protocol)
-    split = "paper" if target.split == "session" else target.split
+    split = "paper" if target.split in ("session", "time") else target.split
     return prepare.prepare(dataset, data_dir, split, target.seed, target.rows, allow_subset)
 
 

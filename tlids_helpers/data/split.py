@@ -3,6 +3,7 @@
 `paper`: stratified 80/20 (Tables 1 and 3), exactly the published sizes, a tenth of the 80 for validation.
 `grouped`: the same shares, but rows with equal features stay on one side (decided by a hash of the row).
 `session`: the last recording is the test split; a tenth of the others, stratified, is for validation.
+`time`: the last fifth of the flows by their start is the test split; a tenth of the others, stratified, for validation.
 """
 
 import math
@@ -12,7 +13,7 @@ import numpy as np
 TEST_FRACTION = 0.2  # Tables 1 and 3
 VALIDATION_FRACTION = 0.1  # of the training rows; the paper is silent
 ROLES = ("train", "validation", "test")
-SPLITS = ("paper", "grouped", "session")
+SPLITS = ("paper", "grouped", "session", "time")
 
 
 def apportion(counts: np.ndarray, total: int) -> np.ndarray:

@@ -106,7 +106,7 @@ def notebook_runs(wanted: Combination, grid: Grid) -> list[NotebookRun]:
     slug = cleaned.slug_of(wanted.dataset)
     start = source.source_dataset(slug, _source(wanted.dataset), wanted.protocol)
     # a source has no recording in common with the target, so it is not split by recordings
-    split = "paper" if grid.split == "session" else grid.split
+    split = "paper" if grid.split in ("session", "time") else grid.split
     pretrained = _notebook_02(Combination(start, "multiclass", wanted.seed, "scratch"), grid, split)
     setup = Setup(wanted.task, grid.recipe, wanted.seed)
     name = runs.run_name(slug, scratch.preparation.split, grid.rows, wanted.protocol, setup, start)
