@@ -55,7 +55,7 @@ def seeds_from_scratch(prepared: Sequence[Prepared], setup: Setup, seeds: Sequen
     setups = [replace(setup, seed=seed) for seed in seeds]
     found = [_finished(rows, "scratch", each) for rows, each in zip(prepared, setups, strict=True)]
     if missing := [number for number, run in enumerate(found) if run is None]:
-        learned = [_to_learn_from(prepared[number], setup) for number in missing]
+        learned = [_to_learn_from(prepared[number], setups[number]) for number in missing]
         rows, numbers = [pair for _, *pair in learned], [seeds[number] for number in missing]
         fitted = training.train_seeds(rows, learned[0][0], setup.recipe, numbers)
         for number, one in zip(missing, fitted, strict=True):

@@ -175,7 +175,8 @@ def test_preparation_gives_the_rows_that_its_number_stands_for(four_parts, put, 
     """It fails when preparation gives other rows than before: raise PREPARATION, and add what it gives now."""
     path = str(put(hand_made(), "own.csv"))
     lossy = Allowed(loss=0.05)
-    found = {split: fingerprint(prepare.prepare(path, data_dir, split, allow_subset=lossy)) for split in prepare.SPLITS}
+    splits = [split for split in prepare.SPLITS if split != "time"]  # these rows have no times
+    found = {split: fingerprint(prepare.prepare(path, data_dir, split, allow_subset=lossy)) for split in splits}
     found["100 rows"] = fingerprint(prepare.prepare(path, data_dir, rows=100, allow_subset=lossy))
     found["union"] = fingerprint(prepare.prepare("nf-uq-nids", data_dir, allow_subset=True))
     found["without"] = fingerprint(prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allow_subset=True))
