@@ -4,6 +4,7 @@ The packaged service captures this way, so that the process that decodes packets
 (edge/package/tlids-capture.socket, `feeder`).
 """
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tlids_edge.capture.feeder import COUNTER
-from tlids_edge.capture.tcpdump import POLL_S, RETRY_S, Losses, buffered
+from tlids_edge.capture.tcpdump import DRAIN_S, POLL_S, RETRY_S, Losses, buffered
 from tlids_edge.errors import InputError
 
 PREFIX = "unix:"
@@ -29,25 +30,33 @@ class ServiceCapture:
         self._path, self._tick, self._say = path, tick, say
         self._counter = runtime / COUNTER
         self._dropped_before = 0
+        self._stop_by = 0.0
 
     def streams(self) -> Iterator[BinaryIO]:
         """Yield one pcap stream for each connection.
 
         Raises:
-            InputError: there is no such socket, or it may not be used.
+            InputError: there is no such socket, or it may not be used; said of the first connection alone.
         """
         failures, ended_at = 0, 0.0
         while not self._tick():
             started_at = time.monotonic()
-            with self._connected() as connection:
-                stream = buffered(connection.fileno(), self._watch, self._path)
-                if stream.peek(1):
+            try:
+                connection = self._connected()
+            except InputError:
+                if not ended_at:
+                    raise
+                connection = contextlib.nullcontext()  # the socket's unit is started again, as in an upgrade
+            with connection as connected:
+                stream = connected and buffered(connected.fileno(), self._watch, self._path)
+                if stream and stream.peek(1):
                     if ended_at:
                         self._report_gap(started_at - ended_at)
                     failures = 0
                     yield stream
                     ended_at = time.monotonic()
-                    self._say("the capturing service ended; connecting again")
+                    if not self._stop_by:
+                        self._say("the capturing service ended; connecting again")
             self._dropped_before = self.losses.dropped or 0
             if self._wait(RETRY_S[min(failures, len(RETRY_S) - 1)]):
                 return
@@ -67,12 +76,15 @@ class ServiceCapture:
         return connection
 
     def _watch(self) -> bool:
-        """The stream's tick: the caller's, and the service's drop counter."""
+        """The stream's tick: the caller's, DRAIN_S late, so that packets on their way count; and the drop counter."""
         try:
             self.losses.dropped = self._dropped_before + int(self._counter.read_bytes()[:20])
         except (OSError, ValueError):
             self.losses.dropped = self.losses.dropped or None
-        return self._tick()
+        now = time.monotonic()
+        if self._tick() and not self._stop_by:
+            self._stop_by = now + DRAIN_S
+        return bool(self._stop_by) and now >= self._stop_by
 
     def _report_gap(self, seconds: float) -> None:
         """Count and tell how long nothing was captured."""

@@ -1,5 +1,6 @@
 """`tlids-edge adapt`: a model for this home, from what was learned of it."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -23,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         # numpy reads how many threads it may use when it is loaded, which it is by now
         command = [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments]
         return subprocess.run(command, env=environment(), check=False).returncode
-    os.nice(NICE)
+    with contextlib.suppress(OSError):  # a sandbox that forbids it is no reason to learn nothing
+        os.nice(NICE)
     try:
         folder = state.open_folder(options.state)
         words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)

@@ -18,6 +18,7 @@ from tlids_edge.alerts.outlet import Outlet
 from tlids_edge.alerts.reporter import Options, Reporter
 from tlids_edge.capture import tcpdump
 from tlids_edge.capture.pcap import PacketStats
+from tlids_edge.capture.service_capture import PREFIX, ServiceCapture
 from tlids_edge.capture.times import Times
 from tlids_edge.cli import adapt, learning, models, values
 from tlids_edge.detect.arp import ArpWatch
@@ -83,7 +84,8 @@ def _add_input(option: Callable) -> None:
         "--source",
         required=True,
         metavar="FILE|-|INTERFACE",
-        help="a pcap or pcapng file (.gz too), - for standard input, or an interface (./eth0 is a file eth0)",
+        help="a pcap or pcapng file (.gz too), - for standard input, an interface (./eth0 is a file eth0), or unix:PATH, "
+        "a socket at which another process captures",
     )
     option(
         "--capture",
@@ -162,7 +164,7 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     """
     model = learning.model_in_use(options)
     detector = Detector(model)
-    live = _is_interface(options.source) or options.live
+    live = options.source.startswith(PREFIX) or _is_interface(options.source) or options.live
     if options.live and options.source != "-":
         raise InputError(f"expected --source - with --live, found {options.source!r}", "leave --live out")
     sink, origin = _sink(options, live), _origin(options.source, live)
@@ -257,7 +259,7 @@ def _is_there(source: str) -> bool:
 
 def _origin(source: str, live: bool) -> dict:
     """Where the packets came from, in EVE's words."""
-    if source == "-":
+    if source == "-" or source.startswith(PREFIX):
         return {}
     if live:
         return {"in_iface": source}
@@ -268,10 +270,16 @@ def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
     """The source's pcap streams: one of a file or standard input, one for each life of a capturing child."""
     if options.capture == "tcpdump" and (options.source == "-" or not watch.live):
         return _one_stream(options.source, _descriptor(options.source), watch)
-    if options.source == "-":
+    service = options.source.startswith(PREFIX)
+    if options.capture == "pyshark" and (service or options.source == "-"):
+        found = "a socket" if service else "standard input"
         raise InputError(
-            "expected a file or an interface with --capture pyshark, found standard input", "leave --capture out"
+            f"expected a file or an interface with --capture pyshark, found {found}", "leave --capture out"
         )
+    if service:
+        capture = ServiceCapture(options.source.removeprefix(PREFIX), watch.tick, say)
+        watch.losses = capture.losses
+        return capture.streams()
     if options.capture == "pyshark":
         command = tcpdump.pyshark_command(options.source)
     else:
