@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tlids_edge.errors import InputError
 
-OUTSIDE = "TLIDS_TESTBED_OUTSIDE"  # the inode of the network namespace that `isolated` was called in
+OUTSIDE = "TLIDS_TESTBED_OUTSIDE"  # the inodes of the namespaces that `isolated` was called in
 BRIDGE = "br0"
 PORT_PREFIX = "tl-"  # the bridge's end of a host's veth pair
 FOLDER = Path("/run/testbed")  # in a tmpfs of our own mount namespace
@@ -179,7 +179,7 @@ def isolated(argv: list[str]) -> tuple[list[str], dict[str, str]]:
         raise InputError("Making network namespaces needs root, found another user; run it with sudo.")
     need_programs(PROGRAMS)
     unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
-    return [*unshare, *argv], {**os.environ, OUTSIDE: str(namespace_inode())}
+    return [*unshare, *argv], {**os.environ, OUTSIDE: namespace_inodes()}
 
 
 def need_programs(programs: dict[str, str]) -> None:
@@ -198,9 +198,15 @@ def need_programs(programs: dict[str, str]) -> None:
         )
 
 
-def namespace_inode() -> int:
-    """What tells one network namespace from another."""
-    return os.stat("/proc/self/ns/net").st_ino
+def namespace_inodes() -> str:
+    """What tells these network, mount and PID namespaces from others."""
+    return " ".join(str(os.stat(f"/proc/self/ns/{kind}").st_ino) for kind in ("net", "mnt", "pid"))
+
+
+def may_be_outside() -> bool:
+    """Whether one of these namespaces is that of who called `isolated`, or nobody did."""
+    outside = os.environ.get(OUTSIDE, "").split()
+    return len(outside) != 3 or any(map(str.__eq__, outside, namespace_inodes().split()))
 
 
 def links() -> list[str]:
@@ -210,14 +216,13 @@ def links() -> list[str]:
 
 
 def refuse_outside() -> None:
-    """Go on only in a network namespace that `isolated` made: another one than its caller's, without foreign links.
+    """Go on only in namespaces that `isolated` made: others than its caller's, without foreign links.
 
     Raises:
         InputError: this is, or might be, a network that others use.
     """
-    outside = os.environ.get(OUTSIDE, "")
     foreign = [name for name in links() if name not in ("lo", BRIDGE) and not name.startswith(PORT_PREFIX)]
-    if not outside or outside == str(namespace_inode()) or foreign:
+    if may_be_outside() or foreign:
         found = f"the links {', '.join(foreign)}" if foreign else "the namespace it was started from"
         raise InputError(
             f"Expected a network namespace made by the testbed, found {found}; start it with `python -m testbed`."
@@ -230,8 +235,7 @@ def refuse_outside_host() -> None:
     Raises:
         InputError: this is, or might be, a network that others use.
     """
-    outside = os.environ.get(OUTSIDE, "")
-    if not outside or outside == str(namespace_inode()) or set(links()) != {"lo", "eth0"} or not FOLDER.is_dir():
+    if may_be_outside() or set(links()) != {"lo", "eth0"} or not FOLDER.is_dir():
         raise InputError(
             "Expected the network namespace of one of the testbed's hosts, found another; only the testbed starts this."
         )

@@ -16,7 +16,7 @@ from tlids_edge.alerts.outlet import Kind, Outlet
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.judging import Judged
 from tlids_edge.detect.suspects import RuleAlert
-from tlids_edge.flows.labels import LabelRule, label_flow
+from tlids_edge.flows.labels import Labels, label_flow
 from tlids_edge.flows.meter import Flow
 from tlids_edge.status import Tally
 
@@ -28,7 +28,7 @@ class Options:
     flow_alerts: str = SOME  # which single flows are listed: "all", "some", "none"
     all_flows: bool = False  # and a flow event for each, alarming or not; as many, but some at least
     limits: Limits = Limits()
-    labels: list[LabelRule] | None = None
+    labels: Labels | None = None
     idle_timeout: float = 15.0  # how late a flow's last packet may be told, in seconds
 
 

@@ -16,12 +16,13 @@ import csv
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from functools import cached_property
+from ipaddress import ip_network
 from math import inf, isfinite
 from pathlib import Path
 
 from tlids_edge.errors import InputError
+from tlids_edge.flows.label_index import Host, LabelIndex, Window
 from tlids_edge.flows.meter import Flow
 
 BENIGN = "Benign"
@@ -30,8 +31,6 @@ QUOTED = 60  # characters of the file in a message at most
 COLUMNS = ("start", "end", "src", "dst", "dst_port", "attack")
 OPTIONAL = ("both_ways",)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
-
-Host = str | IPv4Network | IPv6Network | None  # a MAC address in lower case, a network, or anyone
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,17 @@ class LabelRule:
     both_ways: bool = True
 
 
-def read_labels(path: str | Path) -> list[LabelRule]:
+class Labels(list[LabelRule]):
+    """The rows of a labels file in their order, which does not change any more once a flow has been labelled."""
+
+    @cached_property
+    def index(self) -> LabelIndex:
+        """How the first row that matches a flow is found among many."""
+        windows = (Window(rule.start_us, rule.end_us, row, rule.both_ways) for row, rule in enumerate(self))
+        return LabelIndex((rule.src, rule.dst, rule.dst_port, window) for rule, window in zip(self, windows, strict=True))
+
+
+def read_labels(path: str | Path) -> Labels:
     """Read a labels file.
 
     Raises:
@@ -64,19 +73,13 @@ def read_labels(path: str | Path) -> list[LabelRule]:
         raise InputError(f"expected labels as UTF-8 text in {path}, found other bytes", "save it as UTF-8") from error
 
 
-def label_flow(rules: list[LabelRule], flow: Flow) -> str:
-    """The attack that the first matching rule names, "Benign" when none matches."""
-    for rule in rules:
-        if flow.last_us < rule.start_us or flow.first_us > rule.end_us:
-            continue
-        if _matches(rule, flow.src, flow.src_mac, flow.dst, flow.dst_mac, flow.dst_port):
-            return rule.attack
-        if rule.both_ways and _matches(rule, flow.dst, flow.dst_mac, flow.src, flow.src_mac, flow.src_port):
-            return rule.attack
-    return BENIGN
+def label_flow(labels: Labels, flow: Flow) -> str:
+    """The attack that the first matching row names, "Benign" when none matches."""
+    row = labels.index.first(flow)
+    return BENIGN if row is None else labels[row].attack
 
 
-def _read_rows(reader: csv.DictReader, path: str) -> list[LabelRule]:
+def _read_rows(reader: csv.DictReader, path: str) -> Labels:
     """Turn every row into a rule."""
     columns = [(name or "").strip() for name in reader.fieldnames or ()]
     missing = [name for name in COLUMNS if name not in columns]
@@ -87,7 +90,7 @@ def _read_rows(reader: csv.DictReader, path: str) -> list[LabelRule]:
             "write them there",
         )
     reader.fieldnames = columns
-    rules = []
+    rules = Labels()
     try:
         for row in reader:
             rules.append(_rule(row))
@@ -160,25 +163,3 @@ def _port(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
         raise ValueError(f"a port from 0 to 65535, found {text!r}")
     return int(text)
-
-
-def _matches(rule: LabelRule, src: str, src_mac: str, dst: str, dst_mac: str, dst_port: int) -> bool:
-    """Whether a rule's addresses and port are those of a flow, seen in one direction."""
-    return (
-        (rule.dst_port is None or rule.dst_port == dst_port)
-        and _is(rule.src, src, src_mac)
-        and _is(rule.dst, dst, dst_mac)
-    )
-
-
-def _is(host: Host, address: str, mac: str) -> bool:
-    """Whether a host of a rule is the one with this address and MAC address."""
-    if host is None:
-        return True
-    return host == mac if isinstance(host, str) else _parsed(address) in host
-
-
-@lru_cache(maxsize=4096)
-def _parsed(address: str) -> IPv4Address | IPv6Address:
-    """Parse an address, once for the many flows that share it."""
-    return ip_address(address)

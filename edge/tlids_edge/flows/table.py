@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tlids_edge.capture.packets import Packet, PacketStats
 from tlids_edge.capture.recording import read_recording
-from tlids_edge.flows.labels import BENIGN, LabelRule, label_flow, read_labels
+from tlids_edge.flows.labels import BENIGN, Labels, label_flow, read_labels
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DEFAULT_DIALECT, DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
 from tlids_edge.status import MeterLine
@@ -114,7 +114,7 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
     return _rows(_ended_flows(packets, meter, options.quiet, outcome), options, labels, outcome)
 
 
-def _columns(options: Options, labels: list[LabelRule] | None) -> dict[str, Column]:
+def _columns(options: Options, labels: Labels | None) -> dict[str, Column]:
     """The columns and how a flow fills them."""
     chosen = dict(_NETFLOW) if options.family != "cicflow" else {}
     if options.family != "netflow":
@@ -136,7 +136,7 @@ def _meter(options: Options) -> Meter:
 
 
 def _rows(
-    ended: Iterator[list[Flow]], options: Options, labels: list[LabelRule] | None, outcome: Outcome
+    ended: Iterator[list[Flow]], options: Options, labels: Labels | None, outcome: Outcome
 ) -> Iterator[tuple]:
     """The rows of flows, counted as they go."""
     named = _columns(options, labels)

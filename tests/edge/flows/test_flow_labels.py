@@ -1,5 +1,7 @@
 """labels.py: which flow gets which label, and which line is refused."""
 
+import ipaddress
+import random
 import types
 
 import pytest
@@ -106,3 +108,56 @@ def test_other_columns_and_missing_files_are_refused(tmp_path):
     (tmp_path / "latin.csv").write_bytes(HEADER.encode() + b",,,,,D\xe9ni\n")
     with pytest.raises(InputError, match="UTF-8"):
         read_labels(tmp_path / "latin.csv")
+
+
+def first_of_all(rows, flow) -> str:
+    """The first row that matches, looked for one row after the other as the module's text says it."""
+
+    def is_host(host, address, mac):
+        return host is None or (host == mac if isinstance(host, str) else ipaddress.ip_address(address) in host)
+
+    for row in rows:
+        there = is_host(row.src, flow.src, flow.src_mac) and is_host(row.dst, flow.dst, flow.dst_mac)
+        back = is_host(row.src, flow.dst, flow.dst_mac) and is_host(row.dst, flow.src, flow.src_mac)
+        there = there and row.dst_port in (None, flow.dst_port)
+        back = back and row.both_ways and row.dst_port in (None, flow.src_port)
+        if flow.last_us >= row.start_us and flow.first_us <= row.end_us and (there or back):
+            return row.attack
+    return "Benign"
+
+
+def test_rows_found_by_their_index_are_those_found_one_after_the_other(tmp_path):
+    draw = random.Random(5)
+    hosts = [
+        "", "10.0.0.1", "10.0.0.2", "10.0.0.0/30", "10.0.0.0/8", "0.0.0.0/0", "fe80::1", "fe80::/64", "::/0",
+        "aa:bb:cc:00:00:01", "aa:bb:cc:00:00:02",
+    ]  # fmt: skip
+    addresses, macs = ["10.0.0.1", "10.0.0.2", "10.9.0.1", "192.168.0.1", "fe80::1", "2001:db8::1"], [*hosts[-2:], ""]
+    for _ in range(40):
+        rows = []
+        for number in range(draw.randrange(1, 60)):
+            start, end = sorted(draw.randrange(NOON, NOON + 50) for _ in range(2))
+            when = draw.choice((f"{start},{end}", f"{start},", f",{end}", ","))
+            who = f"{draw.choice(hosts)},{draw.choice(hosts)},{draw.choice(('', '80', '53'))}"
+            rows.append(f"{when},{who},row{number},{draw.choice(('', '0', '1'))}\n")
+        rules = labels(tmp_path, "".join(rows), HEADER.strip() + ",both_ways\n")
+        for _ in range(100):
+            begin = NOON + draw.randrange(-5, 55)
+            one = flow(
+                begin, begin + draw.randrange(10), src=draw.choice(addresses), dst=draw.choice(addresses),
+                src_mac=draw.choice(macs), dst_mac=draw.choice(macs), src_port=draw.choice((80, 53, 9)),
+                dst_port=draw.choice((80, 53, 9)),
+            )  # fmt: skip
+            assert label_flow(rules, one) == first_of_all(rules, one)
+
+
+def test_a_hundred_thousand_rows_are_not_read_for_every_flow(tmp_path):
+    """One after the other, these flows would take an hour. Even rows are of one source, odd ones of one each."""
+
+    def source(n: int) -> str:
+        return f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" if n % 2 else "10.0.0.0"
+
+    rules = labels(tmp_path, "".join(f"{NOON + n},{NOON + n + 0.5},{source(n)},,,row{n}\n" for n in range(100_000)))
+    for n in range(0, 100_000, 99):
+        assert label_flow(rules, flow(NOON + n + 0.1, NOON + n + 0.2, src=source(n))) == f"row{n}"
+        assert label_flow(rules, flow(NOON + n + 0.6, NOON + n + 0.7, src=source(n))) == "Benign"

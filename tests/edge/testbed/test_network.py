@@ -36,9 +36,21 @@ def test_nothing_is_built_outside_of_its_own_namespaces(monkeypatch):
     monkeypatch.delenv(lab.OUTSIDE, raising=False)
     with pytest.raises(InputError, match="python -m testbed"):
         lab.build(lab.Plan(1))
-    monkeypatch.setenv(lab.OUTSIDE, str(lab.namespace_inode()))
+    monkeypatch.setenv(lab.OUTSIDE, lab.namespace_inodes())
     with pytest.raises(InputError, match="python -m testbed"):
         lab.build(lab.Plan(1))
+
+
+@pytest.mark.parametrize("kind", ["net", "mnt", "pid"])
+def test_one_namespace_that_is_shared_with_the_outside_makes_it_refuse(kind, monkeypatch):
+    inodes = {name: "1" for name in ("net", "mnt", "pid")}
+    monkeypatch.setenv(lab.OUTSIDE, " ".join(inodes.values()))
+    monkeypatch.setattr(lab, "links", lambda: ["lo"])
+    lab.refuse_outside()
+    inodes[kind] = str(Path("/proc/self/ns", kind).stat().st_ino)
+    monkeypatch.setenv(lab.OUTSIDE, " ".join(inodes.values()))
+    with pytest.raises(InputError, match="python -m testbed"):
+        lab.refuse_outside()
 
 
 def test_a_foreign_link_makes_it_refuse():
