@@ -75,7 +75,6 @@ def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
         copy(HERE / unit, root / "usr/lib/systemd/system" / unit)
     copy(HERE / "sysusers.conf", root / "usr/lib/sysusers.d/tlids-edge.conf")
     copy(HERE / "default", root / "etc/default/tlids-edge")
-    copy(HERE / "logrotate", root / "etc/logrotate.d/tlids-edge")
     documents(root / "usr/share/doc/tlids-edge")
     copy(HERE / "lintian-overrides", root / "usr/share/lintian/overrides/tlids-edge")
     control(root, architecture)
@@ -134,7 +133,7 @@ def control(root: Path, architecture: str) -> None:
     folder.mkdir()
     text = fields.format(version=version(), architecture=architecture, size=size, depends=DEPENDS)
     (folder / "control").write_text(text, encoding="utf-8")
-    (folder / "conffiles").write_text("/etc/default/tlids-edge\n/etc/logrotate.d/tlids-edge\n", encoding="ascii")
+    (folder / "conffiles").write_text("/etc/default/tlids-edge\n", encoding="ascii")
     sums = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n" for path in files]
     (folder / "md5sums").write_text("".join(line for line in sums if "  etc/" not in line), encoding="utf-8")
     for script in ("postinst", "prerm", "postrm"):

@@ -41,6 +41,7 @@ class Figures:
             "unwritten": reporter.outlet.unwritten,
             "unjudged": self.judging.unjudged,
             "unlisted": reporter.not_listed,
+            "broker_away": reporter.outlet.mqtt is not None and bool(reporter.outlet.mqtt.fault),
         }
 
     def summary(self, seconds: float, lifetime: Load) -> list[str]:

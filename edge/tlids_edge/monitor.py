@@ -28,6 +28,7 @@ from tlids_edge.errors import InputError
 from tlids_edge.figures import Figures
 from tlids_edge.flows.meter import Meter
 from tlids_edge.learn.home import Home
+from tlids_edge.notify import Notifier
 from tlids_edge.status import say
 
 TURN_S = 0.05  # between two turns of the loop's duties
@@ -53,6 +54,7 @@ class Watch:
     packets: PacketStats = field(default_factory=PacketStats)
     stopping: bool = False
     hung_up: bool = False
+    notifier: Notifier = field(default_factory=Notifier)
 
     def __post_init__(self) -> None:
         """Start the clocks."""
@@ -64,6 +66,7 @@ class Watch:
         self._offset = time.time() - self.started
         self._clock = Clock(self.packets.times)
         self._blindness, self._away_s = Blindness(), 0.0  # gaps so far, as they were last looked at
+        self._rules_due, self._rules_blind_s = 0.0, 0  # how long a flood has kept the rules from seeing
         self._packets_seen = 0  # at the last turn
         self._warned: set[str] = set()  # kinds of warnings
 
@@ -79,12 +82,14 @@ class Watch:
         Raises:
             InputError: a stream is no capture.
         """
+        self.notifier.tell("READY=1")
         for stream in streams:
             try:
                 self._read(stream)
             except InputError:
                 if not self.stopping:  # a stream that was told to end before it began is no fault
                     raise
+        self.notifier.tell("STOPPING=1")
         self.meter.close_all("shutdown")
         self._report(self.rules.hear(self.meter, self.packets))
         self._note_ended()
@@ -112,7 +117,9 @@ class Watch:
 
     def wait(self) -> bool:
         """What goes on while a sink waits for its reader: status lines. True when the run is to end."""
-        self._report_status(time.monotonic())
+        now = time.monotonic()
+        self.notifier.beat(now)
+        self._report_status(now)
         return self.stopping
 
     def _read(self, stream: BinaryIO) -> None:
@@ -144,6 +151,7 @@ class Watch:
     def _turn(self, now: float) -> None:
         """One turn: clock, verdicts, incidents, sinks, status."""
         outlet = self.reporter.outlet
+        self.notifier.beat(now)
         if self.hung_up:
             self.hung_up = False
             outlet.reopen()
@@ -204,9 +212,12 @@ class Watch:
         """Live, tell since when and until when not everything was seen or judged."""
         if not self.live:
             return
+        if now >= self._rules_due:
+            self._rules_due = now + 1
+            self._rules_blind_s += self.rules.blind
         counts = {
             "drops": self.losses.dropped or 0, "gaps": self.losses.gaps, "evicted": self.meter.evicted,
-            "unjudged": self.judging.no_time,
+            "unjudged": self.judging.no_time, "rules": self._rules_blind_s,
         }  # fmt: skip
         time_us, away_s = round(time.time() * 1e6), self.losses.gap_s - self._away_s
         self._away_s = self.losses.gap_s

@@ -19,9 +19,12 @@ RENEWED_S = 0.5  # between two progress lines of the meter
 def say(text: str, program: str = "tlids-edge") -> None:
     """Print one line for people, on standard error alone.
 
-    That it is closed, full or read by nobody is no reason to stop, or to write the line anywhere else.
+    That it is closed, full or read by nobody is no reason to stop, or to write the line anywhere else. What is not
+    printable shows as Python's escape of it: names in the text may come from a card, a capture or a broker.
     """
     stream, line = sys.stderr, f"{program}: {text}"
+    if not line.isprintable():
+        line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
     try:
         if stream is None:  # closed when the program began; print would take standard output
             return
@@ -115,7 +118,8 @@ def status_line(stats: dict) -> str:
     )
     line += f" {stats['learning']}" if stats.get("learning") else ""
     troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted")
-    return line + "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
+    line += "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
+    return line + (" broker away" if stats.get("broker_away") else "")
 
 
 def confusion_lines(matrix: Counter) -> list[str]:

@@ -90,7 +90,7 @@ def test_the_benign_class_is_a_class_and_the_source_of_transfer_another_dataset_
 @pytest.mark.parametrize("slug", DATASETS)
 def test_a_reader_learns_where_to_get_it_and_under_what_terms(slug):
     entry = DATASETS[slug]
-    assert re.match(r"https://[\w.-]+/|data/\w+ in this repository", entry.page)
+    assert re.match(r"https://[\w.-]+/|data/[\w-]+ in this repository", entry.page)
     assert entry.terms and entry.file.endswith(".csv")
 
 

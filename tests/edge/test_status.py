@@ -2,7 +2,7 @@
 
 import io
 
-from tlids_edge.status import MeterLine
+from tlids_edge.status import MeterLine, say
 
 
 class Terminal(io.StringIO):
@@ -32,3 +32,12 @@ def test_there_is_no_progress_in_a_file_when_quiet_or_under_ci(monkeypatch):
     assert progress_of(Terminal(), quiet=True) == ""
     monkeypatch.setenv("CI", "true")
     assert progress_of(Terminal()) == ""
+
+
+def test_what_is_said_cannot_steer_a_terminal_or_forge_a_line_of_the_journal(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    say("model \x1b[2J\rtlids-edge: all is well\nMay 1 sshd: root\u202e\x9b\udcff, ü")
+    assert stream.getvalue() == (
+        "tlids-edge: model \\x1b[2J\\rtlids-edge: all is well\\nMay 1 sshd: root\\u202e\\x9b\\udcff, ü\n"
+    )

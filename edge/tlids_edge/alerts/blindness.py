@@ -16,6 +16,7 @@ CAUSES = {
     "gaps": ("times the capture had to be started again", 0.0),
     "evicted": ("flows ended early because the table was full", 0.0),
     "unjudged": ("flows for which the model had no time", 1.0),
+    "rules": ("seconds in which a flood hid scans from the fan-out rule", 1.0),
 }
 
 

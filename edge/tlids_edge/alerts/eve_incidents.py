@@ -6,7 +6,9 @@ from tlids_edge.alerts.incident import Incident, Several
 from tlids_edge.alerts.incidents import CLOSED, MAC, OPEN, PORTS, SOURCE, SOURCES, TARGET, UPDATE
 from tlids_edge.capture.packets import address_text, mac_text
 
-SID_BLIND = {"drops": 9_400_001, "gaps": 9_400_002, "evicted": 9_400_003, "unjudged": 9_400_004}
+SID_BLIND = {
+    "drops": 9_400_001, "gaps": 9_400_002, "evicted": 9_400_003, "unjudged": 9_400_004, "rules": 9_400_005,
+}  # fmt: skip
 SEVERITY_BLIND = 2
 SID_INCIDENT = {OPEN: 9_300_001, UPDATE: 9_300_002, CLOSED: 9_300_003}
 _WORDS = {OPEN: "incident", UPDATE: "incident goes on", CLOSED: "incident is over"}

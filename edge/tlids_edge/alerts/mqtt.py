@@ -5,29 +5,37 @@ Topics, NODE being the host's name or what --name says:
     tlids/NODE/state    `online`, or `offline` as the last will; retained
     tlids/NODE/incident the EVE JSON line of an incident that opens, goes on or closes
     tlids/NODE/alert    an alert of a rule, and what the sensor did not see, as its EVE JSON line; no single flows
-    tlids/NODE/stats    the figures of the status line as JSON, every 10 s; retained
+    tlids/NODE/stats    counts of alerts and incidents and the names of troubles, as JSON, with each status line
     homeassistant/sensor/tlids_NODE/{last_incident,open_incidents,incidents_today,alerts}/config    discovery; retained
 
-The client runs on a thread of its own and reconnects for ever; a broker that is away never holds up the
-capture. An alert is written when the broker has acknowledged it. paho-mqtt is an optional extra
-(`pip install "tlids-edge[mqtt]"`). A broker's login is read from the environment variables TLIDS_MQTT_USER
-and TLIDS_MQTT_PASSWORD, so that it shows on no command line.
+The figures tell nothing of the home's traffic and are not retained, because a broker shows them to others. The client
+runs on a thread of its own and reconnects for ever; a broker that is away never holds up the capture. An alert is
+written when the broker has acknowledged it; of those that wait the least severe goes when there is no more room.
+paho-mqtt is an optional extra (`pip install "tlids-edge[mqtt]"`). A broker's login shows on no command line: see
+`broker.read_login`.
 """
 
 import contextlib
 import json
-import os
 import re
 import secrets
 import socket
 import sys
+import time
 from collections import deque
 
+from tlids_edge.alerts.broker import read_login, split_broker, tls_context, watched_client
+from tlids_edge.alerts.waiting import Message, Waiting
 from tlids_edge.errors import InputError
 
-PORT = 1883
 QUEUED = 1000  # alerts kept while the broker is away
+ON_THE_WAY = 100  # handed to the client and not acknowledged
 OWN = 16  # and so many messages about ourselves
+SILENT_S = 30.0  # a broker that acknowledges nothing for so long is told of
+FIGURES = ("alerts", "incidents", "open_incidents", "incidents_today")  # those that are published
+TROUBLES = ("drops", "gaps", "evicted", "unwritten", "unjudged")
+LEAVES = ("incident", "alert")  # of equal severity, the first matters more
+_SEVERITY = re.compile(rb'"severity":(\d)')  # inside a text the quotes would be escaped
 
 # a sensor's state has at most 255 characters; the source is an attribute for automations to ask for
 _ATTRIBUTES = (
@@ -42,30 +50,45 @@ _ATTRIBUTES = (
 class MqttSink:
     """Publishes alerts; has the counters of the other sinks."""
 
-    def __init__(self, broker: str, node: str | None = None) -> None:
-        """Begin to connect to `broker`, HOST or HOST:PORT, without waiting for it.
+    def __init__(self, broker: str, node: str | None = None, authority: str | None = None) -> None:
+        """Begin to connect to `broker` (see `split_broker`) without waiting for it.
+
+        `authority` is a PEM file whose certificates are trusted instead of the system's.
 
         Raises:
-            InputError: paho-mqtt is not installed, or the broker's name or the node's makes no sense.
+            InputError: paho-mqtt is not installed, or the broker, the node, the login or the file makes no sense.
         """
-        host, port = split_broker(broker)
+        host, port, secure = place = split_broker(broker)
+        if authority and not secure:
+            raise InputError("expected --mqtt mqtts://HOST with --mqtt-ca, found another broker", "correct one of them")
         self.node = node_name(node)
+        user, password = read_login()
         try:
             from paho.mqtt import client as paho  # here, because it is optional
         except ImportError as error:
             raise InputError("expected paho-mqtt for --mqtt, found none", 'pip install "tlids-edge[mqtt]"') from error
         self.name = f"the MQTT broker {host}:{port}"
+        in_clear = bool(password) and not secure and not place.is_here
+        self.warning = f"the password goes to {self.name} in clear; --mqtt mqtts://HOST encrypts it" if in_clear else ""
         self.written = self.unwritten = 0
-        self.fault = ""
+        self._trouble = ""
+        self._waiting = Waiting(QUEUED)
         self._sent: set[int] = set()  # ids of alerts that are not acknowledged
         self._acknowledged: deque[int] = deque()  # filled by paho's thread, emptied by ours
+        self._heard_at = time.monotonic()  # when something was acknowledged, or nothing waited for it
+        # a broker ends the older of two connections with one id, so nobody may guess it; all brokers take 23 characters
+        self._client = watched_client(paho)(paho.CallbackAPIVersion.VERSION2, client_id=f"tlids-{secrets.token_hex(8)}")
         self._accepted = paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN
-        # a broker ends the older of two connections with one id; 23 characters are all that every broker takes
-        identity = f"{f'tlids-{self.node}'[:14]}-{secrets.token_hex(4)}"
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=identity)
-        if os.environ.get("TLIDS_MQTT_USER"):
-            self._client.username_pw_set(os.environ["TLIDS_MQTT_USER"], os.environ.get("TLIDS_MQTT_PASSWORD"))
-        self._client.max_queued_messages_set(QUEUED + OWN)
+        if user:
+            self._client.username_pw_set(user, password)
+        if secure:
+            self._client.tls_set_context(tls_context(authority))
+        self._begin(host, port)
+
+    def _begin(self, host: str, port: int) -> None:
+        """Set the client up and let it connect."""
+        self._client.max_queued_messages_set(ON_THE_WAY + OWN)
+        self._client.max_inflight_messages_set(ON_THE_WAY)
         self._client.reconnect_delay_set(1, 60)
         self._client.will_set(self._topic("state"), "offline", qos=1, retain=True)
         self._client.on_connect = self._introduce
@@ -76,12 +99,19 @@ class MqttSink:
         self._client.loop_start()
 
     @property
+    def fault(self) -> str:
+        """What keeps the broker from taking lines; "" for nothing."""
+        if not self._trouble and self._sent and time.monotonic() - self._heard_at > SILENT_S:
+            return f"{self.name} has acknowledged nothing for {SILENT_S:.0f} s"
+        return self._trouble
+
+    @property
     def pending(self) -> int:
         """Alerts that are neither acknowledged nor given up."""
-        return len(self._sent)
+        return len(self._waiting) + len(self._sent)
 
     def write(self, lines: list[bytes]) -> None:
-        """Publish alerts; up to QUEUED of them are kept for a broker that is away."""
+        """Publish alerts; QUEUED are kept for a broker that is away, the most severe ones."""
         self._publish("alert", lines)
 
     def publish_incidents(self, lines: list[bytes]) -> None:
@@ -89,33 +119,39 @@ class MqttSink:
         self._publish("incident", lines)
 
     def _publish(self, leaf: str, lines: list[bytes]) -> None:
-        """Publish lines, to be acknowledged."""
+        """Let lines wait for their turn."""
         for line in lines:
-            self.push()
-            if len(self._sent) >= QUEUED:
-                self.unwritten += 1
-                continue
-            message = self._client.publish(self._topic(leaf), line.rstrip(b"\n"), qos=1)
-            if message.rc in self._accepted:
-                self._sent.add(message.mid)
-            else:
-                self.unwritten += 1
+            found = _SEVERITY.search(line)
+            rank = len(LEAVES) * (int(found[1]) if found else 9) + LEAVES.index(leaf)
+            self.unwritten += self._waiting.put(rank, Message(leaf, line))
         self.push()
 
     def push(self) -> None:
-        """Count what the broker has acknowledged."""
+        """Count what the broker has acknowledged, and hand over the next lines."""
         while self._acknowledged:
             number = self._acknowledged.popleft()
             if number in self._sent:  # and not one of our other messages
                 self._sent.remove(number)
                 self.written += 1
+                self._heard_at = time.monotonic()
+        self._heard_at = self._heard_at if self._sent else time.monotonic()
+        while len(self._waiting) and len(self._sent) < ON_THE_WAY and self._client.is_connected():
+            leaf, line = self._waiting.take()
+            message = self._client.publish(self._topic(leaf), line.rstrip(b"\n"), qos=1)
+            if message.rc in self._accepted:
+                self._sent.add(message.mid)
+            else:
+                self.unwritten += 1
 
     def publish_stats(self, stats: dict) -> None:
-        """Publish the status figures."""
-        self._client.publish(self._topic("stats"), json.dumps(stats), qos=0, retain=True)
+        """Publish what the figures of the status line say about alerts, and which troubles there are."""
+        told = {name: stats[name] for name in FIGURES if name in stats}
+        told["troubles"] = [name for name in TROUBLES if stats.get(name)]
+        if self._client.is_connected():
+            self._client.publish(self._topic("stats"), json.dumps(told), qos=0, retain=False)
 
     def reopen(self) -> None:
-        """Nothing to reopen: the client reconnects by itself."""
+        """Nothing to reopen: the client reconnects."""
 
     def close(self) -> None:
         """Say goodbye if the broker is there; what it has not acknowledged by then is unwritten."""
@@ -126,11 +162,12 @@ class MqttSink:
             with contextlib.suppress(RuntimeError, ValueError):  # the broker has left, or takes nothing
                 farewell.wait_for_publish(timeout=2)
         self.push()
-        if self._sent:
+        if self.pending:
             what = "has not acknowledged every alert" if connected else "cannot be reached"
-            self.fault = self.fault or f"{self.name} {what}"
-        self.unwritten += len(self._sent)
+            self._trouble = self._trouble or f"{self.name} {what}"
+        self.unwritten += self.pending
         self._sent.clear()
+        self._waiting = Waiting(QUEUED)
         self._client.disconnect()
         if connected:  # else the thread may be in a look-up of the host's name for long; it ends with the program
             self._client.loop_stop()
@@ -142,9 +179,9 @@ class MqttSink:
     def _introduce(self, client, _userdata, _flags, reason, _properties) -> None:
         """On every connection: describe the sensors to Home Assistant and say that we are online."""
         if reason.is_failure:
-            self.fault = f"{self.name} refused: {reason}"
+            self._trouble = f"{self.name} refused: {reason}"
             return
-        self.fault = ""
+        self._trouble = ""
         for topic, configuration in discovery(self.node):
             client.publish(topic, json.dumps(configuration), qos=1, retain=True)
         client.publish(self._topic("state"), "online", qos=1, retain=True)
@@ -153,12 +190,15 @@ class MqttSink:
         """A connection was not made; paho calls this while it deals with the reason."""
         error = sys.exc_info()[1]
         why = getattr(error, "strerror", None) or str(error or "") or "no answer"
-        self.fault = f"{self.name} cannot be reached ({why})"
+        self._trouble = f"{self.name} cannot be reached ({why})"
 
     def _note_loss(self, _client, _userdata, _flags, reason, _properties) -> None:
         """A connection broke; a refusal has its own words."""
-        if not self.fault:
-            self.fault = f"{self.name} cannot be reached ({reason})"
+        if self._client.unasked:
+            self._trouble = f"{self.name} sent {self._client.unasked}, which nobody asked for, and was left"
+            self._client.unasked = ""
+        elif not self._trouble:
+            self._trouble = f"{self.name} cannot be reached ({reason})"
 
     def _note_acknowledgement(self, _client, _userdata, number, _reason, _properties) -> None:
         """The broker has a message."""
@@ -205,16 +245,3 @@ def _number(name: str, topic: str, figure: str, state_class: str) -> dict:
         "name": name, "state_topic": topic, "value_template": f"{{{{ value_json.{figure} }}}}",
         "state_class": state_class, "icon": "mdi:counter",
     }  # fmt: skip
-
-
-def split_broker(broker: str) -> tuple[str, int]:
-    """HOST, HOST:PORT or [IPV6]:PORT.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", broker)
-    port = int(found[3] or PORT) if found else 0
-    if not 0 < port <= 65535:
-        raise InputError(f"expected an MQTT broker after --mqtt, found {broker!r}", "give HOST or HOST:PORT")
-    return found[1] or found[2], port

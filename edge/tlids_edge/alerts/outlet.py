@@ -19,17 +19,26 @@ class Kind(IntEnum):
 
 
 class Outlet:
-    """The EVE sink and, if any, the broker. A broker gets no lines of single flows."""
+    """The EVE sink, and, if there are any, the file of incidents and the broker; neither gets lines of single flows."""
 
-    def __init__(self, eve: FileSink | StdoutSink, mqtt: MqttSink | None = None) -> None:
-        """Hand lines to `eve`, and to `mqtt` what is for people."""
-        self.eve, self.mqtt = eve, mqtt
+    def __init__(
+        self,
+        eve: FileSink | StdoutSink,
+        mqtt: MqttSink | None = None,
+        incidents: FileSink | StdoutSink | None = None,
+    ) -> None:
+        """Hand lines to `eve`, and to `incidents` and `mqtt` what matters more; on a full disk `eve` makes room."""
+        self.eve, self.mqtt, self.incidents = eve, mqtt, incidents
+        if isinstance(incidents, FileSink) and isinstance(eve, FileSink):
+            incidents.make_room = eve.drop_oldest
         self._told: dict[str, str] = {}  # sink -> its fault, as it was last told
 
     def send(self, kind: Kind, lines: list[bytes]) -> None:
         """Hand over lines of one kind."""
         if not lines:
             return
+        if kind <= Kind.BLIND and self.incidents is not None:
+            self.incidents.write(lines)
         self.eve.write(lines)
         if self.mqtt is None:
             return
@@ -70,7 +79,7 @@ class Outlet:
 
     @property
     def written(self) -> int:
-        """Lines that a file, a reader or the broker has taken."""
+        """Lines that a file, a reader or the broker has taken; one that three of them take counts three times."""
         return sum(sink.written for sink in self._sinks())
 
     @property
@@ -87,4 +96,4 @@ class Outlet:
 
     def _sinks(self) -> list:
         """All there are."""
-        return [self.eve] if self.mqtt is None else [self.eve, self.mqtt]
+        return [sink for sink in (self.eve, self.incidents, self.mqtt) if sink is not None]

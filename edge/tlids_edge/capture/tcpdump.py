@@ -32,6 +32,8 @@ DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets t
 # of 15,000.
 SNAP_LENGTH = 2048
 KERNEL_BUFFER_KIB = 32 << 10
+# what the child is given of our environment, which holds a broker's password
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
@@ -186,6 +188,7 @@ class LiveCapture:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,
+                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
             )
         except OSError as error:
             raise InputError(

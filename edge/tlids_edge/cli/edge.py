@@ -33,6 +33,8 @@ from tlids_edge.help import command_parser
 from tlids_edge.monitor import Watch
 from tlids_edge.status import STATUS_S, say
 
+INCIDENTS_FILE = "incidents.json"
+INCIDENTS_BYTES = 10_000_000  # of which there are six: some 60,000 lines
 _LIMITS = {
     "flows": "flows", "window": "window_s", "slow-flows": "slow_flows", "target-flows": "target_flows",
     "target-sources": "target_sources", "target-window": "target_window_s",
@@ -84,8 +86,8 @@ def _add_input(option: Callable) -> None:
         "--source",
         required=True,
         metavar="FILE|-|INTERFACE",
-        help="a pcap or pcapng file (.gz too), - for standard input, an interface (./eth0 is a file eth0), or unix:PATH, "
-        "a socket at which another process captures",
+        help="a pcap or pcapng file (.gz too), - for standard input, an interface (./eth0 is a file eth0), or "
+        "unix:PATH, a socket at which another process captures",
     )
     option(
         "--capture",
@@ -104,11 +106,23 @@ def _add_output(option: Callable) -> None:
     """Declare where verdicts go."""
     option("--eve", default="-", metavar="PATH|-", help="where EVE lines go (default: - for standard output)")
     option(
+        "--incidents",
+        metavar="PATH",
+        help="a second place for incidents, rule alerts and blindness (default: incidents.json beside an EVE file)",
+    )
+    option(
         "--eve-max-mb",
         type=values.megabytes,
         default=100,
         metavar="N",
         help="rotate the EVE file at N MB, keeping 5 old ones; 0: never (default: 100)",
+    )
+    option(
+        "--keep-days",
+        type=values.days,
+        default=7,
+        metavar="D",
+        help="when live, remove lines in files older than D days; 0: never (default: 7)",
     )
     option(
         "--flow-alerts",
@@ -117,7 +131,12 @@ def _add_output(option: Callable) -> None:
         help="alerts of single flows: all; some, 20 a second and incident; none; the rest is counted (default: some)",
     )
     option("--all-flows", action="store_true", help="also write flow events with scores, as many as --flow-alerts says")
-    option("--mqtt", metavar="HOST", help="also publish incidents to an MQTT broker, HOST[:PORT] (Home Assistant)")
+    option(
+        "--mqtt",
+        metavar="HOST",
+        help="also publish incidents to an MQTT broker, [mqtts://]HOST[:PORT] (Home Assistant)",
+    )
+    option("--mqtt-ca", metavar="FILE", help="certificates to trust with mqtts:// (default: the system's)")
     option("--name", metavar="NAME", help="this sensor's name at the broker (default: the host's name)")
     option(
         "--status",
@@ -167,8 +186,8 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     live = options.source.startswith(PREFIX) or _is_interface(options.source) or options.live
     if options.live and options.source != "-":
         raise InputError(f"expected --source - with --live, found {options.source!r}", "leave --live out")
-    sink, origin = _sink(options, live), _origin(options.source, live)
-    reporter = Reporter(Outlet(sink), detector.card, _told(options), origin)
+    outlet, origin = _outlet(options, live), _origin(options.source, live)
+    reporter = Reporter(outlet, detector.card, _told(options), origin)
     watch = Watch(
         _meter(options, detector), detector, reporter,
         arp=None if options.no_arp_watch else ArpWatch(),
@@ -179,10 +198,11 @@ def _prepare(options: argparse.Namespace) -> tuple[Watch, Iterator[BinaryIO]]:
     )  # fmt: skip
     if watch.home.learning:
         reporter.incidents.limits = learning.day_zero(reporter.options.limits)
-    if isinstance(sink, StdoutSink):
-        sink.stopped = watch.wait
+    for sink in (outlet.eve, outlet.incidents):
+        if isinstance(sink, StdoutSink):
+            sink.stopped = watch.wait
     streams = _streams(options, watch)
-    reporter.outlet.mqtt = MqttSink(options.mqtt, options.name) if options.mqtt else None
+    outlet.mqtt = _broker(options)
     watch.catch_signals()
     return watch, streams
 
@@ -212,19 +232,55 @@ def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:
         say(f"warning: the model was trained with nDPI {release}, this is {ndpi.version}; their ids differ")
 
 
-def _sink(options: argparse.Namespace, live: bool) -> FileSink | StdoutSink:
-    """Where EVE lines go: a file, or a stream.
+def _outlet(options: argparse.Namespace, live: bool) -> Outlet:
+    """Where lines go: the EVE file or stream, and a file or stream for incidents.
+
+    Raises:
+        InputError: nothing can be written to one of them, or it is what is read, or both are one.
+    """
+    eve = _sink(options.eve, options, live, int(options.eve_max_mb * 1e6))
+    path = options.incidents
+    if path is None and isinstance(eve, FileSink):
+        beside = Path(options.eve).with_name(INCIDENTS_FILE)
+        path = beside if beside != Path(options.eve) and os.access(beside.parent, os.W_OK) else None
+    if path is None:
+        return Outlet(eve)
+    if os.path.realpath(path) == os.path.realpath(options.eve):
+        raise InputError(f"expected another file for --incidents than for --eve, found {path} as both", "change one")
+    return Outlet(eve, incidents=_sink(path, options, live, INCIDENTS_BYTES, later=options.incidents is None))
+
+
+def _sink(
+    path: str | Path, options: argparse.Namespace, live: bool, max_bytes: int, later: bool = False
+) -> FileSink | StdoutSink:
+    """A file, which may be made `later`, or a stream.
 
     Raises:
         InputError: nothing can be written there, or it is what is read.
     """
-    place = outputs.find(options.eve, REMEDY)
+    place = outputs.find(path, REMEDY)
     outputs.refuse_inputs(place, [options.source, options.labels])
     if place.descriptor >= 0:
         return StdoutSink(outputs.open_stream(place), patient=not live)
     if place.is_stream:
-        return PathSink(options.eve, patient=not live)
-    return FileSink(options.eve, int(options.eve_max_mb * 1e6))
+        return PathSink(path, patient=not live)
+    return FileSink(path, max_bytes, max_age_s=options.keep_days * 86_400 if live else 0, later=later)
+
+
+def _broker(options: argparse.Namespace) -> MqttSink | None:
+    """The broker, and a word about a password that others can read on its way.
+
+    Raises:
+        InputError: it makes no sense.
+    """
+    if not options.mqtt:
+        if options.mqtt_ca:
+            raise InputError("expected --mqtt mqtts://HOST with --mqtt-ca, found no broker", "give one")
+        return None
+    broker = MqttSink(options.mqtt, options.name, options.mqtt_ca)
+    if broker.warning:
+        say(f"warning: {broker.warning}")
+    return broker
 
 
 def _is_interface(source: str) -> bool:

@@ -8,6 +8,7 @@ MOST = 1e12  # of anything: far above what is meant, far below what overflows
 SHORTEST, LONGEST = 60.0, 7 * 86400.0  # of a learning period, in seconds
 PERIOD = "a time, such as 24h"
 SECONDS, MEGABYTES, WHOLE = "seconds, such as 60", "megabytes, such as 100", "a whole number, such as 20000"
+DAYS = "days, such as 7"
 
 
 def seconds(text: str) -> float:
@@ -33,6 +34,14 @@ def megabytes(text: str) -> float:
     value = _number(text, MEGABYTES)
     if value < 0:
         raise _wrong(f"{MEGABYTES}, or 0", text)
+    return value
+
+
+def days(text: str) -> float:
+    """A number of days; 0 is one."""
+    value = _number(text, DAYS)
+    if value < 0:
+        raise _wrong(f"{DAYS}, or 0", text)
     return value
 
 

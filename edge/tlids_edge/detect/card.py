@@ -121,9 +121,11 @@ def _problem(fields: dict) -> str:
     if not isinstance(family, str) or family not in FEATURES:
         return f"family netflow or cicflow, found {_short(family)}"
     if fields.get("features") != list(FEATURES[family]):
-        return f"features {', '.join(FEATURES[family])} in this order, found {fields.get('features')!r}"
+        return f"features {', '.join(FEATURES[family])} in this order, found {_short(fields.get('features'))}"
     dialect = fields.get("dialect")
-    if family == "cicflow" and dialect not in DIALECTS:
+    if not _is_text(fields.get("name", "")):
+        return f"a name of at most {MAX_NAME} printable characters, found {_short(fields['name'])}"
+    if dialect not in ((None, *DIALECTS) if family == "netflow" else tuple(DIALECTS)):
         return f"dialect one of {', '.join(DIALECTS)}, found {_short(dialect)}"
     return _class_problem(fields) or _file_problem(fields)
 
@@ -133,8 +135,8 @@ def _class_problem(fields: dict) -> str:
     classes, benign, threshold = (fields.get(name) for name in ("classes", "benign", "threshold"))
     if not isinstance(classes, list) or not 2 <= len(classes) <= MAX_CLASSES:
         return f"a list of 2 to {MAX_CLASSES} classes, found {_short(classes)}"
-    if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME for name in classes):
-        return f"class names of 1 to {MAX_NAME} characters, found {_short(classes)}"
+    if not all(name and _is_text(name) for name in classes):
+        return f"class names of 1 to {MAX_NAME} printable characters, found {_short(classes)}"
     if len(set(classes)) != len(classes):
         return "different class names, found one twice"
     if benign not in classes:
@@ -151,9 +153,14 @@ def _file_problem(fields: dict) -> str:
     digest = entry.get("sha256") if isinstance(entry, dict) else None
     if not isinstance(digest, str) or len(digest) != 64:
         return f"the SHA-256 of {MODEL_FILE} under files, found {_short(digest)}"
-    if not isinstance(fields.get("l7"), str | None):
-        return f"l7 as a text or null, found {_short(fields['l7'])}"
+    if fields.get("l7") is not None and not _is_text(fields["l7"]):
+        return f"l7 as at most {MAX_NAME} printable characters or null, found {_short(fields['l7'])}"
     return ""
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value may stand in alerts, on terminals and in the journal: short, without control characters."""
+    return isinstance(value, str) and len(value) <= MAX_NAME and value.isprintable()
 
 
 def _short(value: object) -> str:

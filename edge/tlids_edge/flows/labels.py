@@ -53,7 +53,9 @@ class Labels(list[LabelRule]):
     def index(self) -> LabelIndex:
         """How the first row that matches a flow is found among many."""
         windows = (Window(rule.start_us, rule.end_us, row, rule.both_ways) for row, rule in enumerate(self))
-        return LabelIndex((rule.src, rule.dst, rule.dst_port, window) for rule, window in zip(self, windows, strict=True))
+        return LabelIndex(
+            (rule.src, rule.dst, rule.dst_port, window) for rule, window in zip(self, windows, strict=True)
+        )
 
 
 def read_labels(path: str | Path) -> Labels:

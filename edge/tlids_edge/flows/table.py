@@ -135,9 +135,7 @@ def _meter(options: Options) -> Meter:
     return Meter(options.family, *timeouts, options.max_flows, ndpi, options.endings)
 
 
-def _rows(
-    ended: Iterator[list[Flow]], options: Options, labels: Labels | None, outcome: Outcome
-) -> Iterator[tuple]:
+def _rows(ended: Iterator[list[Flow]], options: Options, labels: Labels | None, outcome: Outcome) -> Iterator[tuple]:
     """The rows of flows, counted as they go."""
     named = _columns(options, labels)
     attack, values = named.get("Attack"), list(named.values())

@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import types
 
 import pytest
 from edge_process import events, need_root
 from tlids_edge.alerts.eve_file import FileSink
+from tlids_edge.alerts.outlet import Kind, Outlet
 from tlids_edge.errors import InputError
 
 
@@ -132,10 +134,13 @@ def test_a_file_that_cannot_be_set_aside_costs_no_older_one(tmp_path, monkeypatc
     replace = type(path).replace
     monkeypatch.setattr(type(path), "replace", lambda file, target: refuse() if file == path else replace(file, target))
     monkeypatch.setattr("tlids_edge.alerts.eve_file.shutil.copyfile", refuse)
-    write_all(sink, 30, 22)
-    assert (sink.written, sink.unwritten) == (52, 0) and "No space left" in sink.fault
+    write_all(sink, 9, 22)
+    assert (sink.written, sink.unwritten) == (31, 0) and "No space left" in sink.fault
     assert numbers(tmp_path / "eve.json.3", tmp_path / "eve.json.2") == before
-    assert numbers(path)[-30:] == list(range(22, 52)) and len(list(tmp_path.iterdir())) == 3
+    assert numbers(path)[-9:] == list(range(22, 31)) and len(list(tmp_path.iterdir())) == 3
+    write_all(sink, 30, 31)  # it has the size of all files together
+    assert sink.written + sink.unwritten == 61 and sink.unwritten > 0 and "cannot be rotated and is full" in sink.fault
+    assert 200 < path.stat().st_size <= 220
 
 
 @pytest.mark.parametrize("max_bytes", [0, 100])
@@ -175,3 +180,83 @@ def test_a_file_that_goes_just_before_it_rotates_is_made_again(tmp_path, monkeyp
     monkeypatch.setattr(FileSink, "_make_room", lambda sink: path.unlink() or make_room(sink))
     write_all(sink, 2, 5)
     assert numbers(path)[-1] == 6 and sink.fault == "" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_million_alarms_leave_a_bounded_number_of_bytes_and_the_first_incident(tmp_path):
+    eve, incidents = (FileSink(tmp_path / name, max_bytes=1_000_000) for name in ("eve.json", "incidents.json"))
+    outlet = Outlet(eve, incidents=incidents)
+    outlet.send(Kind.INCIDENT, [b'{"first":"incident"}\n'])
+    outlet.send(Kind.RULE, [b'{"first":"rule"}\n'])
+    outlet.send(Kind.BLIND, [b'{"first":"blind"}\n'])
+    alarms = [b'{"alarm":"%s"}\n' % (b"x" * 87)] * 1000
+    for _ in range(1000):
+        outlet.send(Kind.ALERT, alarms)
+    assert eve.written == 1_000_003 and outlet.unwritten == 0
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 6_100_000
+    told = [json.loads(line)["first"] for line in open(tmp_path / "incidents.json")]
+    assert told == ["incident", "rule", "blind"]
+
+
+def test_on_a_disk_full_of_alarms_an_incident_still_finds_room(tmp_path):
+    need_root("mount", "umount")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    outlet = Outlet(
+        FileSink(disk / "eve.json", 400_000), incidents=FileSink(disk / "incidents.json", 400_000, later=True)
+    )
+    try:
+        for number in range(3):
+            for _ in range(200):
+                outlet.send(Kind.ALERT, [b'{"alarm":"%s"}\n' % (b"x" * 87)] * 100)
+            assert outlet.eve.unwritten > 0 and "No space left" in outlet.eve.fault
+            outlet.send(Kind.INCIDENT, [b'{"n":%d,"of":"%s"}\n' % (number, b"y" * 5000)])
+        assert (outlet.incidents.written, outlet.incidents.unwritten) == (3, 0)
+        assert [event["n"] for event in events((disk / "incidents.json").read_bytes())] == [0, 1, 2]
+    finally:
+        outlet.close()
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_no_line_is_kept_longer_than_seven_days(tmp_path, monkeypatch):
+    """A clock that is turned by hand: a line an hour, for thirty days, and then silence."""
+    day, now = 86_400, [1.8e9]
+    monkeypatch.setattr(
+        "tlids_edge.alerts.eve_file.time", types.SimpleNamespace(time=lambda: now[0], monotonic=lambda: now[0])
+    )
+    sink = FileSink(tmp_path / "eve.json", max_age_s=7 * day)
+
+    def kept() -> list[float]:
+        return sorted(json.loads(line)["t"] for path in tmp_path.iterdir() for line in open(path))
+
+    for hour in range(30 * 24):
+        now[0] += 3600
+        sink.write([b'{"t":%d}\n' % now[0]])
+        os.utime(tmp_path / "eve.json", (now[0], now[0]))
+        sink.push()
+        assert now[0] - kept()[0] <= 7 * day + 3600
+        if hour > 7 * 24:
+            assert now[0] - kept()[0] > 5 * day
+    for _ in range(7 * 24 + 30):
+        now[0] += 3600
+        sink.push()
+    assert kept() == []
+
+
+def test_a_file_that_was_there_before_is_as_old_as_its_first_line(tmp_path):
+    (tmp_path / "eve.json").write_bytes(b'{"timestamp":"2026-01-31T12:00:00.123456+0000"}\n')
+    sink = FileSink(tmp_path / "eve.json", max_age_s=86_400)
+    sink.push()
+    sink.write(lines(1))
+    assert (tmp_path / "eve.json").read_bytes() == lines(1)[0]
+    assert (tmp_path / "eve.json.1").exists()
+
+
+def test_a_file_that_may_come_later_is_not_made_without_a_line(tmp_path):
+    sink = FileSink(tmp_path / "incidents.json", later=True)
+    sink.push()
+    assert not list(tmp_path.iterdir())
+    sink.write(lines(2))
+    sink.close()
+    assert len(events((tmp_path / "incidents.json").read_bytes())) == 2

@@ -5,15 +5,16 @@ import os
 import re
 import socket
 import subprocess
-import threading
 
 import pytest
 from edge_process import LIMIT_S, flow_alerts, run_edge, start_edge, wait_for
 from frames import T0, pcap, udp
+from mqtt_broker import Broker
+from tlids_edge.alerts.broker import split_broker
 from tlids_edge.alerts.eve_incidents import incident_line
 from tlids_edge.alerts.incident import Alarm
 from tlids_edge.alerts.incidents import Incidents
-from tlids_edge.alerts.mqtt import QUEUED, MqttSink, discovery, split_broker
+from tlids_edge.alerts.mqtt import QUEUED, MqttSink, discovery
 from tlids_edge.errors import InputError
 
 SENSORS = {"Last incident", "Open incidents", "Incidents today", "Alerts"}
@@ -57,16 +58,20 @@ def test_the_source_of_an_incident_is_an_attribute_in_home_assistant():
 @pytest.mark.parametrize(
     ("broker", "parts"),
     [
-        ("ha.local", ("ha.local", 1883)),
-        ("10.0.0.5:8883", ("10.0.0.5", 8883)),
-        ("[fe80::1]:1", ("fe80::1", 1)),
+        ("ha.local", ("ha.local", 1883, False)),
+        ("10.0.0.5:8883", ("10.0.0.5", 8883, False)),
+        ("[fe80::1]:1", ("fe80::1", 1, False)),
+        ("mqtts://ha.local", ("ha.local", 8883, True)),
+        ("mqtts://[fe80::1]:1", ("fe80::1", 1, True)),
     ],
 )
 def test_a_broker_is_a_host_with_or_without_a_port(broker, parts):
     assert split_broker(broker) == parts
 
 
-@pytest.mark.parametrize("broker", ["", "host:", "host:0", "host:99999", "ho st", "mqtt://host", "a:b:c"])
+@pytest.mark.parametrize(
+    "broker", ["", "host:", "host:0", "host:99999", "ho st", "mqtt://host", "a:b:c", "mqtts://", "mqtts://a@b"]
+)
 def test_a_broker_that_makes_no_sense_is_refused(broker):
     with pytest.raises(InputError, match="expected an MQTT broker.*found .*HOST or HOST:PORT"):
         split_broker(broker)
@@ -78,38 +83,6 @@ def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
     done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
     assert done.returncode == 0 and len(flow_alerts(done.stdout)) == 30
     assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 60  # paho waits so long between two attempts
-
-
-class Broker(threading.Thread):
-    """As much of an MQTT 3.1.1 broker as one publisher needs."""
-
-    def __init__(self, server: socket.socket | None = None) -> None:
-        super().__init__(daemon=True)
-        self.server = server or socket.create_server(("127.0.0.1", 0))
-        self.published: list[tuple[str, bytes]] = []
-        self.start()
-
-    def run(self) -> None:
-        peer, _ = self.server.accept()
-        with peer, peer.makefile("rb") as stream:
-            while first := stream.read(1):
-                kind, body = first[0], stream.read(self.length(stream))
-                if kind >> 4 == 1:
-                    peer.sendall(b"\x20\x02\x00\x00")
-                elif kind >> 4 == 3:
-                    size = int.from_bytes(body[:2])
-                    topic, rest = body[2 : 2 + size].decode(), body[2 + size :]
-                    if kind & 6:
-                        peer.sendall(b"\x40\x02" + rest[:2])
-                        rest = rest[2:]
-                    self.published.append((topic, rest))
-
-    @staticmethod
-    def length(stream) -> int:
-        size = shift = 0
-        while (byte := stream.read(1)[0]) & 128:
-            size, shift = size | (byte & 127) << shift, shift + 7
-        return size | byte << shift
 
 
 def test_incidents_and_alerts_of_rules_reach_an_mqtt_broker_and_the_end_is_announced(model):

@@ -44,6 +44,15 @@ def flow(in_packets: int, out_packets: int):
         ({"files": None}, "SHA-256", "None"),
         ({"files": {"model.tflite": {"sha256": "0" * 64}}}, "SHA-256 000000000000", ""),
         ({"l7": 4.2}, "l7", "4.2"),
+        ({"l7": "ndpi\x1b[2J"}, "l7 as at most 100 printable", r"'ndpi\x1b[2J'"),
+        ({"name": "x" * 1_000_000}, "a name of at most 100 printable", "'xxx"),
+        ({"name": "tiny\r\nadmin logged in"}, "a name of at most 100 printable", r"'tiny\r\nadmin"),
+        ({"name": 7}, "a name of", "7"),
+        ({"classes": ["Benign", "DoS", "\x1b]0;title\x07"]}, "printable", r"\x1b]0;title\x07"),
+        ({"classes": ["Benign", "DoS", "\u202egnilcric"]}, "printable", r"\u202e"),
+        ({"classes": ["Benign", "DoS", ""]}, "class names of 1", "''"),
+        ({"dialect": "\x1b[2J"}, "dialect", r"'\x1b[2J'"),
+        ({"features": ["x" * 1_000_000]}, "features", "['xxx"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused_in_one_sentence(tflite, tmp_path, changes, expected, found):
