@@ -3,7 +3,7 @@
 Times here are steady: microseconds of a clock that never goes back.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 from tlids_edge.alerts.incident import Alarm
@@ -12,6 +12,7 @@ SLOW_PIECES = 12  # the long window is counted in so many pieces, a byte each
 STALE_S = 900  # a source that was silent for so long begins with nothing
 HELD = 64  # alarms kept for a target that is no incident yet
 LEVELS = 32
+FLOOD = 20  # unanswered alarms of one source to one host and port in the short window; fewer of them count as one
 
 
 class SizedTable:
@@ -131,24 +132,40 @@ class Source:
         if held.at - self.heard > STALE_S * 1_000_000:
             self.held, self.slow = [], None
         self.heard = held.at
-        while self.held and (self.held[0].taken or held.at - self.held[0].at > window_us):
-            self._put_away(self.held.pop(0), piece_us)
         self.held.append(held)
+        while self.held[0].taken or held.at - self.held[0].at > window_us:
+            self._put_away(self.held.pop(0), piece_us)
 
     def waiting(self) -> list[Held]:
         """Alarms within the short window that belong to no incident."""
         self.held = [held for held in self.held if not held.taken]
         return self.held
 
+    def weight(self, novel: bool = False) -> int:
+        """Alarms within the short window, or the novel ones of them; what `FLOOD` calls one counts as one."""
+        waiting = [held.alarm for held in self.waiting() if held.alarm.novel or not novel]
+        repeated = Counter((alarm.dst, alarm.dst_port) for alarm in waiting if not alarm.answered)
+        spared = sum(count - 1 for count in repeated.values() if count < FLOOD)
+        return len(waiting) - spared
+
+    def repeats(self, alarm: Alarm) -> bool:
+        """Whether this unanswered alarm is not the first to its host and port that waits."""
+        return not alarm.answered and sum(_is_repeat(held.alarm, alarm) for held in self.held) > 1
+
     def within_long_window(self, piece_us: int) -> int:
-        """Alarms within the long window."""
-        return len(self.held) + (self.slow.total(self.heard, piece_us) if self.slow else 0)
+        """Alarms within the long window; of repeated ones only the last counts."""
+        return self.weight() + (self.slow.total(self.heard, piece_us) if self.slow else 0)
 
     def _put_away(self, held: Held, piece_us: int) -> None:
-        """Only count an alarm that belongs to no incident."""
-        if not held.taken:
+        """Only count an alarm that belongs to no incident and that none waits to repeat."""
+        if not held.taken and not any(_is_repeat(held.alarm, later.alarm) for later in self.held):
             self.slow = self.slow or Slow(held.alarm.time_us)
             self.slow.add(held, piece_us)
+
+
+def _is_repeat(one: Alarm, other: Alarm) -> bool:
+    """Whether both are unanswered alarms to one host and port."""
+    return not (one.answered or other.answered) and (one.dst, one.dst_port) == (other.dst, other.dst_port)
 
 
 class Target:

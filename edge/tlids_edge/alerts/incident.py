@@ -33,6 +33,7 @@ class Alarm(NamedTuple):
     rules: tuple[str, ...]  # names of the rules under whose alert the source stands
     proven: bool  # two-way traffic shows that address and MAC belong together
     novel: bool = False  # unlike anything learned, though the model knows no attack in it
+    answered: bool = True  # something came back that is no RST
 
     @property
     def kind(self) -> str:

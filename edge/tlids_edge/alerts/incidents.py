@@ -106,6 +106,11 @@ class Incidents:
             self._go_on(incident, alert.time_us, now)
         return incident
 
+    def repeats(self, alarm: Alarm) -> bool:
+        """Whether an alarm without an incident says nothing new: its source asked that host and port before in vain."""
+        source = self._sources[alarm.proven].get(alarm.src)
+        return source is not None and source.repeats(alarm)
+
     def note_unjudged(self, src: Sequence[bytes], dst: Sequence[bytes], port: Sequence[int]) -> None:
         """Count flows for which there was no time, by columns, in the open incidents that they would belong to."""
         if not len(self._open):
@@ -181,10 +186,10 @@ class Incidents:
         slow = source.within_long_window(self._piece_us) >= limits.slow_flows
         if not slow and len(source.held) < min(limits.flows, limits.novel_flows):
             return None
-        waiting = source.waiting()
-        burst = len(waiting) >= limits.flows or sum(held.alarm.novel for held in waiting) >= limits.novel_flows
+        burst = source.weight() >= limits.flows or source.weight(novel=True) >= limits.novel_flows
         if not (burst or slow):
             return None
+        waiting = source.waiting()
         table.pop(alarm.src)
         earlier = source.slow if not burst else None
         return self._fill((SOURCE, alarm.src), () if alarm.proven else (SOURCES, alarm.src_mac), waiting, earlier)

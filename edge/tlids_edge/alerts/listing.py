@@ -17,11 +17,11 @@ class Listing:
         self._which, self._second, self._count = which, -1, 0
         self._of_incident: dict[int, int] = {}
 
-    def passes(self, incident: Incident | None, now_us: int) -> bool:
-        """Whether a flow is listed; `now_us` is a clock that never goes back."""
+    def passes(self, incident: Incident | None, now_us: int, repeats: bool = False) -> bool:
+        """Whether a flow is listed; `now_us` is a clock that never goes back. Of some, one that `repeats` is not."""
         if self._which == ALL:
             return True
-        if self._which == SOME and self._has_room(incident, now_us // SECOND_US):
+        if self._which == SOME and not repeats and self._has_room(incident, now_us // SECOND_US):
             return True
         self.left_out += 1
         return False

@@ -93,8 +93,9 @@ class Reporter:
         self.tally.novel += novel
         now, incident = self.incidents.steady(flow.last_us, now_us), None
         if anomaly or novel:
-            incident = self.incidents.see(_alarm(judged), now)
-            if self._alerts.passes(incident, now):
+            alarm = _alarm(judged)
+            incident = self.incidents.see(alarm, now)
+            if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
                 number = incident.id if incident else None
                 alerts.append(
                     eve.novelty_line(verdict, self._origin, number)
@@ -119,4 +120,5 @@ def _alarm(judged: Judged) -> Alarm:
     flow = verdict.flow
     src, dst, _, dst_port = flow.key[:4]
     label = verdict.label if verdict.is_alert else ""
-    return Alarm(flow.last_us, src, flow.src_hw, dst, dst_port, label, verdict.score, rules, flow.proven, novel)
+    proven, answered = flow.proven, flow.answered
+    return Alarm(flow.last_us, src, flow.src_hw, dst, dst_port, label, verdict.score, rules, proven, novel, answered)

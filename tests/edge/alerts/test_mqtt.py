@@ -79,7 +79,7 @@ def test_a_broker_that_makes_no_sense_is_refused(broker):
 
 def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
     pytest.importorskip("paho.mqtt")
-    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
+    (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53 + n)) for n in range(30)))
     done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
     assert done.returncode == 0 and len(flow_alerts(done.stdout)) == 30
     assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 60  # paho waits so long between two attempts

@@ -21,14 +21,15 @@ from frames import T0, conversation, pcap, record, udp
 from tlids_edge.flows.labels import BENIGN, read_labels
 
 ATTACKER = "9c:ef:d5:c9:1e:37"
+QUERY = bytes.fromhex("1a2b01000001000000000000") + b"\x06debian\x04pool\x03ntp\x03org\0\0\x01\0\x01"
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..", "..")
 SESSION = os.path.join(REPOSITORY, "data", "testbed", "session2")
 TESTBED_MODEL = os.path.join(REPOSITORY, "edge", "models", "testbed")
 
 
 def knocks(count: int, start: float = 0.0, every: float = 0.001, first: int = 1) -> list[tuple[float, bytes]]:
-    """Datagrams that the tiny model holds for an attack, a flow each."""
-    return [(T0 + start + n * every, udp("10.0.0.66", first + n, "10.0.0.2", 53)) for n in range(count)]
+    """Datagrams that the tiny model holds for an attack, a flow each, to ten ports in turn."""
+    return [(T0 + start + n * every, udp("10.0.0.66", first + n, "10.0.0.2", 53 + n % 10)) for n in range(count)]
 
 
 def incidents(text: bytes) -> list[dict]:
@@ -177,3 +178,24 @@ def test_an_incident_of_a_source_that_two_way_traffic_proved_before_is_proven(mo
         for name, path in (("both", tmp_path / "both.pcap"), ("knocks", tmp_path / "knocks.pcap"))
     }
     assert told == {"both": {"proven"}, "knocks": {"claimed"}}
+
+
+def test_a_name_server_that_is_away_is_neither_an_incident_nor_a_stream_of_alerts(model, tmp_path):
+    queries = [(T0 + 10 * n, udp("10.0.0.66", 40000 + n, "10.0.0.1", 53, payload=QUERY)) for n in range(720)]
+    (tmp_path / "away.pcap").write_bytes(pcap(queries))
+    for folder in (model, TESTBED_MODEL):
+        done = run_edge(folder, str(tmp_path / "away.pcap"))
+        assert b"720 flows" in done.stderr.replace(b",", b"")
+        assert incidents(done.stdout) == []
+        assert len(flow_alerts(done.stdout)) == 1, "the first one may be told"
+    every = run_edge(model, str(tmp_path / "away.pcap"), "--flow-alerts", "all")
+    assert len(flow_alerts(every.stdout)) == 720 and incidents(every.stdout) == []
+
+
+def test_a_scan_and_a_flood_at_the_same_pace_or_above_are_incidents(model, tmp_path):
+    scan = [(T0 + 10 * n, udp("10.0.0.66", 40000, "10.0.0.1", 1000 + n, payload=QUERY)) for n in range(12)]
+    flood = [(T0 + 2 * n, udp("10.0.0.66", 40000 + n, "10.0.0.1", 53, payload=QUERY)) for n in range(40)]
+    for frames in (scan, flood):
+        (tmp_path / "c.pcap").write_bytes(pcap(frames))
+        told = incidents(run_edge(model, str(tmp_path / "c.pcap"), "--no-fan-out").stdout)
+        assert told and told[-1]["alert"]["metadata"]["tlids_flows"] == [str(len(frames))]
