@@ -119,7 +119,8 @@ def program(path: Path, module: str) -> None:
 def documents(folder: Path) -> None:
     """Copyright, changelog and the manual."""
     copy(HERE / "copyright", folder / "copyright")
-    copy(EDGE / "README.md", folder / "README.md")
+    for page in ("README.md", "MANUAL.md", "SECURITY.md"):
+        copy(EDGE / page, folder / page)
     with open(folder / "changelog.gz", "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write((HERE / "changelog").read_bytes())
 

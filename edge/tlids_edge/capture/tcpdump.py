@@ -258,7 +258,7 @@ class LiveCapture:
         if "permission" in text or "not permitted" in text:
             raise InputError(
                 "expected the right to capture packets, found that tcpdump does not have it here",
-                "run with sudo, or give tcpdump cap_net_raw as edge/README.md shows",
+                "run with sudo, or give tcpdump cap_net_raw as edge/MANUAL.md shows",
             )
         if not self._counts_drops and "InputError" in text:
             raise InputError(text.split("InputError: ")[-1].strip())
