@@ -1,6 +1,7 @@
 """Ethernet frames and captures with texts for addresses and seconds for times, on top of `build_pcap`."""
 
 from collections.abc import Iterable
+from functools import partial
 
 import build_pcap as build
 from build_pcap import ACK, FIN, PSH, RST, SYN
@@ -10,6 +11,7 @@ __all__ = ["ACK", "FIN", "PSH", "RST", "SYN"]  # what is used of build_pcap besi
 PCAP_HEADER = build.pcap()
 T0 = build.START / build.SECOND
 BROADCAST = "ff:ff:ff:ff:ff:ff"
+BACK = {"src_mac": "02:00:00:00:00:02", "dst_mac": "02:00:00:00:00:01"}  # an answer to a frame of these defaults
 
 
 def record(seconds: float, frame: bytes) -> bytes:
@@ -50,9 +52,9 @@ def arp(operation: int, sender_mac: str, sender: str, target: str, target_mac: s
 
 def conversation(src: str, sport: int, dst: str, dport: int, start: float = T0) -> list[tuple[float, bytes]]:
     """A TCP connection that is opened, answered and ended by both sides."""
-    there, back = (src, sport, dst, dport), (dst, dport, src, sport)
+    there, back = partial(tcp, src, sport, dst, dport), partial(tcp, dst, dport, src, sport, **BACK)
     steps = (
         (there, SYN), (back, SYN | ACK), (there, ACK), (there, PSH | ACK), (back, PSH | ACK),
         (there, FIN | ACK), (back, FIN | ACK), (there, ACK),
     )  # fmt: skip
-    return [(start + 0.01 * step, tcp(*ends, flags)) for step, (ends, flags) in enumerate(steps)]
+    return [(start + 0.01 * step, send(flags=flags)) for step, (send, flags) in enumerate(steps)]

@@ -20,7 +20,9 @@ A flow ends
   (without a MAC, b"" counts as one); else the one that was silent longest;
 - "shutdown": the capture ended.
 
-A flow is answered by its first packet in return that is no RST. One that is not is noted once, at the first of: more
+A flow is answered by its first packet in return that is no RST and does not come from the source's own MAC, for such
+an answer is forged (where source and destination have one MAC, as on the loopback, this cannot be told). One that is
+not answered is noted once, at the first of: more
 than UNANSWERED_US since its first packet, a RST in return, its end. Notes are handed over by `take_unanswered`; of
 those that nobody takes the oldest are given up, so that they are no more than the table and MAX_NOTES.
 
@@ -154,7 +156,7 @@ class Meter:
                 if flow.heeds_source:
                     self._heed_source(flow, flags, src_mac)
             elif flow.heeds_reply:
-                self._heed_reply(flow, flags, dst_mac)
+                self._heed_reply(flow, flags, src_mac, dst_mac)
         if now > flow.last_us:
             flow.last_us = now
         if forward:
@@ -272,8 +274,10 @@ class Meter:
             flow.proven = True
         flow.heeds_source = flow.replied and not flow.proven
 
-    def _heed_reply(self, flow: Flow, flags: int, mac: bytes) -> None:
+    def _heed_reply(self, flow: Flow, flags: int, sender: bytes, mac: bytes) -> None:
         """A packet in return before one has gone to the source's MAC: an answer, or a RST."""
+        if sender and sender == flow.src_hw != flow.dst_hw and not flags & RST:
+            return  # the source has forged it
         if not flow.answered:
             self._probation.pop(flow, None)
             waited = self._waiting.pop(flow, True) is None

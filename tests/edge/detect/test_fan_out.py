@@ -3,7 +3,7 @@
 import build_pcap as build
 import numpy as np
 import pytest
-from frames import ACK, SYN, T0, ethernet, tcp, udp
+from frames import ACK, BACK, SYN, T0, ethernet, tcp, udp
 from home_traffic import ATTACKER_MAC, GATEWAY, GATEWAY_MAC, PHONE, PHONE_MAC, packets, scan
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.detect.fan_out import SID_FAN_DOORS, SID_FAN_HOSTS, SID_FAN_PORTS, SID_FAN_SLOW, FanOut
@@ -38,7 +38,7 @@ def answered(n: int, host: str, port: int = 443):
     here = (PHONE, 40000 + n)
     return [
         (T0 + n * 0.01, tcp(*here, host, port, SYN)),
-        (T0 + n * 0.01 + 0.002, tcp(host, port, *here, SYN | ACK)),
+        (T0 + n * 0.01 + 0.002, tcp(host, port, *here, SYN | ACK, **BACK)),
         (T0 + n * 0.01 + 0.003, tcp(*here, host, port, ACK)),
     ]
 
@@ -208,7 +208,7 @@ def test_a_browser_that_opens_many_connections_does_not_alert(connections):
                      id="a client that retries one dead broker"),
         pytest.param([frame for n in range(200) for frame in (
             (T0 + n * 0.1, udp(PHONE, 30000 + n, GATEWAY, 53)),
-            (T0 + n * 0.1 + 0.01, udp(GATEWAY, 53, PHONE, 30000 + n)))],
+            (T0 + n * 0.1 + 0.01, udp(GATEWAY, 53, PHONE, 30000 + n, **BACK)))],
             id="two hundred answered DNS queries"),
         pytest.param([(T0 + n, udp(PHONE, 5353, "224.0.0.251", 5353)) for n in range(100)]
                      + [(T0 + n, udp(PHONE, 68, "255.255.255.255", 67)) for n in range(100)]

@@ -261,6 +261,21 @@ def test_what_nobody_answers_is_noted_a_second_later_by_the_next_packet_or_by_th
     assert [note.protocol for note in meter.take_unanswered()] == [1, 6]
 
 
+@pytest.mark.parametrize("mac", [ALICE_MAC, BOB_MAC], ids=["forged", "real"])
+def test_an_answer_from_the_sources_own_mac_is_forged(mac):
+    answer = back(SYN_ACK)[:6] + mac + back(SYN_ACK)[12:]
+    (flow,), notes = metered((0, there(SYN)), (0.1, answer), (0.2, there()))
+    assert ends([flow]) == [(ALICE, 2, BOB, 1)]
+    assert (flow.answered, flow.proven, len(notes)) == ((False, False, 1) if mac == ALICE_MAC else (True, True, 0))
+
+
+@pytest.mark.parametrize("mac", [bytes(6), ALICE_MAC], ids=["loopback", "one MAC address"])
+def test_where_both_sides_have_one_mac_address_an_answer_is_an_answer(mac):
+    frames = [there(SYN), back(SYN_ACK), there()]
+    (flow,), notes = metered(*((n / 10, mac + mac + frame[12:]) for n, frame in enumerate(frames)))
+    assert (flow.answered, flow.proven, notes) == (True, True, [])
+
+
 def test_what_is_answered_within_a_second_is_never_noted():
     asked = [(n / 50, there(SYN, port=n)) for n in range(50)]
     answered = [(n / 50 + 0.99, back(SYN_ACK, port=n)) for n in range(50)]

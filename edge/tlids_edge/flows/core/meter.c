@@ -995,11 +995,21 @@ static void heed_source(struct tlids_meter *meter, uint32_t number, const struct
     flow->heeds_source = flow->replied && !flow->row.proven;
 }
 
+/* Whether the source has forged this packet in return: it comes from the source's own MAC address. */
+static bool is_forged(const struct tlids_row *row, const struct tlids_packet *packet)
+{
+    if (packet->src_mac_bytes == 0 || row->src_mac_bytes == 0 || memcmp(row->src_mac, packet->src_mac, 6) != 0)
+        return false;
+    return row->dst_mac_bytes == 0 || memcmp(row->src_mac, row->dst_mac, 6) != 0;
+}
+
 /* A packet in return before one has gone to the source's MAC: an answer, or a RST. */
 static void heed_reply(struct tlids_meter *meter, uint32_t number, const struct tlids_packet *packet)
 {
     struct flow *flow = meter->flows + number;
     bool is_reset = packet->tcp_flags & RST;
+    if (!is_reset && is_forged(&flow->row, packet))
+        return;
     if (!flow->row.answered) {
         leave_if_on(meter, PROBATION, number);
         bool waited = is_on(flow, WAITING);
