@@ -55,7 +55,7 @@ def test_a_signal_gives_every_open_flow_its_verdict_and_exit_status_0(model, tmp
 
 def test_sighup_reopens_the_eve_file_after_logrotate_moved_it(model, tmp_path):
     path, moved = tmp_path / "eve.json", tmp_path / "eve.json.old"
-    edge = start_edge(model, "-", "--eve", str(path), stdin=subprocess.PIPE)
+    edge = start_edge(model, "-", "--eve", str(path), "--flow-alerts", "all", stdin=subprocess.PIPE)
     edge.stdin.write(pcap([(T0, udp("10.0.0.1", 1, "10.0.0.2", 53)), (T0 + 60, udp("10.0.0.1", 2, "10.0.0.2", 53))]))
     edge.stdin.flush()
     wait_for(lambda: path.exists() and path.stat().st_size > 0, "the first alert")
@@ -73,14 +73,14 @@ def test_the_whole_program_goes_on_with_a_full_disk(model, tmp_path):
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(30)))
-    done = run_edge(model, str(tmp_path / "c.pcap"), "--eve", "/dev/full")
+    done = run_edge(model, str(tmp_path / "c.pcap"), "--eve", "/dev/full", "--flow-alerts", "all")
     assert done.returncode == 0
     assert b"30 anomaly" in done.stderr and b"unwritten 32" in done.stderr  # and the incident's beginning and end
 
 
 def test_a_slow_reader_of_a_replay_gets_every_line(model, tmp_path):
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53)) for n in range(400)))
-    edge = start_edge(model, str(tmp_path / "c.pcap"))
+    edge = start_edge(model, str(tmp_path / "c.pcap"), "--flow-alerts", "all")
     wait_until_watching(edge)
     wait_until_filled(edge.stdout)
     text, said = edge.communicate(timeout=LIMIT_S)
