@@ -1,6 +1,8 @@
 """blindness.py and listing.py: what is told of losses, and which single flows are listed."""
 
 import json
+import time
+import types
 
 import jsonschema
 import pytest
@@ -8,6 +10,13 @@ from tlids_edge.alerts.blindness import CALM_S, CAUSES, Blindness
 from tlids_edge.alerts.eve_incidents import blind_line
 from tlids_edge.alerts.incident import Incident
 from tlids_edge.alerts.listing import AN_INCIDENT, IN_ALL, Listing
+from tlids_edge.alerts.outlet import Outlet
+from tlids_edge.alerts.reporter import Reporter
+from tlids_edge.detect.detector import Detector
+from tlids_edge.detect.fan_out import FanOut
+from tlids_edge.detect.rules import Rules
+from tlids_edge.flows.meter import Meter
+from tlids_edge.monitor import Watch
 
 S = 1_000_000
 NONE = dict.fromkeys(CAUSES, 0)
@@ -68,3 +77,20 @@ def test_two_incidents_share_no_places_and_flows_of_none_are_bounded_too():
     assert sum(two) == 2 * AN_INCIDENT
     assert sum(listing.passes(None, 5) for _ in range(1000)) == IN_ALL - 2 * AN_INCIDENT
     assert sum(listing.passes(incident, S) for _ in range(100) for incident in incidents) == IN_ALL
+
+
+def test_a_flood_that_hides_scans_from_the_rules_is_an_alert_when_live(model, monkeypatch):
+    said: list[bytes] = []
+    detector, sink = Detector(model), types.SimpleNamespace(write=said.extend)
+    watch = Watch(Meter("netflow"), detector, Reporter(Outlet(sink), detector.card), fan_out=FanOut(), live=True)
+    now = time.monotonic()
+    watch._look_for_blindness(now)
+    assert said == []
+    monkeypatch.setattr(Rules, "blind", True)
+    for second in range(1, 6):
+        watch._look_for_blindness(now + second)
+    monkeypatch.setattr(Rules, "blind", False)
+    watch._look_for_blindness(now + 5 + CALM_S + 2)
+    begun, ended = (json.loads(line)["alert"] for line in said)
+    assert begun["signature_id"] == ended["signature_id"] == 9_400_005
+    assert begun["metadata"]["tlids_because"] == ["rules"] and ended["metadata"]["tlids_lost"] == ["5"]

@@ -176,8 +176,8 @@ def test_a_file_that_goes_just_before_it_rotates_is_made_again(tmp_path, monkeyp
     path = tmp_path / "eve.json"
     sink = FileSink(path, max_bytes=50)
     write_all(sink, 5)
-    turn_over = FileSink._turn_over
-    monkeypatch.setattr(FileSink, "_turn_over", lambda sink, status: path.unlink() or turn_over(sink, status))
+    shift = FileSink._shift
+    monkeypatch.setattr(FileSink, "_shift", lambda sink: path.unlink() or shift(sink))
     write_all(sink, 2, 5)
     assert numbers(path)[-1] == 6 and sink.fault == "" and len(list(tmp_path.iterdir())) == 1
 
