@@ -123,7 +123,7 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     assert sum(event["event_type"] == "alert" for event in events) > 1000
     assert "flows in" in said and "Traceback" not in said
 
-    for name in (package.name, "session2.pcap.gz", "eve.json"):
+    for name in (package.name, "session2.pcap.gz", "eve.json", "incidents.json"):
         (debian / "tmp" / name).unlink()
     inside(debian, "dpkg", "--purge", "tlids-edge")
     assert listing(debian) - before == set()
