@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` and `make test`. Python 3.11, 3.12 or 3.13 and make are all they assume.
+# Two commands do everything: `make demo` and `make test`. They need make and Python 3.11, 3.12 or 3.13.
 
 SUITABLE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -23,7 +23,7 @@ WHEELS = x86_64 aarch64
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
-help: ## say what there is
+help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(READY) ## run the notebooks on the testbed's real flows, then on a stand-in; results and pages under runs/demo (five minutes)
@@ -36,7 +36,7 @@ test: $(READY) system core ## every test, and every notebook against its stored 
 	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile tests
 	@$(BIN)/python -m pytest --nbval notebooks
 
-test-pythons: system ## the quicker tests under each of Python 3.11, 3.12 and 3.13 that is here, apart from .venv (ten minutes each)
+test-pythons: system ## the quicker tests under each installed Python of 3.11, 3.12 and 3.13, outside .venv (ten minutes each)
 	@test -n "$(strip $(OFFERED))" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one"; exit 1; }
 	@for python in $(OFFERED); do \
 		venv=build/pythons/$$($$python -c 'import platform; print(platform.python_version())') && \
@@ -44,15 +44,15 @@ test-pythons: system ## the quicker tests under each of Python 3.11, 3.12 and 3.
 		$$venv/bin/python -m pytest -q tests $(addprefix --ignore ,$(APART)) || exit 1; \
 	done
 
-install: $(READY) ## set up .venv and nothing else
+install: $(READY) ## set up .venv only
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
-report: $(READY) ## all runs as one page, runs/report.html, that needs no network; RUNS=FOLDER
+report: $(READY) ## all runs as one page, runs/report.html, that loads nothing from the network; RUNS=FOLDER
 	@$(BIN)/python -m tlids_helpers.results --runs-dir "$(RUNS)"
 
-data: $(READY) ## which datasets are here, and are they what they claim to be? (data/README.md says how to get them)
+data: $(READY) ## check the datasets on disk (data/README.md says how to get them)
 	@$(BIN)/python -m tlids_helpers.data check
 
 real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows and a real source, beside 100 extra trees (about two hours)
@@ -64,7 +64,7 @@ transfer: $(READY) ## what transfer is worth: all of docs/transfer.md, on a GPU 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
 	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07 08
 
-testbed: $(READY) system ## record the smart home anew, two sessions (root, half an hour), and meter it
+testbed: $(READY) system ## record the smart home again, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
 	@cd edge && ../$(BIN)/python -m testbed record --session 2 --seed 2 --subnet 10.20.30.0/24 -o ../data/testbed
 	@$(BIN)/python -m tlids_helpers.testbed
@@ -89,20 +89,23 @@ adapt-homes: $(READY) ## the shipped model before and after it has learned a hom
 testbed-rows: $(READY) ## rows.npz of the shipped model, without training it again
 	@$(BIN)/python -m tlids_helpers.testbed rows
 
-bench: $(READY) system ## every benchmark, one after the other, into docs/benchmarks.md; PARTS="training grid" for some
+docs: $(READY) ## write the figures of README.md and docs/ from docs/results/, and draw the picture
+	@$(BIN)/python tests/bench/docs_pages.py
+
+bench: $(READY) system ## run every benchmark and write docs/benchmarks.md; PARTS="training grid" for some
 	@$(BIN)/python tests/bench/run_all.py $(PARTS)
 
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
 	@$(BIN)/python tests/bench/bench_edge.py --model $(MODEL)
 	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL)
 
-attack: $(READY) system ## attacks on the rules, live in the testbed's namespaces: seen as what, named whom (root, two minutes)
+attack: $(READY) system ## attacks on the rules, live in the testbed's namespaces: alert and named source (root, two minutes)
 	@cd edge && ../$(BIN)/python -m testbed.attack_table models/testbed
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000
 
-core: $(READY) $(CORE)/meter.so ## the compiled meter, beside its source; nothing where there is no C compiler
+core: $(READY) $(CORE)/meter.so ## the compiled meter, beside its source; skipped without a C compiler
 
 $(CORE)/meter.so: $(CORE)/meter.c $(CORE)/meter.h edge/setup.py
 	@cd edge && $(abspath $(BIN))/python setup.py -q build_ext --inplace && rm -rf build
@@ -143,7 +146,7 @@ system: ## the system packages that some tests need; without root those tests ar
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) >/dev/null; \
 	else echo "tests that need $(SYSTEM) will be skipped: install them as root"; fi
 
-lock: ## compile requirements.lock anew from pyproject.toml (needs uv)
+lock: ## compile requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header -o requirements.lock
 
 clean: ## remove the virtual environments and all caches, but no dataset and no run

@@ -131,8 +131,8 @@ def test_a_figure_without_comparison_has_a_table_of_its_own(page):
 
 def test_a_failed_part_keeps_what_it_measured_and_a_part_that_did_not_run_says_so(page):
     text = page.page({"training": result(WON, failure="exit status 1: no room")})
-    assert "> **Failed** (exit status 1: no room). What it measured before stands below." in text and "**4**" in text
-    assert "It measured nothing before." in page.page({"training": result(failure="exit status 1: no room")})
+    assert "> **Failed** (exit status 1: no room). The table below is from an earlier run." in text and "**4**" in text
+    assert "There is no earlier run." in page.page({"training": result(failure="exit status 1: no room")})
     assert "Not measured: `python tests/bench/run_all.py detection` does." in text
     assert text.count("Not measured: `python") == len(page.PARTS) - 1
 

@@ -6,8 +6,8 @@ from growth_plot import COUNTED, counted
 
 PARTS = {
     "preparation": "Raw flow files cleaned, split and cached. Beside Polars it is CPU seconds that count. Two thirds\n"
-    "of ours go into the first stage, which checks every line, takes the census and leaves a cleaned file that other\n"
-    "splits are drawn from: Polars does neither, and that stands in the way of 1.3 times its rows a CPU second.",
+    "of our time go into the first stage, which checks and counts every line and writes a cleaned file for later\n"
+    "splits. Polars does neither, so we do not reach 1.3 times its rows a CPU second.",
     "training": "The CNN trained from scratch.",
     "transfer": "A new head on frozen blocks.",
     "prediction": "Flows judged by the exported model, one at a time and in batches.",
@@ -21,27 +21,27 @@ PARTS = {
 
 HEAD = """# Benchmarks
 
-What this project does beside what one would do otherwise, both measured in the same run.
+This project beside the usual way to do the same, both measured in the same run.
 
-**How to read it.** A ratio above 1 says that this project's way is better: so many times faster, smaller or more
-accurate. Ratios hold from machine to machine, roughly; the figures they come from do not. Nothing here is a test:
+**How to read it.** A ratio above 1 means that this project is faster, smaller or more accurate by that factor.
+Ratios are roughly the same on other machines; the figures they come from are not. Nothing here is a test:
 tests never look at a clock. Seconds are wall-clock time unless a note says CPU; memory is the peak of the whole process
 (MB are 10^6 bytes). A part that failed or was not run says so.
 
 `make bench` measures everything, one part after the other. `python tests/bench/run_all.py training export` measures
-those two again and keeps the rest; `--from-json` writes this page anew from `benchmarks.json`, the raw lines.
+those two again and keeps the rest; `--from-json` measures nothing and writes this page from `benchmarks.json`.
 """
 
 GPU = """## On a GPU
 
 {}
 `python tests/bench/on_a_gpu.py` measures it on a machine with one in under five minutes, without TensorFlow, and
-`python tests/bench/run_all.py --gpu FILE` puts what it left here. The rows are made up, which changes no speed.
+`python tests/bench/run_all.py --gpu FILE` adds its results here. The rows are random, which does not affect the speed.
 """
 
 NO_GPU = "Not measured: no GPU was at hand.\n"
 
-LOAD = "The load is that of the minute before the command began: 0 where nothing else ran.\n"
+LOAD = "The load is the average of the minute before the command began; 0 means that nothing else ran.\n"
 
 SMOKE = "> **A smoke run** (`--quick`): it shows that the scripts run. Its figures are not measurements.\n"
 
@@ -78,7 +78,7 @@ def section(part: str, result: Mapping | None) -> str:
     if result is None:
         return f"{title}\nNot measured: `python tests/bench/run_all.py {part}` does.\n"
     made = tables(line for line in result["lines"] if "part" in line and line.get("device") != "gpu")
-    before = "What it measured before stands below." if made else "It measured nothing before."
+    before = "The table below is from an earlier run." if made else "There is no earlier run."
     failed = f"\n> **Failed** ({result['failure']}). {before}\n" if result["failure"] else ""
     return title + failed + made
 
@@ -109,7 +109,7 @@ def growth_section(points: Sequence[Mapping]) -> str:
              f"{point[counted(point)]:,} {COUNTED[counted(point)]}",
              *(number(point[name]) if name in point else "-" for name in ("seconds", "peak_mb", "runs_per_min")))
             for point in points]  # fmt: skip
-    figure = "Each point is a process of its own.\n\n![Time and memory against growth](growth.png)\n"
+    figure = "Each point is a separate process.\n\n![Time and memory against growth](growth.png)\n"
     return f"{title}{figure}\n{table(('growth of', 'size', 'seconds', 'peak MB', 'runs a minute'), rows)}"
 
 

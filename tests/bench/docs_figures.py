@@ -1,0 +1,123 @@
+"""The figures that README.md and docs/audit.md state, each from a committed result file: name -> text."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+RESULTS = REPOSITORY / "docs" / "results"
+SCRATCH, INSIDE, OUTSIDE = ("scratch", "none"), ("paper", "blocks"), ("leave_target_out", "blocks")
+SETS = {"bot": "NF-BoT-IoT-v2", "cic": "NF-CSE-CIC-IDS2018-v2", "bed": "The testbed"}
+HOME = "four devices"
+
+
+def read() -> dict[str, Mapping]:
+    """Name -> what docs/results/<name>.json holds."""
+    return {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("transfer", "adapt", "audit")}
+
+
+def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
+    """Every figure by its name."""
+    return {**transfer(results["transfer"]), **adapt(results["adapt"]), **audit(results["audit"]["sections"])}
+
+
+def transfer(results: Mapping) -> dict[str, str]:
+    """Macro-F1 with 1 % of the target's labels: frozen blocks, with and without the target in the source."""
+    some = {(cell["target"], cell["protocol"], cell["frozen"]): cell["macro_f1"] for cell in results["cells"]
+            if cell["task"] == "multiclass" and cell["share"] == 0.01}  # fmt: skip
+    found = {"transfer-rows": f"{results['rows']:,}", "transfer-targets": str(len(results["targets"])),
+             "transfer-pairs": str(len(results["targets"]) * len(results["seeds"]))}  # fmt: skip
+    for name, arm in (("in", INSIDE), ("out", OUTSIDE)):
+        pairs = [pair for target in results["targets"]
+                 for pair in zip(some[target, *arm], some[target, *SCRATCH], strict=True)]  # fmt: skip
+        found[f"transfer-wins-{name}"] = str(sum(ours > theirs for ours, theirs in pairs))
+    return found
+
+
+def adapt(results: Mapping) -> dict[str, str]:
+    """Alarms on the later flows of four devices of a real home, before and after a day of learning; over the seeds."""
+    runs = [run for run in results["homes"][HOME] if "after" in run]
+    return {
+        "home-flows": spread(run["after"]["flows"] for run in runs),
+        "home-before": spread(run["before"]["alarms"] for run in runs),
+        "home-after": spread(run["after"]["alarms"] for run in runs),
+        "home-attacks": spread(run["episodes"]["attacks"] for run in runs),
+        "home-found": spread(run["episodes"]["found"] for run in runs),
+    }
+
+
+def spread(values, form: str = "{:,}") -> str:
+    """One value where all are the same, else the least and the most."""
+    told = [form.format(value) for value in sorted(values)]
+    return told[0] if told[0] == told[-1] else f"{told[0]} to {told[-1]}"
+
+
+def audit(sections: list[Mapping]) -> dict[str, str]:
+    """The CNN against the best baseline, and what else docs/audit.md tells."""
+    found = {}
+    for short, title in SETS.items():
+        for recipe in ("paper", "improved"):
+            for score in ("macro_f1", "accuracy"):
+                row = cell_row(sections, title, f"CNN {recipe}, against the best baseline", score)
+                start = f"{short}-{recipe}-{score.replace('_', '-')}"
+                found |= {f"{start}": f"{float(row[f'CNN {recipe}']):.3f}", f"{start}-best": row["best baseline"],
+                          f"{start}-best-score": f"{float(row['its mean']):.3f}",
+                          f"{start}-points": f"{float(row['points']):+.1f}", f"{start}-wins": row["wins"],
+                          f"{start}-p": f"{float(row['p']):.3f}"}  # fmt: skip
+        for model, kind in (("CNN paper", "cnn"), ("decision tree", "tree"), ("random forest", "forest")):
+            cost = cell_row(sections, title, "What they cost", model)
+            score = cell_row(sections, title, "Mean ± deviation", model)["macro_f1"]
+            found |= {f"{short}-{kind}-kb": f"{float(cost['kB']):,.0f}",
+                      f"{short}-{kind}-seconds": f"{float(cost['fit_seconds']):.1f}",
+                      f"{short}-{kind}-f1": f"{float(score.split(' ')[0]):.3f}"}  # fmt: skip
+        twins = cell_row(sections, title, "Test rows that equal a training row", "all")
+        found |= {f"{short}-test": twins["rows"], f"{short}-twins": twins["twins"]}
+        repeats = cell_row(sections, title, "Rows that repeat", "all")
+        found |= {f"{short}-rows": repeats["rows"], f"{short}-repeats": repeats["repeats"]}
+    for kind in ("forest", "cnn"):
+        found[f"{kind}-seconds"] = spread((float(found[f"{short}-{kind}-seconds"]) for short in SETS), "{:.1f}")
+    for split in ("session", "grouped"):
+        table = check_of(sections, SETS["bed"], "Splits")
+        (row,) = [row for row in table["rows"] if row[1] == split]
+        cells = dict(zip(table["columns"], row, strict=True))
+        found |= {f"bed-{split}-wrong": cells["wrong"], f"bed-{split}-test": cells["test_rows"]}
+    return {**found, **unseen(sections), **networks(sections)}
+
+
+def unseen(sections: list[Mapping]) -> dict[str, str]:
+    """Attacks that extra trees find without one row of the class in training."""
+    found = {}
+    for name, short, attack in (("recon", "bot", "Reconnaissance"), ("udp", "bed", "UDP flood")):
+        row = cell_row(sections, SETS[short], "Attacks left out of training", attack)
+        found |= {f"unseen-{name}": row["found_unseen"], f"unseen-{name}-all": row["attacks"]}
+    return found
+
+
+def networks(sections: list[Mapping]) -> dict[str, str]:
+    """Trained on one network, tested on another as it is: attack flows found and benign flows alarmed on."""
+    table = check_of(sections, "From one network to another", "Trained here, tested there")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    rows = [row for row in rows if row["arm"] == "CNN, zero-shot" and row["source"] != row["target"]]
+    names = {
+        "attacks": "cross-attacks",
+        "found": "cross-found",
+        "benign": "cross-benign",
+        "false_alarms": "cross-alarms",
+    }
+    return {told: f"{sum(int(row[name].replace(',', '')) for row in rows):,}" for name, told in names.items()} | {
+        "cross-pairs": str(len(rows))
+    }
+
+
+def check_of(sections: list[Mapping], section: str, title: str) -> Mapping:
+    """The one check of a section whose title begins with `title`."""
+    (whole,) = [one for one in sections if one["title"] == section]
+    (found,) = [check for check in whole["checks"] if check["title"].startswith(title)]
+    return found
+
+
+def cell_row(sections: list[Mapping], section: str, title: str, first: str) -> dict[str, str]:
+    """The row of a check's table that begins with `first`, column -> cell."""
+    table = check_of(sections, section, title)
+    (row,) = [row for row in table["rows"] if row[0] == first]
+    return dict(zip(table["columns"], row, strict=True))
