@@ -46,7 +46,7 @@ def notebook_faults(text: str) -> Iterator[str]:
         found = f"number {count}" if count else "one that was never run"
         yield f"expected code cell {turn} to be run as number {turn}, found {found}: run `make notebooks`"
     if errors:
-        yield f"expected no error among the outputs, found {errors[0]}: mend the cell and run `make notebooks`"
+        yield f"expected no error among the outputs, found {errors[0]}: correct the cell and run `make notebooks`"
 
 
 def main(paths: list[str]) -> int:
