@@ -43,7 +43,7 @@ CONNECT_SECONDS = 10
 WAIT_SECONDS = 60  # for as many workers as were asked for
 TICK = 1  # seconds between looks at the runs
 DASHBOARD_PORT = 8787
-TRIM = "MALLOC_TRIM_THRESHOLD_"  # Dask sets it for its workers; a training would map its tensors anew at each step
+TRIM = "MALLOC_TRIM_THRESHOLD_"  # Dask sets it for its workers; a training would map its tensors again at each step
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def verdicts(events: Iterable[dict], labels: str | Path) -> pd.DataFrame:
 
 
 def rule_alerts(events: Iterable[dict]) -> pd.DataFrame:
-    """The alerts that a rule raised by itself: time in seconds since 1970, and its text."""
+    """The alerts that a rule raised: time in seconds since 1970, and its text."""
     rows = [
         (since_1970(event["timestamp"]), event["alert"]["signature"])
         for event in events
