@@ -117,7 +117,7 @@ fuzz-core: ## the compiled meter under address and undefined-behaviour sanitizer
 	@mkdir -p build && $(CC) $(SANITIZED) -o build/fuzz-core $(CORE)/fuzz.c $(CORE)/meter.c && build/fuzz-core $(FUZZ_INPUTS)
 
 wheels: $(READY) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zig from PyPI
-	@test -x build/zig/bin/python || { $(PYTHON) -m venv build/zig && build/zig/bin/python -m pip install -q --disable-pip-version-check ziglang "setuptools>=77"; }
+	@test -x build/zig/bin/python || { $(PYTHON) -m venv build/zig && build/zig/bin/python -m pip install -q --disable-pip-version-check ziglang==0.17.1 setuptools==84.2.1; }
 	@for machine in $(WHEELS); do \
 		zig="$(abspath build/zig/bin/python) -m ziglang cc -target $$machine-linux-gnu.2.28" && rm -rf build/wheel && cp -r edge build/wheel && \
 		rm -f build/wheel/tlids_edge/flows/core/meter.so && (cd build/wheel && CC="$$zig" LDSHARED="$$zig -shared" _PYTHON_HOST_PLATFORM=linux-$$machine \
