@@ -16,7 +16,7 @@ from tlids_edge.alerts.blindness import Blindness
 from tlids_edge.alerts.eve_stdout import CLOSING_S
 from tlids_edge.alerts.reporter import Reporter
 from tlids_edge.capture.clock import Clock
-from tlids_edge.capture.packets import Packet, PacketStats, read_packets, where
+from tlids_edge.capture.packets import ICMPV6, Packet, PacketStats, read_packets, where
 from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
@@ -134,12 +134,15 @@ class Watch:
                 return
 
     def _take(self, packet: Packet) -> None:
-        """Show one packet to the meter and the rules."""
-        self.meter.add(packet)
-        self._report(self.rules.hear(self.meter, self.packets, packet.time_us))
-        if self.meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
+        """Show one packet to the meter, and to the rules what concerns them; most packets do not."""
+        meter = self.meter
+        meter.add(packet)
+        if meter.unanswered or self.packets.tiny_fragments:
+            self._report(self.rules.hear(meter, self.packets, packet.time_us))
+        if meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
             self._note_ended()
-        self._report(self.rules.see(packet))
+        if packet.arp is not None or packet.protocol == ICMPV6:
+            self._report(self.rules.see(packet))
 
     def _take_waiting(self) -> None:
         """No packet has come since the last turn: those that wait for an older one have waited long enough."""

@@ -129,6 +129,8 @@ class FanOut:
     def _turns(self, notes: np.ndarray) -> Iterator[np.ndarray]:
         """Notes that count, at most TURN at a time, each turn of one unit of the sketches' time."""
         notes = notes[~_to_group(notes)]
+        if not len(notes):
+            return
         units = np.maximum.accumulate(self._spreads[SID_FAN_PORTS].unit(notes["first_us"]))
         starts = np.flatnonzero(np.diff(units)) + 1
         for part in np.split(notes, starts):
@@ -150,19 +152,20 @@ class FanOut:
         alerts = self._hear_known(keys, there, now)
         self._leave_out_known(keys, there, now)
         ports = sums(notes["dst_port"][:, None], self._port_keys)
-        found: list[tuple[int, int, int]] = []  # kind, row, sid; who is found as an address is not looked for as a MAC
-        for kind in (ADDRESS, PREFIX, MAC):
-            rows = np.flatnonzero(there[kind])
-            if len(rows):
-                hits = self._count(notes[rows], keys[kind, rows], dst[rows], ports[rows], kind)
-                found += [(kind, int(rows[at]), sid) for at, sid in hits]
+        kinds, rows = np.nonzero(there)
+        hits = self._count(notes["dst_port"][rows], keys[kinds, rows], dst[rows], ports[rows], kinds)
+        found = [(int(kinds[at]), int(rows[at]), sid) for at, sid in hits]
         return alerts + self._tell(notes, keys, found, now)
 
     def _count(
-        self, notes: np.ndarray, keys: np.ndarray, dst: np.ndarray, ports: np.ndarray, kind: int
+        self, numbers: np.ndarray, keys: np.ndarray, dst: np.ndarray, ports: np.ndarray, kinds: np.ndarray
     ) -> list[tuple[int, int]]:
-        """Enter notes of sources of one kind; (row, what) for those over a limit, each source once."""
-        slow = np.flatnonzero(notes["dst_port"] < SLOW_PORT)
+        """Enter notes of sources of all kinds, addresses first; (row, what) for those over a limit, each source once.
+
+        `numbers` are those of the ports, all else are hashes.
+        """
+        slow = np.flatnonzero(numbers < SLOW_PORT)
+        alone = kinds == ADDRESS
         host, port, door = mixed(dst), mixed(ports), mixed(dst + ports)
         pair = mixed(keys + dst)
         whole = slice(None)
@@ -172,15 +175,17 @@ class FanOut:
             (SID_FAN_HOSTS, whole, mixed(keys), host), (SID_FAN_PORTS, whole, pair, port),
         ):  # fmt: skip
             spread = self._spreads[sid]
-            over = spread.add(key[rows], target[rows]) >= spread.needed(self._limit(sid, kind))
+            counts = spread.add(key[rows], target[rows])
+            needed = [spread.needed(self._limit(sid, kind)) for kind in (ADDRESS, MAC)]
+            over = counts >= np.where(alone[rows], *needed)
             if over.any():
                 at = np.flatnonzero(over) if rows is whole else slow[over]
                 hits |= {int(keys[row]): (int(row), sid) for row in at}  # what comes later says more
-        return list(hits.values())
+        return sorted(hits.values())
 
     def _answers(self, notes: np.ndarray, src: np.ndarray, dst: np.ndarray) -> np.ndarray:
         """Which notes are ICMP to somebody who has knocked there within ANSWER_S: errors, not knocks."""
-        icmp = np.isin(notes["protocol"], (ICMP, ICMPV6))
+        icmp = (notes["protocol"] == ICMP) | (notes["protocol"] == ICMPV6)
         if not icmp.all():
             there = mixed(src + dst)[~icmp]
             self._knocked.add(there, there >> _OTHER_BITS)

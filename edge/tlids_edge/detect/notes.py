@@ -33,7 +33,7 @@ def as_matrix(notes: Sequence[Unanswered] | np.ndarray) -> np.ndarray:
     matrix["first_us"], matrix["dst_port"], matrix["protocol"] = first_us, dst_port, protocol
     matrix["src"], matrix["dst"] = _words(src, 16), _words(dst, 16)
     matrix["src_hw"] = _words(src_hw, 8)
-    matrix["size"] = np.where(matrix["dst"][:, 1:].any(axis=1) | matrix["src"][:, 1:].any(axis=1), 16, 4)
+    matrix["size"] = np.where((matrix["dst"][:, 1:] | matrix["src"][:, 1:]).any(axis=1), 16, 4)
     return matrix
 
 

@@ -31,6 +31,8 @@ class Rules:
             arp.claims.sources = self.sources
         if fan_out is not None:
             fan_out.sources = self.sources
+        named = {"arp": arp, "neighbours": self._neighbours, "fan-out": fan_out, "fragments": self._fragments}
+        self._named = [(name, rule) for name, rule in named.items() if rule is not None]
         self._due_us = 0
 
     @property
@@ -67,7 +69,4 @@ class Rules:
 
     def against(self, flow: Flow) -> tuple[str, ...]:
         """The names of the rules under whose alert the source of a flow stood when the flow ended."""
-        rules = {
-            "arp": self._arp, "neighbours": self._neighbours, "fan-out": self._fan_out, "fragments": self._fragments,
-        }  # fmt: skip
-        return tuple(name for name, rule in rules.items() if rule is not None and rule.accuses(flow))
+        return tuple([name for name, rule in self._named if len(rule.suspects) and rule.accuses(flow)])
