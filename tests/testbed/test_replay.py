@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from build_pcap import ACK, ALICE, BOB, SECOND, START, SYN, arp, ethernet, ipv4, pcap, tcp, udp
+from build_pcap import ACK, ALICE, BOB, RST, SECOND, START, SYN, arp, ethernet, ipv4, pcap, tcp, udp
 from tiny_fixtures import model, tflite  # noqa: F401 - fixtures
 from tlids_edge.capture.packets import PacketStats, read_packets
 
@@ -51,6 +51,20 @@ def test_shuffled_addresses_are_a_permutation_that_every_packet_follows(tmp_path
     assert sorted(mapping) == sorted(mapping.values()) and mapping != {a: a for a in mapping}
     assert all(mapping[a.dst] == b.dst for a, b in zip(before, after, strict=True))
     assert [a.time_us for a in before] == [b.time_us for b in after]
+
+
+def test_a_reset_is_still_one_after_its_addresses_are_shuffled(tmp_path):
+    whole = [ethernet(ipv4(tcp(40000 + n, 80, RST), src=f"10.0.0.{n}", dst=f"10.7.200.{n}")) for n in range(1, 20)]
+    unfinished = [  # the card was to complete the sum of the pseudo header
+        ethernet(ipv4(tcp(1, 2, RST)[:16] + b"\x14\x1d" + bytes(2), src=ALICE, dst=BOB))
+    ]
+    assert 0x0A00 + 0x0001 + 0x0A00 + 0x0002 + 6 + 20 == 0x141D
+    (tmp_path / "in.pcap").write_bytes(pcap(*whole, *unfinished))
+    replay.shuffle_addresses(tmp_path / "in.pcap", tmp_path / "out.pcap", 3)
+    stats = PacketStats()
+    after = list(read_packets(open(tmp_path / "out.pcap", "rb"), stats))
+    assert len(after) == 20 and stats.malformed_total == 0
+    assert any(packet.src != bytes([10, 0, 0, n]) for n, packet in enumerate(after[:19], 1))
 
 
 def test_broadcast_and_multicast_keep_their_addresses_and_arp_follows(tmp_path):

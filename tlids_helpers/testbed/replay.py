@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 from tlids_edge import outputs
-from tlids_edge.capture.packets import Packet, PacketStats, read_packets
+from tlids_edge.capture.packets import TCP, Packet, PacketStats, read_packets
 from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.flows.labels import label_flow, read_labels
 
@@ -102,8 +102,8 @@ def latencies(model: str | Path, capture: str | Path, start: float, seconds: flo
 def shuffle_addresses(capture: str | Path, target: str | Path, seed: int) -> int:
     """Copy a capture with its unicast IPv4 addresses permuted, in ARP too; returns how many took part.
 
-    Every flow stays a flow between two hosts that keep their new addresses; checksums are left as they were, because
-    the meter does not look at them. What is neither IP nor ARP is left out.
+    Every flow stays a flow between two hosts that keep their new addresses. TCP's checksums follow, because the meter
+    leaves out a RST whose checksum is wrong; it looks at no other. What is neither IP nor ARP is left out.
     """
     with open(files.resolve(capture), "rb") as stream:
         packets = list(read_packets(stream, PacketStats()))
@@ -116,8 +116,27 @@ def shuffle_addresses(capture: str | Path, target: str | Path, seed: int) -> int
             frame = bytearray(packet.frame)
             for offset, address in _address_offsets(packet):
                 frame[offset : offset + 4] = shuffled.get(address, address)
+            if packet.protocol == TCP and len(packet.src) == 4:
+                _follow(frame, packet)
             stream.write(_record(packet.time_us, bytes(frame), packet.frame_length))
     return len(known)
+
+
+def _follow(frame: bytearray, packet: Packet) -> None:
+    """Let the TCP checksum of `frame`, which by now has other addresses than `packet`, be as right as it was.
+
+    RFC 1624. One that the network card has yet to complete is the pseudo header's sum, and moves the other way.
+    """
+    at = packet.ip_offset
+    header = (frame[at] & 15) * 4
+    place = at + header + 16
+    if len(frame) < place + 2:
+        return
+    old, new = packet.src + packet.dst, frame[at + 12 : at + 20]
+    found = int.from_bytes(frame[place : place + 2])
+    partial = (found - int.from_bytes(old) - TCP - (packet.length - header)) % 0xFFFF == 0
+    moved = int.from_bytes(new) - int.from_bytes(old)
+    frame[place : place + 2] = ((found + moved if partial else found - moved) % 0xFFFF).to_bytes(2)
 
 
 def _command(model: str | Path, source: str, *options: str) -> list[str]:
