@@ -62,7 +62,7 @@ transfer: $(READY) ## what transfer is worth: all of docs/transfer.md, on a GPU 
 	@$(BIN)/python tests/bench/transfer_all.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SCALE),--scale $(SCALE))
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
-	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07 08
+	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07 08 09
 
 testbed: $(READY) system ## record the smart home again, two sessions (root, half an hour), and meter it
 	@cd edge && ../$(BIN)/python -m testbed record --session 1 --seed 1 --subnet 192.168.7.0/24 -o ../data/testbed
@@ -77,7 +77,7 @@ second-home: $(READY) system ## record another home again: benign life, then lif
 testbed-model: $(READY) ## train on the first session, and leave edge/models/testbed
 	@$(BIN)/python -m tlids_helpers.testbed model
 
-audit: $(READY) ## the checks of notebooks 07 and 08 as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
+audit: $(READY) ## the checks of notebooks 08 and 09 as Markdown tables: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
 	@$(BIN)/python -m tlids_helpers.audit $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures

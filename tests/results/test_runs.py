@@ -169,7 +169,7 @@ def test_the_name_of_prepared_rows_is_that_of_their_parameters(prepared, saved):
 
 
 def test_where_a_run_is_kept_and_which_notebook_made_it_are_not_in_its_name():
-    elsewhere = dataclasses.replace(SETUP, runs_dir="/elsewhere", notebook="07_audit")
+    elsewhere = dataclasses.replace(SETUP, runs_dir="/elsewhere", notebook="08_audit")
     assert runs.run_name("home", "paper", None, "scratch", elsewhere) == (
         runs.run_name("home", "paper", None, "scratch", SETUP)
     )

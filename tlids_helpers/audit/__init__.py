@@ -1,4 +1,4 @@
-"""What the numbers hide: each check is one function, and returns a table and a sentence in counts (notebooks 07, 08).
+"""What the numbers hide: each check is one function, and returns a table and a sentence in counts (notebooks 08, 09).
 
 rows.py, labels.py, split.py: the rows. baselines.py, single.py, seeds.py, alarms.py, explain.py, networks.py: the
 models.

@@ -1,4 +1,4 @@
-"""`python -m tlids_helpers.audit DATASET` prints the checks of notebooks 07 and 08 as Markdown (docs/audit.md).
+"""`python -m tlids_helpers.audit DATASET` prints the checks of notebooks 08 and 09 as Markdown (docs/audit.md).
 
 A dataset of `SAMPLES` is the real sample under TLIDS_SHARED (default ../shared); any other is in data/, as always.
 `--cross` takes several datasets and prints who was trained where and tested where.
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="NAME", help="of the CNN; default: all")
     parser.add_argument("--cross", action="store_true", help="train on each, test on each")
     options = parser.parse_args()
-    setup = Setup(task=TASK, seed=SEED, runs_dir=str(HOME.resolve() / "runs"), notebook="08_audit_models")
+    setup = Setup(task=TASK, seed=SEED, runs_dir=str(HOME.resolve() / "runs"), notebook="09_audit_models")
     try:
         folders = {dataset: data_dir_of(dataset) for dataset in options.datasets}
         of = cross_checks(folders, setup, options) if options.cross else checks(options.datasets[0], setup, options)

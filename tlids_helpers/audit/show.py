@@ -1,4 +1,4 @@
-"""Tables and figures of notebooks 07 and 08. A Figure is returned; nothing is shown, printed or saved."""
+"""Tables and figures of notebooks 08 and 09. A Figure is returned; nothing is shown, printed or saved."""
 
 from collections.abc import Mapping, Sequence
 

@@ -216,6 +216,7 @@ PARAMETERS = {
     "dialect": _one_of("cse-cic-ids2018", "constant-window", "cicflowmeter-2020", empty="what the rows show"),
     "model": FOLDER,
     "recordings": FOLDER,
+    "home": FOLDER,
     "judgements": _whole(1, 1_000_000),
     "explained": _of_text("the name of a class, or empty (the rarest attack)", may_be_empty=True),
     "flows_per_second": _above_zero(10**9),

@@ -85,7 +85,7 @@ def convert_all(
     exports = {}
     for precision in precisions:
         content = convert(model, precision, rows)
-        with _quiet():  # LiteRT announces once that it uses its own kernels
+        with quiet():  # LiteRT announces once that it uses its own kernels
             found = litert.predict(content, features)
         exports[precision] = Export(precision, content, agreement(expected, found, truth))
     return exports
@@ -111,7 +111,7 @@ def convert(model: keras.Model, precision: str, rows: np.ndarray | None = None) 
     import tensorflow as tf
 
     # not from_concrete_functions: under Keras 3 it writes a broken file without a word
-    with _quiet(), tempfile.TemporaryDirectory(prefix="tlids-") as folder:
+    with quiet(), tempfile.TemporaryDirectory(prefix="tlids-") as folder:
         (equalised(model, rows) if precision == "int8" else model).export(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if precision == "int8":
@@ -209,7 +209,7 @@ def _quantised(converter, rows: np.ndarray) -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold back what TensorFlow's C++ writes to standard error; if the block fails, it is written after all."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -161,3 +161,31 @@ def windows(counts: Mapping[str, Sequence[int]], size: int, published: int, titl
     axes.grid(axis="x", color=GRID)
     style.legend_below(figure, axes)
     return style.finish(figure, title, "")
+
+
+def learning_curve(curve: pd.DataFrame, flows: Mapping[str, int], title: str) -> Figure:
+    """Shares of benign and attack flows that alarm over the minutes learned, and what was promised (notebook 07).
+
+    `curve` is the table of `new_home.curve`; `flows` has the numbers of "benign" and "attack" flows that were judged.
+    """
+    figure, axes = style.figure(8, 4)
+    lines = (("attacks found", flows["attack"], "attack flows that alarm", BLUE, "o-"),
+             ("benign alarms", flows["benign"], "benign flows that alarm", ORANGE, "s--"))  # fmt: skip
+    for column, total, label, colour, look in lines:
+        axes.plot(curve["minutes"], 100 * curve[column] / total, look, color=colour, label=label)
+    axes.plot(curve["minutes"], 100 * curve["promised at most"], "^:", color=GREEN, label="benign, promised at most")
+    axes.set(xlabel="minutes learned", ylabel="flows that alarm (%)", ylim=(0, 100))
+    axes.grid(color=GRID)
+    style.legend_below(figure, axes)
+    return style.finish(figure, title, "")
+
+
+def before_and_after(table: pd.DataFrame, title: str) -> Figure:
+    """The shares of each class's flows that alarm, before and after: `table` has flows, shipped, adapted."""
+    figure, axes = style.figure(8.5, 1.5 + 0.42 * len(table))
+    shares = {name: list(100 * table[name] / table["flows"]) for name in ("shipped", "adapted")}
+    names = [f"{name} ({flows:,})" for name, flows in table["flows"].items()]
+    style.two_bars(axes, shares, names, "{:.1f}")
+    axes.set(xlabel="flows that alarm (%)", ylabel="class (flows)", xlim=(0, 112))
+    style.legend_below(figure, axes)
+    return style.finish(figure, title, "")
