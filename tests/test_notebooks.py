@@ -68,7 +68,9 @@ def test_each_notebook_has_one_parameters_cell_of_literals(path):
     for line in cells[0].source.splitlines():
         compile(line, path.name, "exec")
         value = line.split("=", 1)[1].split("#")[0].strip()
-        assert isinstance(eval(value, {"__builtins__": {}}), str | int | float | bool | None)
+        literal = eval(value, {"__builtins__": {}})
+        each = literal if isinstance(literal, list) else [literal]
+        assert each and all(isinstance(one, str | int | float | bool | None) for one in each)
 
 
 def test_the_same_parameter_has_the_same_default_in_every_notebook():

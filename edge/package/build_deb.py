@@ -65,7 +65,8 @@ def main() -> int:
 
 def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
     """Lay out the package's files under `root`."""
-    shutil.copytree(EDGE / "tlids_edge", root / PRIVATE / "tlids_edge", ignore=shutil.ignore_patterns("__pycache__"))
+    left_out = shutil.ignore_patterns("__pycache__", "*.so")  # a compiled meter of this machine is not the Pi's
+    shutil.copytree(EDGE / "tlids_edge", root / PRIVATE / "tlids_edge", ignore=left_out)
     unpack_litert(fetch_litert(architecture, wheel), root / PRIVATE, architecture)
     for name, module in COMMANDS.items():
         program(root / "usr/bin" / name, module)

@@ -24,7 +24,7 @@ def test_a_change_that_is_none_is_no_change():
 
 
 def test_an_unknown_name_is_one_sentence():
-    with pytest.raises(InputError, match="paper, improved, found 'best'"):
+    with pytest.raises(InputError, match="paper, improved, transfer, found 'best'"):
         recipe.named("best")
 
 
