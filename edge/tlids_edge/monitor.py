@@ -137,7 +137,7 @@ class Watch:
         """Show one packet to the meter, and to the rules what concerns them; most packets do not."""
         meter = self.meter
         meter.add(packet)
-        if meter.unanswered or self.packets.tiny_fragments:
+        if meter.unanswered or self.packets.tiny_senders:
             self._report(self.rules.hear(meter, self.packets, packet.time_us))
         if meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
             self._note_ended()

@@ -68,19 +68,19 @@ class PacketStats:
     opened: int = 0  # packets that the one inside them stands for: `decap`
     merged: bool = False  # one of several captures: repeats are left out when these have been merged
     tiny_fragments: int = 0  # first TCP fragments with less than a TCP header
-    _tiny: dict[tuple[bytes, bytes], TinyFragments] = field(default_factory=dict)  # not taken yet, by sender
+    tiny_senders: dict[tuple[bytes, bytes], TinyFragments] = field(default_factory=dict)  # not taken yet, by sender
 
     def note_tiny_fragment(self, time_us: int, src: bytes, src_mac: bytes, dst: bytes) -> None:
         """Count a first TCP fragment with less than a TCP header; of more than MAX_TINY senders only the total."""
         self.tiny_fragments += 1
-        known = self._tiny.get((src, src_mac))
-        if known is not None or len(self._tiny) < MAX_TINY:
+        known = self.tiny_senders.get((src, src_mac))
+        if known is not None or len(self.tiny_senders) < MAX_TINY:
             count = 1 if known is None else known.count + 1
-            self._tiny[src, src_mac] = TinyFragments(time_us, src, src_mac, dst, count)
+            self.tiny_senders[src, src_mac] = TinyFragments(time_us, src, src_mac, dst, count)
 
     def take_tiny_fragments(self) -> list[TinyFragments]:
         """Hand over who sent such fragments since the last call, in the order of their first."""
-        tiny, self._tiny = self._tiny, {}
+        tiny, self.tiny_senders = self.tiny_senders, {}
         return list(tiny.values())
 
     def leave_out(self, link: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tlids_edge.capture.feeder import COUNTER
-from tlids_edge.capture.tcpdump import DRAIN_S, POLL_S, RETRY_S, Losses, buffered
+from tlids_edge.capture.tcpdump import DRAIN_S, RETRY_S, Losses, buffered, wait
 from tlids_edge.errors import InputError
 
 PREFIX = "unix:"
@@ -51,14 +51,14 @@ class ServiceCapture:
                 stream = connected and buffered(connected.fileno(), self._watch, self._path)
                 if stream and stream.peek(1):
                     if ended_at:
-                        self._report_gap(started_at - ended_at)
+                        self.losses.note_gap(started_at - ended_at, self._say)
                     failures = 0
                     yield stream
                     ended_at = time.monotonic()
                     if not self._stop_by:
                         self._say("the capturing service ended; connecting again")
             self._dropped_before = self.losses.dropped or 0
-            if self._wait(RETRY_S[min(failures, len(RETRY_S) - 1)]):
+            if wait(RETRY_S[min(failures, len(RETRY_S) - 1)], self._tick):
                 return
             failures += 1
 
@@ -85,18 +85,3 @@ class ServiceCapture:
         if self._tick() and not self._stop_by:
             self._stop_by = now + DRAIN_S
         return bool(self._stop_by) and now >= self._stop_by
-
-    def _report_gap(self, seconds: float) -> None:
-        """Count and tell how long nothing was captured."""
-        self.losses.gaps += 1
-        self.losses.gap_s += seconds
-        self._say(f"capturing again after a gap of {seconds:.1f} s")
-
-    def _wait(self, seconds: float) -> bool:
-        """Let the clock tick for a while; True when it is time to stop."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._tick():
-                return True
-            time.sleep(min(POLL_S, seconds))
-        return False

@@ -114,6 +114,22 @@ class Losses:
     gaps: int = 0
     gap_s: float = 0.0
 
+    def note_gap(self, seconds: float, say: Callable[[str], None]) -> None:
+        """Count and tell how long nothing was captured."""
+        self.gaps += 1
+        self.gap_s += seconds
+        say(f"capturing again after a gap of {seconds:.1f} s")
+
+
+def wait(seconds: float, tick: Callable[[], bool]) -> bool:
+    """Let the clock tick for a while; True when it is time to stop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if tick():
+            return True
+        time.sleep(min(POLL_S, seconds))
+    return False
+
 
 class LiveCapture:
     """Runs the capturing child, again and again until stopped."""
@@ -154,7 +170,7 @@ class LiveCapture:
             try:
                 if stream.peek(1):
                     if ended_at:
-                        self._report_gap(started_at - ended_at)
+                        self.losses.note_gap(started_at - ended_at, self._say)
                     failures, self._has_captured = 0, True
                     yield stream
             finally:
@@ -167,7 +183,7 @@ class LiveCapture:
             if not failures:
                 ended_at = time.monotonic()
                 self._say(f"capture ended ({self._last_words}); starting it again")
-            if self._wait(RETRY_S[min(failures, len(RETRY_S) - 1)]):
+            if wait(RETRY_S[min(failures, len(RETRY_S) - 1)], self._tick):
                 return
             failures += 1
 
@@ -262,21 +278,6 @@ class LiveCapture:
             )
         if not self._counts_drops and "InputError" in text:
             raise InputError(text.split("InputError: ")[-1].strip())
-
-    def _report_gap(self, seconds: float) -> None:
-        """Count and tell how long nothing was captured."""
-        self.losses.gaps += 1
-        self.losses.gap_s += seconds
-        self._say(f"capturing again after a gap of {seconds:.1f} s")
-
-    def _wait(self, seconds: float) -> bool:
-        """Let the clock tick for a while; True when it is time to stop."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self._tick():
-                return True
-            time.sleep(min(POLL_S, seconds))
-        return False
 
     def _signal(self, number: int) -> None:
         """Send a signal to the child's process group, if there is still one."""

@@ -50,7 +50,7 @@ class Rules:
 
     def hear(self, meter: Meter, stats: PacketStats, now_us: float | None = None) -> list[RuleAlert]:
         """Take over the meter's notes when they are due at `now_us`, or at once; the alerts they give rise to."""
-        if not (meter.unanswered or stats.tiny_fragments):
+        if not (meter.unanswered or stats.tiny_senders):
             return []
         if now_us is not None and len(meter.unanswered) < MANY and 0 <= self._due_us - now_us <= EVERY_US:
             return []
