@@ -115,7 +115,7 @@ def _syn_flood(random: Random, victim: str, source: str, packets: int) -> Attack
     for port in random.sample(("80", "1883", "22"), 3):  # every service in every flood, or the port would be the class
         window, size = random.choice((64, 512, 4096, 64240)), random.choice((0, 0, 0, 32, 120))
         bursts.append(("-S", "-p", port, "--win", str(window), "--data", str(size), *forged))
-    return _hping("SYN flood", victim, bursts, random, packets)
+    return hping("SYN flood", victim, bursts, random, packets)
 
 
 def _udp_flood(random: Random, victim: str, forged: bool, packets: int) -> Attack:
@@ -125,12 +125,15 @@ def _udp_flood(random: Random, victim: str, forged: bool, packets: int) -> Attac
         port = str(random.choice((53, 123, 5353, random.randint(1024, 60000))))
         ports = random.choice((("-p", port), ("-p", port), ("-p", f"++{port}"), ("-p", port, "--keep")))
         bursts.append(("--udp", *ports, "--data", str(random.randint(0, 1400)), *(("--rand-source",) * forged)))
-    return _hping("UDP flood", victim, bursts, random, packets)
+    return hping("UDP flood", victim, bursts, random, packets)
 
 
-def _hping(name: str, victim: str, bursts: list[tuple[str, ...]], random: Random, packets: int) -> Attack:
+def hping(
+    name: str, victim: str, bursts: list[tuple[str, ...]], random: Random, packets: int,
+    pauses_us: tuple[int, ...] = (1000, 2500, 5000, 8000),
+) -> Attack:  # fmt: skip
     """Bursts of hping3, each with a count and a pause between packets, so that it is bounded both ways."""
-    pauses = [random.choice((1000, 2500, 5000, 8000)) for _ in bursts]  # microseconds
+    pauses = [random.choice(pauses_us) for _ in bursts]
     each = packets // len(bursts)
     commands = tuple(
         ("hping3", "-q", "-n", *options, "-c", str(each), "-i", f"u{pause}", f"{{{victim}}}")

@@ -8,7 +8,7 @@ same with other options. Two classes come from the plug, which is infected: they
 from pathlib import Path
 from random import Random
 
-from testbed.schedule import LISTS, Attack, in_order, word_list
+from testbed.schedule import LISTS, Attack, hping, in_order, word_list
 
 TOOLS = "testbed.second_home.tools"
 PAYLOADS = Path(__file__).with_name("payloads")
@@ -20,6 +20,7 @@ CLASSES = (
 )  # fmt: skip
 NEW = CLASSES[11:]
 INFECTED = "plug"
+PAUSES_US = (2000, 4000, 7000, 12000)  # between two packets of hping3
 NEVER_CALLED = ("nas", "laptop", "tablet", "camera")  # by the plug, nor do they call it
 PROGRAMS = {
     "nmap": "nmap", "nping": "nmap", "hping3": "hping3", "ab": "apache2-utils", "slowhttptest": "slowhttptest",
@@ -128,7 +129,7 @@ def syn_flood(random: Random, victim: str, source: str, packets: int) -> Attack:
          str(random.choice((1024, 5840, 29200))), *forged)
         for port in random.sample(services, 2)
     ]  # fmt: skip
-    return bursts_of_hping("SYN flood", victim, bursts, random, packets)
+    return hping("SYN flood", victim, bursts, random, packets, PAUSES_US)
 
 
 def udp_flood(random: Random, victim: str, forged: bool, packets: int) -> Attack:
@@ -138,7 +139,7 @@ def udp_flood(random: Random, victim: str, forged: bool, packets: int) -> Attack
         port = random.choice(("3074", "5683", "5353", "1900", f"++{random.randint(20000, 50000)}"))
         options = ("--udp", "-p", port, "--data", str(random.choice((0, 18, 64, 512, 1200))))
         bursts.append((*options, *(("--rand-source",) * forged)))
-    return bursts_of_hping("UDP flood", victim, bursts, random, packets)
+    return hping("UDP flood", victim, bursts, random, packets, PAUSES_US)
 
 
 def coap_amplification(random: Random, victim: str, packets: int) -> Attack:
@@ -146,20 +147,7 @@ def coap_amplification(random: Random, victim: str, packets: int) -> Attack:
     forged = ("--spoof", f"203.0.113.{random.randint(1, 254)}")
     payload = ("--file", str(PAYLOADS / "coap-core.bin"), "--data", COAP_BYTES)
     bursts = [("--udp", "-p", "5683", "-s", str(random.randint(2000, 50000)), *payload, *forged)]
-    return bursts_of_hping("CoAP amplification", victim, bursts, random, packets)
-
-
-def bursts_of_hping(name: str, victim: str, bursts: list[tuple[str, ...]], random: Random, packets: int) -> Attack:
-    """Bursts of hping3, each with a count and a pause between packets."""
-    pauses = [random.choice((2000, 4000, 7000, 12000)) for _ in bursts]  # microseconds
-    each = packets // len(bursts)
-    commands = tuple(
-        ("hping3", "-q", "-n", *options, "-c", str(each), "-i", f"u{pause}", f"{{{victim}}}")
-        for options, pause in zip(bursts, pauses, strict=True)
-    )
-    seconds = each * sum(pauses) // 1_000_000 + len(bursts) + 1
-    spoofed = any(option in ("--spoof", "--rand-source") for options in bursts for option in options)
-    return Attack(name, (victim,), commands, limit_s=2 * seconds + 10, expected_s=seconds, spoofed=spoofed)
+    return hping("CoAP amplification", victim, bursts, random, packets, PAUSES_US)
 
 
 def http_flood(random: Random, victim: str, requests: int) -> Attack:
