@@ -26,8 +26,9 @@ from tlids_edge.capture.link_layers import (
     subframes,
 )
 from tlids_edge.capture.link_names import link_name, refuse_unreadable
-from tlids_edge.capture.pcap import PacketStats, Record, new_tuple, read_records
+from tlids_edge.capture.pcap import Record, new_tuple, read_records
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
+from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.transport import (
     ICMP,
     ICMPV6,

@@ -17,8 +17,8 @@ from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.alerts.outlet import Outlet
 from tlids_edge.alerts.reporter import Options, Reporter
 from tlids_edge.capture import tcpdump
-from tlids_edge.capture.pcap import PacketStats
 from tlids_edge.capture.service_capture import PREFIX, ServiceCapture
+from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.times import Times
 from tlids_edge.cli import adapt, learning, models, values
 from tlids_edge.detect.arp import ArpWatch

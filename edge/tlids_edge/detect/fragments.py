@@ -6,7 +6,7 @@ The alerts, and what they do to the source's flows, are those of `suspects`.
 from collections.abc import Iterable
 
 from tlids_edge.capture.packets import address_text, mac_text
-from tlids_edge.capture.pcap import TinyFragments
+from tlids_edge.capture.stats import TinyFragments
 from tlids_edge.detect.sources import ProvenSources
 from tlids_edge.detect.suspects import Pace, RuleAlert, Suspects
 from tlids_edge.flows.flow import Flow

@@ -20,7 +20,6 @@ from tlids_edge.capture.packets import Decoder, Packet, where
 from tlids_edge.capture.pcap import (
     ETHERNET,
     READ_SIZE,
-    PacketStats,
     PlainPcap,
     Record,
     Source,
@@ -29,6 +28,7 @@ from tlids_edge.capture.pcap import (
     records_behind,
 )
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF
+from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.times import EARLIEST_US, HELD, WINDOW_US
 from tlids_edge.flows import core
 from tlids_edge.flows.compiled import CompiledMeter

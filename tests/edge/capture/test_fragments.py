@@ -7,7 +7,7 @@ import pytest
 from build_pcap import ACK, ALICE, ALICE6, ALICE_MAC, BOB, BOB6, RST, START, SYN, ethernet, ipv4, ipv6, pcap, tcp, udp
 from tlids_edge.capture.fragments import LIFE_US, MAX_FIRST, Fragments
 from tlids_edge.capture.packets import PacketStats, address_text, read_packets
-from tlids_edge.capture.pcap import MAX_TINY
+from tlids_edge.capture.stats import MAX_TINY
 from tlids_edge.flows.meter import Meter
 
 MORE = 0x2000
