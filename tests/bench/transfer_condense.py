@@ -58,7 +58,7 @@ def condensed(grid: dict, trees: dict, date: str) -> dict:
         "training_seconds": round(seconds), "rows": grid["rows"], "targets": grid["parts"],
         "models": sum(stage["models"] for stage in grid["stages"]),
         "seeds": sorted({result["seed"] for result in networks}),
-        "test_rows": test_rows(networks),
+        "test_rows": rows_of_the_test(networks),
         "cells": cells(networks, ("task", "target", "protocol", "frozen", "share")),
         "recipes": cells(by_stage["recipes"], ("target", "share", "recipe")),
         "trees": trees_of(trees["results"]), "zero_shot": zero_shot(by_stage["zero-shot"]),
@@ -99,7 +99,7 @@ def reached(result: dict, scratch: dict) -> int | None:
     return next(((at + 1) * LOOK for at, value in enumerate(result["curve"]) if value >= goal), None)
 
 
-def test_rows(results: list[dict]) -> dict[str, dict[str, int]]:
+def rows_of_the_test(results: list[dict]) -> dict[str, dict[str, int]]:
     """Test rows of each class of each target."""
     found = {}
     for result in results:

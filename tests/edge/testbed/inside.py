@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,13 @@ def run_inside(body: str, timeout: float = 120) -> subprocess.CompletedProcess:
     return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
-def need_namespaces() -> None:
-    """Skip without root, programs or namespaces, saying which."""
+def need_namespaces(programs: Iterable[str] | None = None) -> None:
+    """Skip without root, `programs` (by default those of a home without life) or namespaces, saying which."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces need root")
     from testbed.network import PROGRAMS
 
-    missing = [name for name in (*PROGRAMS, "ping") if shutil.which(name) is None]
+    missing = [name for name in programs or (*PROGRAMS, "ping") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}; see edge/testbed/apt-packages.txt")
     probe = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "true"]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
+from inside import need_namespaces
 
 EDGE = Path(__file__).resolve().parents[3] / "edge"
 
@@ -29,18 +30,9 @@ class Recording:
 @pytest.fixture(scope="session")
 def attacked_home(tmp_path_factory) -> Recording:
     """A home under a scan, a flood from forged addresses, and a man in the middle."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to make network namespaces")
-    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, timeout=30).returncode:
-        pytest.skip("this machine refuses network namespaces")
-    from testbed.network import need_programs
     from testbed.record import PROGRAMS
-    from tlids_edge.errors import InputError
 
-    try:
-        need_programs(PROGRAMS)
-    except InputError as missing:
-        pytest.skip(str(missing))
+    need_namespaces(PROGRAMS)
     folder = tmp_path_factory.mktemp("attacked")
     recorder = [sys.executable, __file__, str(folder)]
     done = subprocess.run(recorder, capture_output=True, text=True, timeout=300, cwd=EDGE)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
+from inside import need_namespaces
 
 EDGE = Path(__file__).resolve().parents[3] / "edge"
 LIVE_ONCE = """
@@ -48,18 +49,9 @@ class Recording:
 @pytest.fixture(scope="session")
 def attacked_second_home(tmp_path_factory) -> Recording:
     """The second home, every habit lived once, under a beacon, guesses, a tunnel, an amplification and UPnP abuse."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to make network namespaces")
-    if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, timeout=30).returncode:
-        pytest.skip("this machine refuses network namespaces")
     from testbed.kinds import KINDS
-    from testbed.network import need_programs
-    from tlids_edge.errors import InputError
 
-    try:
-        need_programs({**KINDS["second"].programs, "tshark": "tshark"})
-    except InputError as missing:
-        pytest.skip(str(missing))
+    need_namespaces([*KINDS["second"].programs, "tshark"])
     folder = tmp_path_factory.mktemp("second")
     recorder = [sys.executable, __file__, str(folder)]
     done = subprocess.run(recorder, capture_output=True, text=True, timeout=240, cwd=EDGE)

@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from icmp_gaps import assert_icmp_flows_end
 from testbed import attacks
 from testbed.network import Host, Network, Plan
-from testbed.schedule import CLASSES, GAP_S, ICMP_GAP_S, LISTS, WITH_ICMP, Attack, gap_before, plan_attacks
+from testbed.schedule import CLASSES, ICMP_GAP_S, LISTS, Attack, plan_attacks
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import Meter
 
@@ -83,16 +84,7 @@ def test_no_command_names_an_address_but_a_forged_source(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_attacks_that_share_an_icmp_flow_lie_an_idle_timeout_apart(seed):
     plan = plan_attacks(seed)
-    quiet = {}  # victim -> least seconds since an attack with ICMP ended
-    for previous, attack in pairwise([None, *plan]):
-        gap = gap_before(attack, previous)
-        assert gap >= GAP_S
-        quiet = {victim: seconds + gap for victim, seconds in quiet.items()}
-        if attack.name in WITH_ICMP:
-            assert all(quiet.get(victim, 99) > Meter()._idle_us / 1e6 for victim in attack.victims)
-        quiet = {victim: seconds + attacks.SETTLE_S for victim, seconds in quiet.items()}
-        if attack.name in WITH_ICMP:
-            quiet |= dict.fromkeys(attack.victims, attacks.SETTLE_S)
+    assert_icmp_flows_end(plan)
     assert ICMP_GAP_S > Meter()._idle_us / 1e6
 
 

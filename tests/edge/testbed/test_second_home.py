@@ -8,17 +8,17 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from icmp_gaps import assert_icmp_flows_end
 from testbed import attacks, truth
 from testbed import network as lab
 from testbed.attacks import ADDRESS, Relay, Window
 from testbed.kinds import KINDS
 from testbed.network import Plan, draw_hosts
 from testbed.schedule import CLASSES as FIRST_CLASSES
-from testbed.schedule import GAP_S, WITH_ICMP, Attack, gap_before
+from testbed.schedule import Attack
 from testbed.second_home import dns, schedule, world
 from testbed.second_home.tools import bounds
 from tlids_edge.errors import InputError
-from tlids_edge.flows.meter import Meter
 
 SEEDS = range(12)
 PLAN = Plan(1, world.SUBNET, world.LAYOUT)
@@ -85,16 +85,7 @@ def test_the_infected_plug_calls_the_attackers_servers_or_hosts_that_it_never_ca
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_attacks_that_share_an_icmp_flow_lie_an_idle_timeout_apart(seed):
     plan = [attack for one in schedule.plan_rounds(seed) for attack in one if not attack.background]
-    quiet = {}  # victim -> least seconds since an attack with ICMP ended
-    for previous, attack in pairwise([None, *plan]):
-        gap = gap_before(attack, previous)
-        assert gap >= GAP_S
-        quiet = {victim: seconds + gap for victim, seconds in quiet.items()}
-        if attack.name in WITH_ICMP:
-            assert all(quiet.get(victim, 99) > Meter()._idle_us / 1e6 for victim in attack.victims)
-        quiet = {victim: seconds + attacks.SETTLE_S for victim, seconds in quiet.items()}
-        if attack.name in WITH_ICMP:
-            quiet |= dict.fromkeys(attack.victims, attacks.SETTLE_S)
+    assert_icmp_flows_end(plan)
 
 
 def test_the_household_is_the_same_in_every_session_and_another_than_the_first():
