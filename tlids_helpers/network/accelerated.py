@@ -97,39 +97,11 @@ def train_many(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def predict(weights: Weights, inputs: np.ndarray, mean=0.0, deviation=1.0, batch: int = 65536) -> np.ndarray:
-    """Class probabilities (n, C) of inputs (n, 9) as a `Table` has them; `mean` and `deviation` as in a `Job`."""
-    weights = jax.tree.map(jnp.asarray, weights)
-    found = []
-    for start in range(0, len(inputs), batch):
-        some = (np.asarray(inputs[start : start + batch], np.float32) - mean) / deviation
-        padded = np.zeros((min(batch, len(inputs)), some.shape[1]), np.float32)  # one shape: compiled once
-        padded[: len(some)] = some
-        found.append(np.asarray(_probabilities(weights, padded))[: len(some)])
-    return np.concatenate(found)
-
-
-def logarithms(features: np.ndarray) -> np.ndarray:
-    """log(1 + x) of raw features (n, 9) as `model.preprocessing` takes it: negative values count as 0."""
-    return np.log1p(np.maximum(features, 0)).astype(np.float32)
-
-
-def scaling(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (9,) of the logarithms of raw features (n, 9), as `model.preprocessing` fits them."""
-    logs = np.log1p(np.maximum(features, 0).astype(np.float64))
-    variance = logs.var(axis=0)
-    deviation = np.sqrt(np.where(variance > 1e-12, variance, 1.0))
-    return logs.mean(axis=0).astype(np.float32), deviation.astype(np.float32)
-
-
 def macro_f1(confusion: np.ndarray) -> float:
     """Mean F1 over the classes that have rows, of counts (C, C): rows the truth, columns what was said."""
     hits, truth, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     present = truth > 0
     return float(np.mean(2 * hits[present] / (truth + said)[present]))
-
-
-_probabilities = jax.jit(pure.probabilities)
 
 
 def _check(jobs: Sequence[Job], plan: Plan) -> None:

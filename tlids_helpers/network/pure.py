@@ -58,12 +58,6 @@ def fresh(n_classes: int, seed: int) -> Weights:
     return Weights(params, state)
 
 
-def with_new_output(source: Weights, n_classes: int, seed: int) -> Weights:
-    """The weights of `source` under a new output layer of `n_classes` (Section 4.3)."""
-    output = _dense(np.random.default_rng(seed), DENSE[-1], n_classes)
-    return Weights({**source.params, "output": output}, source.state)
-
-
 def layers(model) -> list:
     """The layers of a Keras model that have weights of ours, also within its parts."""
     found = []

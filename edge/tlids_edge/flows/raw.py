@@ -37,7 +37,6 @@ from tlids_edge.flows.rows import PACKET, pack_packet, unpack_packets
 ROOM = 4096  # packets that are decoded together
 ENTRIES = HELD + BLOCK + 2 * ROOM
 PLAIN, ODD, DECODED = range(3)  # enum kind
-RECORD_HEADER = 16
 
 
 class RawReader:
