@@ -13,6 +13,7 @@ from tlids_helpers import experiment
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.raw import Allowed
 from tlids_helpers.experiment import Setup
 from tlids_helpers.network import training
 from tlids_helpers.network.recipe import Recipe
@@ -152,20 +153,22 @@ def test_the_chosen_run_is_trained_with_its_source_once_and_then_found_without_p
     asked, (part, setup) = [], target
     monkeypatch.setattr(experiment, "prepare_source", lambda *given: asked.append(given) or prepared)
     monkeypatch.setattr(experiment, "source_dataset", lambda *_: prepared.name)
-    made = experiment.chosen(part, "leave_target_out", setup, "", "data", False)
-    assert asked == [(part, "nf-uq-nids", "leave_target_out", "data", False)]
+    made = experiment.chosen(part, "leave_target_out", setup, "", "data", Allowed())
+    assert asked == [(part, "nf-uq-nids", "leave_target_out", "data", Allowed())]
     assert made.result["protocol"] == "leave_target_out" and made.result["source"] == "home" and not trainings
-    again = experiment.chosen(part, "leave_target_out", setup, "", "data", False)
+    again = experiment.chosen(part, "leave_target_out", setup, "", "data", Allowed())
     assert again.result == made.result and len(asked) == 1
 
 
 def test_the_chosen_run_from_scratch_is_notebook_02s(prepared, finished):
-    assert experiment.chosen(prepared, "scratch", kept_in(finished[0]), "", "data", False).result == finished[1].result
+    assert (
+        experiment.chosen(prepared, "scratch", kept_in(finished[0]), "", "data", Allowed()).result == finished[1].result
+    )
 
 
 def test_an_unknown_way_of_training_is_one_sentence(prepared):
     with pytest.raises(InputError, match="scratch, paper, leave_target_out, found 'theirs'"):
-        experiment.chosen(prepared, "theirs", SETUP, "", "data", False)
+        experiment.chosen(prepared, "theirs", SETUP, "", "data", Allowed())
 
 
 def test_a_missing_model_is_announced_with_rows_epochs_and_a_duration(prepared, tmp_path):

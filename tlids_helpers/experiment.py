@@ -3,7 +3,7 @@
     setup = Setup(notebook="03_transfer")                    # task, recipe, seed: Sections 4.2.2 and 5.2
     target = prepare.prepare("nf-ton-iot")                   # Section 5.1: cleaned, split, cached
     scratch = from_scratch(target, setup)                    # Sections 4.1 and 4.2
-    rows = prepare_source(target, source_of(target), "paper", "data", False)
+    rows = prepare_source(target, source_of(target), "paper", "data", Allowed())
     source = source_run(rows, setup)                         # Section 4.3: the network to start from
     transfer = transferred(target, source, "paper", setup)   # Section 4.3, Fig. 4
     scratch.result["scores"], transfer.result["scores"]      # Section 5.2, Tables 4 to 6
@@ -105,9 +105,7 @@ def zero_shot(target: Prepared, source: Run) -> dict[str, float]:
     return metrics.benign_or_attack(truth, predict(model, features), classes.index(benign))
 
 
-def chosen(
-    prepared: Prepared, trained: str, setup: Setup, source: str, data_dir: str | Path, allow_subset: Allowed | bool
-) -> Run:
+def chosen(prepared: Prepared, trained: str, setup: Setup, source: str, data_dir: str | Path, allowed: Allowed) -> Run:
     """The run whose model goes to the Pi: the finished one, or trained now as notebook 02 or 03 would.
 
     `trained` is "scratch", "paper" or "leave_target_out"; `source` a slug, or "" for the catalog's. Its rows are
@@ -120,7 +118,7 @@ def chosen(
     slug = source_of(prepared, source)
     if done := _finished(prepared, trained, setup, source_dataset(prepared.name, slug, trained)):
         return done
-    rows = prepare_source(prepared, slug, trained, data_dir, allow_subset)
+    rows = prepare_source(prepared, slug, trained, data_dir, allowed)
     return transferred(prepared, source_run(rows, setup), trained, setup)
 
 

@@ -13,7 +13,7 @@ from tlids_helpers import audit
 from tlids_helpers.audit import rows as audit_rows
 from tlids_helpers.data import prepare, split
 from tlids_helpers.data.catalog import DATASETS, NETFLOW_V1_COLUMNS
-from tlids_helpers.data.raw import Allowed
+from tlids_helpers.data.raw import SUBSET, Allowed
 from tlids_helpers.data.split import ROLES
 
 CLASSES = ("Benign", "DoS", "Theft")
@@ -31,7 +31,7 @@ def test_a_subset_with_another_column_and_a_class_less(netflow, put, data_dir):
     frame = netflow({"Benign": 60, "DoS": 40, "Theft": 20, "DDoS": 10}).astype({"IN_PKTS": float})
     frame.loc[:2, "IN_PKTS"] = float("inf")
     put(frame.assign(Dataset="x").drop(columns="IPV4_SRC_ADDR"), "NF-BoT-IoT.csv")
-    prepared = prepare.prepare("nf-bot-iot", data_dir, allow_subset=Allowed(subset=True, loss=0.05))
+    prepared = prepare.prepare("nf-bot-iot", data_dir, allowed=Allowed(subset=True, loss=0.05))
     check = audit.census(prepared, "nf-bot-iot", data_dir)
     found = check.table
     assert found.columns.name == "subset"
@@ -71,7 +71,7 @@ def test_a_unions_rows_are_counted_once_from_its_parts_or_from_its_own_file(
     else:
         for slug, frame in part_frames.items():
             put(frame, DATASETS[slug].file)
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     found = audit.census(union, "nf-uq-nids", data_dir).table
     assert counted(found, "rows in the file")[:2] == [11_994_893, len(union_frame)]
 
@@ -81,7 +81,7 @@ def test_a_column_under_a_known_other_spelling_is_not_missing(cicflow, put, data
         cicflow({"Normal": 60, "Mirai": 40}, "Cat").rename(columns={"Src_Port": "Source Port"}),
         "IoT Network Intrusion Dataset.csv",
     )
-    prepared = prepare.prepare("iot-network-intrusion", data_dir, allow_subset=True)
+    prepared = prepare.prepare("iot-network-intrusion", data_dir, allowed=SUBSET)
     note = audit.census(prepared, "iot-network-intrusion", data_dir).table.set_index("quantity").loc["columns", "note"]
     assert "Src_Port" not in note and "Source Port" not in note and "'Sub_Cat'" in note
 
@@ -308,7 +308,7 @@ def bot(shared, tmp_path_factory):
     raw = tmp_path_factory.mktemp("real") / "raw"
     raw.mkdir()
     (raw / "NF-BoT-IoT-v2.csv.gz").symlink_to(shared / "data" / "netflow" / "NF-BoT-IoT-v2.sample.csv.gz")
-    return prepare.prepare("nf-bot-iot-v2", raw.parent, allow_subset=True)
+    return prepare.prepare("nf-bot-iot-v2", raw.parent, allowed=SUBSET)
 
 
 @pytest.fixture(scope="module")

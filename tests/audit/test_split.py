@@ -16,6 +16,7 @@ from tlids_helpers.audit import split
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.raw import SUBSET
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results import runs
 from tlids_helpers.results.runs import Setup
@@ -144,7 +145,7 @@ def test_one_recording_or_none_makes_no_third_split(sessions, repeated, put, dat
 
 @pytest.fixture
 def target(four_parts, data_dir):
-    return prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    return prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
 
 
 def by_arm(check) -> dict[str, dict]:
@@ -152,11 +153,11 @@ def by_arm(check) -> dict[str, dict]:
 
 
 def test_the_arms_on_rows_that_are_all_different(target, data_dir, rows_of, part_frames):
-    found = by_arm(audit.overlap(target, "nf-uq-nids", data_dir, True))
+    found = by_arm(audit.overlap(target, "nf-uq-nids", data_dir, SUBSET))
     assert tuple(found) == split.ARMS
     test = set(rows_of(target, "test"))
     # every row has its own number, so the oracle is a set; only the published arm has the test rows in its training
-    published = split.prepare_arm(target, "nf-uq-nids", split.PUBLISHED, data_dir, True)
+    published = split.prepare_arm(target, "nf-uq-nids", split.PUBLISHED, data_dir, SUBSET)
     expected = len(test & set(rows_of(published, "train")))
     assert 0.5 * len(test) < expected < len(test)  # about 72 %
     counts = {arm: (row["twins"], row["twins_labelled"], row["new"]) for arm, row in found.items()}
@@ -176,7 +177,7 @@ def test_the_arms_on_rows_that_are_all_different(target, data_dir, rows_of, part
 def test_the_source_without_the_target_has_none_of_its_rows_and_the_last_arm_all_but_the_test_rows(
     target, data_dir, rows_of
 ):
-    rows = {arm: split.prepare_arm(target, "nf-uq-nids", arm, data_dir, True) for arm in split.ARMS[1:]}
+    rows = {arm: split.prepare_arm(target, "nf-uq-nids", arm, data_dir, SUBSET) for arm in split.ARMS[1:]}
     own = set(rows_of(target, "train", "validation", "test"))
     assert not own & set(rows_of(rows[split.NO_TARGET], "train", "validation", "test"))
     assert own & set(rows_of(rows[split.NO_TEST_ROWS], "train")) == set(rows_of(target, "train"))
@@ -226,8 +227,10 @@ def test_a_target_that_is_no_part_of_the_source_cannot_be_left_out_of_it(target)
 def test_the_published_arm_is_a_random_split_of_its_own_even_for_a_grouped_target(target, monkeypatch):
     asked = []
     monkeypatch.setattr(prepare, "prepare", lambda *given: asked.append(given))
-    split.prepare_arm(dataclasses.replace(target, split="grouped", rows=500), "nf-uq-nids", split.PUBLISHED, "d", True)
-    assert asked == [("nf-uq-nids", "d", "paper", target.seed + 1, 500, True)]
+    split.prepare_arm(
+        dataclasses.replace(target, split="grouped", rows=500), "nf-uq-nids", split.PUBLISHED, "d", SUBSET
+    )
+    assert asked == [("nf-uq-nids", "d", "paper", target.seed + 1, 500, SUBSET)]
 
 
 def test_an_unknown_arm_and_another_family_are_refused(target, data_dir, tmp_path, monkeypatch):
@@ -241,7 +244,7 @@ def test_an_unknown_arm_and_another_family_are_refused(target, data_dir, tmp_pat
 
 def test_the_published_arm_is_another_draw_than_the_last_one(target, data_dir):
     arms = [
-        split.prepare_arm(target, "nf-uq-nids", arm, data_dir, True) for arm in (split.PUBLISHED, split.NO_TEST_ROWS)
+        split.prepare_arm(target, "nf-uq-nids", arm, data_dir, SUBSET) for arm in (split.PUBLISHED, split.NO_TEST_ROWS)
     ]
     one, other = (prepare.load(arm, "train")[0] for arm in arms)
     assert not np.array_equal(one, other)
@@ -249,7 +252,7 @@ def test_the_published_arm_is_another_draw_than_the_last_one(target, data_dir):
 
 def test_each_arm_is_trained_on_its_own_source_and_scored_on_the_targets_test_rows(target, data_dir, tmp_path):
     setup = Setup(recipe=Recipe(epochs=1), runs_dir=tmp_path)
-    check = audit.transfer_arms(target, "nf-uq-nids", setup, data_dir, True)
+    check = audit.transfer_arms(target, "nf-uq-nids", setup, data_dir, SUBSET)
     frame = check.table
     assert frame["arm"].tolist() == list(split.ARMS) and set(frame["test_rows"]) == {target.size("test")}
     for row in frame.itertuples():
@@ -258,7 +261,7 @@ def test_each_arm_is_trained_on_its_own_source_and_scored_on_the_targets_test_ro
     arms = {run["protocol"]: made[run["source_run"]] for run in made.values() if run["protocol"] != "scratch"}
     assert set(arms) == set(split.PROTOCOLS.values())
     for arm, protocol in split.PROTOCOLS.items():
-        known = split.prepare_arm(target, "nf-uq-nids", arm, data_dir, True)
+        known = split.prepare_arm(target, "nf-uq-nids", arm, data_dir, SUBSET)
         assert (arms[protocol]["dataset"], arms[protocol]["rows"]["train"]) == (known.name, known.size("train"))
     wrong = frame["wrong"].tolist()
     assert check.sentence.endswith(

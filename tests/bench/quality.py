@@ -17,6 +17,7 @@ from pathlib import Path
 from lines import HOME, REPOSITORY
 
 from tlids_helpers.data import prepare
+from tlids_helpers.data.raw import SUBSET
 
 SAMPLE = "NF-BoT-IoT-v2.sample.csv.gz"
 ROWS = {"testbed": None, "nf-bot-iot-v2": 40_000}
@@ -35,7 +36,7 @@ def datasets() -> list[str]:
 
 def rows_of(dataset: str, seed: int, quick: bool = False) -> prepare.Prepared:
     """The rows that are trained on, prepared."""
-    return prepare.prepare(dataset, HOME / "data", seed=seed, rows=2_000 if quick else ROWS[dataset], allow_subset=True)
+    return prepare.prepare(dataset, HOME / "data", seed=seed, rows=2_000 if quick else ROWS[dataset], allowed=SUBSET)
 
 
 def reached(curve: list[dict], goal: float) -> float | None:

@@ -14,6 +14,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 
 from tlids_helpers import notebooks
 from tlids_helpers.data import prepare
+from tlids_helpers.data.raw import SUBSET
 from tlids_helpers.results import metrics, runs
 
 SAMPLES = {
@@ -66,7 +67,7 @@ def our_rows(runs_dir: Path) -> list[tuple]:
 
 def trees_row(split: str) -> tuple:
     """The oracle: 100 extra trees on the same training and validation rows, scored on the same test rows."""
-    prepared = prepare.prepare("nf-bot-iot-v2", HOME / "data", split, allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot-v2", HOME / "data", split, allowed=SUBSET)
     rows = [prepare.load(prepared, role) for role in ("train", "validation")]
     forest = ExtraTreesClassifier(TREES, random_state=42, n_jobs=-1)
     forest.fit(np.concatenate([x for x, _ in rows]), np.concatenate([y for _, y in rows]))

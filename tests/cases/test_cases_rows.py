@@ -170,7 +170,7 @@ def test_rows_of_another_width_without_a_header_stop_preparation_with_the_count(
     path = str(put(text, "own.csv"))
     with pytest.raises(InputError, match=r"at most 1.00% of the lines.*found 50 of 100 \(50.0%: 50 for another number"):
         prepare.prepare(path, data_dir)
-    prepared = prepare.prepare(path, data_dir, allow_subset=ALL)
+    prepared = prepare.prepare(path, data_dir, allowed=ALL)
     assert "Of 100 rows read 50 were kept, 50 dropped (50.00%;" in show.provenance(prepared)
 
 
@@ -220,7 +220,7 @@ def test_a_header_behind_something_else_is_refused_with_its_line(order, first, g
     text = GLUES[glue](day.to_csv(index=False, quoting=quoting)) + other
     line = 52 if "zero" in glue else 51
     with pytest.raises(InputError, match=f"line {line} of own.csv|found one behind something else in line {line}:"):
-        prepare.prepare(str(put(text, "own.csv")), data_dir, allow_subset=ALL)
+        prepare.prepare(str(put(text, "own.csv")), data_dir, allowed=ALL)
 
 
 @pytest.mark.parametrize("first", FIRST)
@@ -327,19 +327,19 @@ def test_more_than_one_per_cent_lost_stops_unless_it_is_allowed(broken, stops, p
         prepare.prepare(path, data_dir)
     assert "4 of 300" in caught.value.fault and "another number of fields" in caught.value.fault
     assert "allow_loss=0.02" in caught.value.remedy
-    assert prepare.prepare(path, data_dir, allow_subset=Allowed(loss=0.02)).size("test") == 60
+    assert prepare.prepare(path, data_dir, allowed=Allowed(loss=0.02)).size("test") == 60
 
 
 @pytest.mark.parametrize("loss", [-0.1, 1.5, "0.1", float("nan")])
 def test_a_loss_that_is_no_share_is_refused(loss, put, data_dir):
     with pytest.raises(InputError, match="allow_loss to be a share from 0 to 1"):
-        prepare.prepare(str(put(made.text_of(PLAIN), "own.csv")), data_dir, allow_subset=Allowed(loss=loss))
+        prepare.prepare(str(put(made.text_of(PLAIN), "own.csv")), data_dir, allowed=Allowed(loss=loss))
 
 
 def test_the_source_takes_what_is_allowed_as_the_target_does(netflow, put, data_dir):
     put(netflow({"Benign": 60, "ddos": 40}), "NF-ToN-IoT.csv")
     allowed = Allowed(subset=True, loss=0.5)
-    target = prepare.prepare("nf-ton-iot", data_dir, allow_subset=allowed)
+    target = prepare.prepare("nf-ton-iot", data_dir, allowed=allowed)
     assert prepare_source(target, "nf-ton-iot", "paper", data_dir, allowed) == target
 
 
@@ -371,7 +371,7 @@ def test_an_empty_label_is_none_beside_a_word_for_benign(kind, put, data_dir):
     path = str(put(made.flows(300, ("Benign", "DoS", "")), f"own.{kind}"))
     with pytest.raises(InputError, match=r"100 of 300 \(33.3%: 100 for no label\)"):
         prepare.prepare(path, data_dir)
-    assert prepare.prepare(path, data_dir, allow_subset=ALL).classes == ("Benign", "DoS")
+    assert prepare.prepare(path, data_dir, allowed=ALL).classes == ("Benign", "DoS")
 
 
 @pytest.mark.parametrize(("words", "name"), [
@@ -393,7 +393,7 @@ def test_zero_is_benign_beside_one_and_a_missing_number_is_no_label(benign, atta
     frame = made.flows(300, (benign, attack, None))
     if kind == "csv" or benign is not False:
         frame["Attack"] = frame["Attack"].astype("object" if kind == "csv" else "float64")
-    prepared = prepare.prepare(str(put(frame, f"own.{kind}")), data_dir, allow_subset=ALL)
+    prepared = prepare.prepare(str(put(frame, f"own.{kind}")), data_dir, allowed=ALL)
     assert len(prepared.classes) == 2 and prepared.benign == prepared.classes[0]
     assert sum(prepared.counts[role][prepared.benign] for role in prepare.ROLES) == 100
 
@@ -412,7 +412,7 @@ def test_a_label_that_is_rarely_empty_was_forgotten(forgotten, classes, put, dat
     if len(classes) == 2:
         with pytest.raises(InputError, match="14 of 300 .*14 for no label"):
             prepare.prepare(path, data_dir)
-    assert prepare.prepare(path, data_dir, allow_subset=ALL).classes == classes
+    assert prepare.prepare(path, data_dir, allowed=ALL).classes == classes
 
 
 def test_a_file_without_any_label_is_refused(put, data_dir):
@@ -504,10 +504,11 @@ def test_times_that_cannot_be_read_leave_the_numbers_to_tell(put, data_dir, rows
 NOBODY = """
 import os, sys
 from tlids_helpers.data import prepare, __main__ as command
+from tlids_helpers.data.raw import SUBSET
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 if sys.argv[1] == "list":
     sys.exit(command.main(["list", "--data-dir", sys.argv[2]]))
-prepare.prepare(sys.argv[1], sys.argv[2], allow_subset=True)
+prepare.prepare(sys.argv[1], sys.argv[2], allowed=SUBSET)
 """
 
 

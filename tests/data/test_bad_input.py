@@ -14,6 +14,7 @@ from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare, raw
 from tlids_helpers.data.catalog import DATASETS
+from tlids_helpers.data.raw import SUBSET
 
 
 @pytest.fixture
@@ -47,24 +48,22 @@ def text(frame) -> str:
 
 def test_a_version_2_file_under_a_version_1_slug(netflow, put, refused):
     put(netflow({"Benign": 30, "DDoS": 20}, version=2), "NF-BoT-IoT.csv")
-    refused("nf-bot-iot", "version 1 of NF-BoT-IoT", "columns of version 2", "nf-bot-iot-v2", allow_subset=True)
+    refused("nf-bot-iot", "version 1 of NF-BoT-IoT", "columns of version 2", "nf-bot-iot-v2", allowed=SUBSET)
 
 
 def test_a_version_1_file_under_a_version_2_slug(frame, put, refused):
     put(frame, "NF-BoT-IoT-v2.csv")
-    refused(
-        "nf-bot-iot-v2", "version 2 of NF-BoT-IoT", "columns of version 1", "slug nf-bot-iot for", allow_subset=True
-    )
+    refused("nf-bot-iot-v2", "version 2 of NF-BoT-IoT", "columns of version 1", "slug nf-bot-iot for", allowed=SUBSET)
 
 
 def test_a_version_3_file(netflow, put, refused):
     put(netflow({"Benign": 30, "DDoS": 20}, version=2).assign(FLOW_START_MILLISECONDS=0), "NF-BoT-IoT-v2.csv")
-    refused("nf-bot-iot-v2", "version 2", "columns of version 3", "give its path", allow_subset=True)
+    refused("nf-bot-iot-v2", "version 2", "columns of version 3", "give its path", allowed=SUBSET)
 
 
 def test_a_file_of_the_other_family(frame, cicflow, put, refused):
     put(cicflow({"Benign": 30, "DDoS": 20}, "Attack"), "NF-BoT-IoT.csv")
-    refused("nf-bot-iot", "a netflow dataset", "the cicflow family in NF-BoT-IoT.csv", allow_subset=True)
+    refused("nf-bot-iot", "a netflow dataset", "the cicflow family in NF-BoT-IoT.csv", allowed=SUBSET)
     put(frame, "CIC-ToN-IoT.csv")
     refused("cic-ton-iot", "a cicflow dataset", "the netflow family in CIC-ToN-IoT.csv")
 
@@ -77,7 +76,7 @@ def test_a_truncated_csv_lacks_rows_and_the_remedy_can_be_told_apart(text, put, 
 
 def test_a_csv_cut_in_the_middle_of_a_label(netflow, put, refused):
     put(netflow({"DDoS": 50}).to_csv(index=False)[:-3], "NF-BoT-IoT.csv")
-    refused("nf-bot-iot", "Benign, DDoS, DoS, Reconnaissance, Theft", "'DD'", allow_subset=True)
+    refused("nf-bot-iot", "Benign, DDoS, DoS, Reconnaissance, Theft", "'DD'", allowed=SUBSET)
 
 
 def publish(monkeypatch, **fields) -> None:
@@ -89,13 +88,13 @@ def publish(monkeypatch, **fields) -> None:
 def test_more_rows_than_published_are_no_subset(frame, put, refused, monkeypatch):
     publish(monkeypatch, total=49)
     put(frame, "NF-BoT-IoT.csv")
-    error = refused("nf-bot-iot", "the 49 rows of NF-BoT-IoT", "found 50 rows", allow_subset=True)
+    error = refused("nf-bot-iot", "the 49 rows of NF-BoT-IoT", "found 50 rows", allowed=SUBSET)
     assert "allow_subset" not in str(error)
 
 
 def test_more_rows_of_a_class_than_published_are_no_subset(netflow, put, refused):
     put(netflow({"Benign": 30, "Theft": 1910}), "NF-BoT-IoT.csv")
-    error = refused("nf-bot-iot", "the 600,100 rows", "1,940 rows", "Theft", allow_subset=True)
+    error = refused("nf-bot-iot", "the 600,100 rows", "1,940 rows", "Theft", allowed=SUBSET)
     assert "allow_subset" not in str(error)
 
 
@@ -107,24 +106,24 @@ def test_the_right_number_of_rows_in_the_wrong_classes(frame, put, refused, monk
 
 def test_an_unknown_class(netflow, put, refused):
     put(netflow({"Benign": 30, "Smurf": 20}), "NF-BoT-IoT.csv")
-    refused("nf-bot-iot", "Benign, DDoS, DoS, Reconnaissance, Theft", "'Smurf'", allow_subset=True)
+    refused("nf-bot-iot", "Benign, DDoS, DoS, Reconnaissance, Theft", "'Smurf'", allowed=SUBSET)
 
 
 def test_a_unions_file_without_its_dataset_column(union_frame, put, refused):
     put(union_frame.drop(columns="Dataset"), "NF-UQ-NIDS.csv")
-    refused("nf-uq-nids", "a column 'Dataset' in NF-UQ-NIDS.csv", "found none", allow_subset=True)
+    refused("nf-uq-nids", "a column 'Dataset' in NF-UQ-NIDS.csv", "found none", allowed=SUBSET)
 
 
 def test_a_unions_dataset_column_with_a_name_that_is_no_part(union_frame, put, refused):
     union_frame.loc[7, "Dataset"] = "NF-Toy-IoT"
     put(union_frame, "NF-UQ-NIDS.csv")
     for dataset in ("nf-uq-nids", "nf-ton-iot"):
-        refused(dataset, "parts NF-ToN-IoT, NF-BoT-IoT", "in the column 'Dataset'", "'NF-Toy-IoT'", allow_subset=True)
+        refused(dataset, "parts NF-ToN-IoT, NF-BoT-IoT", "in the column 'Dataset'", "'NF-Toy-IoT'", allowed=SUBSET)
 
 
 def test_a_unions_file_without_one_of_its_parts(union_frame, put, refused):
     put(union_frame.query("Dataset != 'NF-BoT-IoT'"), "NF-UQ-NIDS.csv")
-    refused("nf-uq-nids", "rows of NF-BoT-IoT in NF-UQ-NIDS.csv", "found none", "put NF-BoT-IoT.csv", allow_subset=True)
+    refused("nf-uq-nids", "rows of NF-BoT-IoT in NF-UQ-NIDS.csv", "found none", "put NF-BoT-IoT.csv", allowed=SUBSET)
 
 
 # ---- files that are cut off or packed otherwise
@@ -243,7 +242,7 @@ def test_no_row_that_can_be_used(frame, text, put, refused):
 )
 def test_a_missing_column_is_named_with_the_nearest_spelling(column, called, frame, put, refused):
     put(frame.rename(columns={column: called}), "NF-BoT-IoT.csv")
-    refused("nf-bot-iot", f"a column '{column}' in NF-BoT-IoT.csv", f"'{called}'", allow_subset=True)
+    refused("nf-bot-iot", f"a column '{column}' in NF-BoT-IoT.csv", f"'{called}'", allowed=SUBSET)
 
 
 def test_a_missing_column_with_nothing_like_it(frame, put, refused):
@@ -257,7 +256,7 @@ def test_a_missing_column_with_nothing_like_it(frame, put, refused):
 def test_a_single_class(dataset, netflow, put, refused):
     path = put(netflow({"DDoS": 50}), "NF-BoT-IoT.csv" if dataset == "nf-bot-iot" else dataset)
     asked = dataset if dataset == "nf-bot-iot" else path
-    refused(asked, f"two classes in {path.name}", "only 'DDoS'", allow_subset=True)
+    refused(asked, f"two classes in {path.name}", "only 'DDoS'", allowed=SUBSET)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -316,9 +315,9 @@ def test_a_folder_or_a_link_to_nothing_instead_of_a_file(data_dir, refused):
     for path in (data_dir / "raw", data_dir / "raw" / "flows.csv"):
         refused(path, f"a file of flows at {path}", "a folder")
     (data_dir / "raw" / "NF-BoT-IoT.csv").mkdir()
-    refused("nf-bot-iot", "NF-BoT-IoT.csv", "a folder", allow_subset=True)
+    refused("nf-bot-iot", "NF-BoT-IoT.csv", "a folder", allowed=SUBSET)
     (data_dir / "raw" / "NF-ToN-IoT.csv").symlink_to(data_dir / "elsewhere.csv")
-    refused("nf-ton-iot", "NF-ToN-IoT.csv", "a link to nothing", allow_subset=True)
+    refused("nf-ton-iot", "NF-ToN-IoT.csv", "a link to nothing", allowed=SUBSET)
 
 
 @pytest.mark.parametrize(("what", "expected"), [({"split": "random"}, "paper, grouped"), ({"seed": -1}, "0 or more")])

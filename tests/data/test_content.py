@@ -15,7 +15,7 @@ from tlids_helpers.common import files
 from tlids_helpers.data import cleaned, parquet, prepare, select
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
 from tlids_helpers.data.prepare import Prepared
-from tlids_helpers.data.raw import Allowed
+from tlids_helpers.data.raw import SUBSET, Allowed
 from tlids_helpers.data.split import ROLES
 
 
@@ -54,10 +54,10 @@ def test_touching_the_raw_file_leaves_the_content_equal(frame, put, data_dir):
 
 
 def test_a_copied_data_folder_gives_the_same_content_and_finds_its_caches(four_parts, data_dir, tmp_path):
-    first = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    first = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     shutil.copytree(data_dir, tmp_path / "elsewhere" / "data")
     before = sorted((tmp_path / "elsewhere" / "data" / "prepared").iterdir())
-    copied = prepare.prepare("nf-uq-nids", tmp_path / "elsewhere" / "data", allow_subset=True)
+    copied = prepare.prepare("nf-uq-nids", tmp_path / "elsewhere" / "data", allowed=SUBSET)
     assert copied.content == first.content and copied.folder.name == first.folder.name
     assert sorted((tmp_path / "elsewhere" / "data" / "prepared").iterdir()) == before
 
@@ -128,7 +128,7 @@ def test_a_column_that_could_be_selected_counts_too(cicflow, content):
 
 def test_every_split_seed_subsample_and_part_left_out_has_its_own_content(four_parts, data_dir):
     def of(dataset="nf-uq-nids", **what) -> str:
-        return prepare.prepare(dataset, data_dir, allow_subset=True, **what).content
+        return prepare.prepare(dataset, data_dir, allowed=SUBSET, **what).content
 
     found = [of(), of(seed=1), of(split="grouped"), of(rows=500), of(rows=500, seed=1), of("nf-bot-iot")]
     found += [of(f"nf-uq-nids-without-{part}") for part in four_parts]
@@ -176,9 +176,9 @@ def test_preparation_gives_the_rows_that_its_number_stands_for(four_parts, put, 
     path = str(put(hand_made(), "own.csv"))
     lossy = Allowed(loss=0.05)
     splits = [split for split in prepare.SPLITS if split != "time"]  # these rows have no times
-    found = {split: fingerprint(prepare.prepare(path, data_dir, split, allow_subset=lossy)) for split in splits}
-    found["100 rows"] = fingerprint(prepare.prepare(path, data_dir, rows=100, allow_subset=lossy))
-    found["union"] = fingerprint(prepare.prepare("nf-uq-nids", data_dir, allow_subset=True))
-    found["without"] = fingerprint(prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allow_subset=True))
+    found = {split: fingerprint(prepare.prepare(path, data_dir, split, allowed=lossy)) for split in splits}
+    found["100 rows"] = fingerprint(prepare.prepare(path, data_dir, rows=100, allowed=lossy))
+    found["union"] = fingerprint(prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET))
+    found["without"] = fingerprint(prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allowed=SUBSET))
     assert prepare.PREPARATION == cleaned.PREPARATION == max(GOLDEN)
     assert found == GOLDEN[prepare.PREPARATION]

@@ -18,6 +18,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import clean as cleaning
 from tlids_helpers.data import cleaned, parquet, prepare, raw, show
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES, PARENTS
+from tlids_helpers.data.raw import SUBSET
 from tlids_helpers.data.split import ROLES
 
 PARTS = DATASETS["nf-uq-nids"].parts
@@ -91,14 +92,14 @@ def test_binary_takes_every_class_but_the_benign_one_as_an_attack(netflow, put, 
 
 def test_the_catalogs_order_of_classes_is_kept_and_absent_ones_left_out(netflow, put, data_dir):
     put(netflow({"DoS": 30, "Theft": 20, "Benign": 50}), "NF-BoT-IoT.csv")
-    prepared = prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
     assert prepared.classes == ("Benign", "DoS", "Theft")
     assert (prepared.mark, prepared.title, prepared.paper_slug) == ("subset", "NF-BoT-IoT", "nf-bot-iot")
 
 
 def test_a_class_that_the_catalog_does_not_list_is_kept_where_nobody_published_counts(cicflow, put, data_dir):
     put(cicflow({"Normal": 50, "Telnet": 30, "DoS": 20}), "IoT-DS2.csv")
-    prepared = prepare.prepare("iot-ds2", data_dir, allow_subset=True)
+    prepared = prepare.prepare("iot-ds2", data_dir, allowed=SUBSET)
     assert prepared.classes == ("Normal", "DoS", "Telnet")
 
 
@@ -112,7 +113,7 @@ def test_cicflowmeter_flows_load_in_the_order_of_table_3(cicflow, put, data_dir)
 
 def test_a_version_2_subset_says_both(netflow, put, data_dir):
     put(netflow({"Benign": 50, "DoS": 50}, version=2), "NF-BoT-IoT-v2.csv")
-    prepared = prepare.prepare("nf-bot-iot-v2", data_dir, allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot-v2", data_dir, allowed=SUBSET)
     assert (prepared.mark, prepared.version, prepared.paper_slug) == ("v2 subset", 2, "nf-bot-iot")
 
 
@@ -125,7 +126,7 @@ def test_an_absent_dataset_is_simulated_says_so_and_leaves_nothing_in_raw(data_d
 def test_the_real_file_is_taken_as_soon_as_it_is_there(netflow, put, data_dir):
     prepare.prepare("nf-bot-iot", data_dir)
     put(netflow({"Benign": 60, "DoS": 40}), "NF-BoT-IoT.csv")
-    prepared = prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
     assert (prepared.mark, sum(prepared.size(role) for role in ROLES)) == ("subset", 100)
 
 
@@ -180,7 +181,7 @@ def test_in_a_union_equal_rows_of_different_parts_stay_on_one_side(four_parts, p
     bot = four_parts["nf-bot-iot"]
     ton = bot.replace({"Attack": {"Reconnaissance": "scanning", "DDoS": "ddos", "DoS": "dos", "Theft": "mitm"}})
     put(ton, "NF-ToN-IoT.csv")
-    prepared = prepare.prepare("nf-uq-nids", data_dir, "grouped", allow_subset=True)
+    prepared = prepare.prepare("nf-uq-nids", data_dir, "grouped", allowed=SUBSET)
     roles = {role: {row.tobytes() for row in prepare.load(prepared, role)[0]} for role in ROLES}
     assert not roles["train"] & roles["test"] and not roles["validation"] & roles["test"]
     assert not roles["train"] & roles["validation"]
@@ -191,8 +192,8 @@ def test_in_a_union_equal_rows_of_different_parts_stay_on_one_side(four_parts, p
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_unions_rows_of_each_role_are_exactly_its_parts_rows_of_that_role(split, four_parts, data_dir, rows_of):
-    union = prepare.prepare("nf-uq-nids", data_dir, split, allow_subset=True)
-    parts = [prepare.prepare(slug, data_dir, split, allow_subset=True) for slug in PARTS]
+    union = prepare.prepare("nf-uq-nids", data_dir, split, allowed=SUBSET)
+    parts = [prepare.prepare(slug, data_dir, split, allowed=SUBSET) for slug in PARTS]
     for role in ROLES:
         assert rows_of(union, role) == sorted(n for part in parts for n in rows_of(part, role))
     assert sum(union.size(role) for role in ROLES) == sum(map(len, four_parts.values()))
@@ -201,9 +202,9 @@ def test_the_unions_rows_of_each_role_are_exactly_its_parts_rows_of_that_role(sp
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("target", PARTS)
 def test_no_test_row_of_the_target_is_trained_on_under_either_protocol(target, split, four_parts, data_dir, rows_of):
-    test = set(rows_of(prepare.prepare(target, data_dir, split, allow_subset=True), "test"))
-    paper = prepare.prepare("nf-uq-nids", data_dir, split, allow_subset=True)
-    without = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, split, allow_subset=True)
+    test = set(rows_of(prepare.prepare(target, data_dir, split, allowed=SUBSET), "test"))
+    paper = prepare.prepare("nf-uq-nids", data_dir, split, allowed=SUBSET)
+    without = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, split, allowed=SUBSET)
     for source in (paper, without):
         assert test and not test & set(rows_of(source, "train", "validation"))
     assert test <= set(rows_of(paper, "test"))
@@ -211,7 +212,7 @@ def test_no_test_row_of_the_target_is_trained_on_under_either_protocol(target, s
 
 @pytest.mark.parametrize("target", PARTS)
 def test_leave_target_out_holds_every_row_but_the_targets(target, four_parts, data_dir, rows_of):
-    source = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, allow_subset=True)
+    source = prepare.prepare(f"nf-uq-nids-without-{target}", data_dir, allowed=SUBSET)
     others = [slug for slug in PARTS if slug != target]
     assert rows_of(source, *ROLES) == sorted(n for slug in others for n in four_parts[slug]["IN_BYTES"])
     assert list(source.parts) == others
@@ -220,7 +221,7 @@ def test_leave_target_out_holds_every_row_but_the_targets(target, four_parts, da
 
 
 def test_classes_of_the_union_are_the_parents(four_parts, data_dir):
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     expected = Counter()
     for frame in four_parts.values():
         expected.update(PARENTS.get(name, name) for name in frame["Attack"])
@@ -230,8 +231,8 @@ def test_classes_of_the_union_are_the_parents(four_parts, data_dir):
 
 
 def test_a_part_alone_keeps_its_own_class_names(four_parts, data_dir):
-    prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
-    part = prepare.prepare("nf-cse-cic-ids2018", data_dir, allow_subset=True)
+    prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
+    part = prepare.prepare("nf-cse-cic-ids2018", data_dir, allowed=SUBSET)
     assert set(part.classes) == set(four_parts["nf-cse-cic-ids2018"]["Attack"])
 
 
@@ -241,7 +242,7 @@ def test_the_unions_own_file_is_read_where_the_parts_are_absent(
 ):
     monkeypatch.setattr(parquet, "BATCH_ROWS", batch_rows)  # 50: batches without a row of the part
     put(union_frame, "NF-UQ-NIDS.csv")
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     assert union.mark == "subset"
     assert rows_of(union, *ROLES) == sorted(union_frame["IN_BYTES"])
     found = {name: sum(union.counts[role][name] for role in ROLES) for name in union.classes}
@@ -254,10 +255,10 @@ def test_a_part_whose_own_file_is_absent_is_read_from_the_unions_with_its_classe
     union_frame, put, data_dir, rows_of
 ):
     put(union_frame, "NF-UQ-NIDS.csv")
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     for slug in PARTS:
         theirs = union_frame[union_frame["Dataset"] == DATASETS[slug].title]
-        part = prepare.prepare(slug, data_dir, allow_subset=True)
+        part = prepare.prepare(slug, data_dir, allowed=SUBSET)
         assert set(part.classes) == set(theirs["Attack"]) and part.mark == "subset"
         assert rows_of(part, *ROLES) == sorted(theirs["IN_BYTES"])
         assert set(rows_of(part, "test")) <= set(rows_of(union, "test"))
@@ -266,7 +267,7 @@ def test_a_part_whose_own_file_is_absent_is_read_from_the_unions_with_its_classe
 
 def test_leave_target_out_of_the_unions_own_file_leaves_the_targets_rows_out(union_frame, put, data_dir, rows_of):
     put(union_frame, "NF-UQ-NIDS.csv")
-    source = prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allow_subset=True)
+    source = prepare.prepare("nf-uq-nids-without-nf-bot-iot", data_dir, allowed=SUBSET)
     assert rows_of(source, *ROLES) == sorted(union_frame.query("Dataset != 'NF-BoT-IoT'")["IN_BYTES"])
 
 
@@ -276,16 +277,16 @@ def test_a_part_with_its_own_file_comes_from_there_and_the_others_from_the_union
     put(union_frame, "NF-UQ-NIDS.csv")
     own = netflow({"Benign": 40, "DDoS": 30}, start=90_000)
     put(own, "NF-BoT-IoT.csv")
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     others = union_frame.query("Dataset != 'NF-BoT-IoT'")["IN_BYTES"]
     assert rows_of(union, *ROLES) == sorted([*others, *own["IN_BYTES"]])
-    target = prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    target = prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
     assert set(rows_of(target, "test")) <= set(rows_of(union, "test"))
 
 
 def test_one_absent_part_is_simulated_and_the_whole_is_marked(four_parts, data_dir):
     (data_dir / "raw" / "NF-BoT-IoT.csv").unlink()
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     assert union.mark == "simulated"
     assert {slug: part["mark"] for slug, part in union.parts.items()} == {
         slug: "simulated" if slug == "nf-bot-iot" else "subset" for slug in PARTS
@@ -338,10 +339,10 @@ def test_one_seed_draws_the_same_rows_again_and_another_seed_others(rows, netflo
 
 
 def test_a_second_call_reads_no_raw_file(four_parts, data_dir, monkeypatch):
-    first = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    first = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     monkeypatch.setattr(raw, "inspect", lambda *_: pytest.fail("the raw file was looked at again"))
     monkeypatch.setattr(prepare, "_write", lambda *_: pytest.fail("the split was drawn again"))
-    assert prepare.prepare("nf-uq-nids", data_dir, allow_subset=True) == first
+    assert prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET) == first
 
 
 def test_another_split_or_seed_draws_again_but_reads_no_raw_file_again(netflow, put, data_dir, monkeypatch):
@@ -354,7 +355,7 @@ def test_another_split_or_seed_draws_again_but_reads_no_raw_file_again(netflow, 
 
 def test_everything_that_shapes_the_rows_makes_another_key(four_parts, data_dir, monkeypatch):
     def folder(**what):
-        return prepare.prepare(**{"dataset": "nf-uq-nids", "data_dir": data_dir, "allow_subset": True, **what}).folder
+        return prepare.prepare(**{"dataset": "nf-uq-nids", "data_dir": data_dir, "allowed": SUBSET, **what}).folder
 
     found = [folder(), folder(seed=1), folder(split="grouped")]
     found += [folder(rows=500), folder(rows=501), folder(rows=500, seed=1)]
@@ -378,7 +379,7 @@ def test_a_file_of_another_size_is_read_again(netflow, put, data_dir, rows_of):
 
 def test_a_subset_that_was_allowed_once_is_refused_when_it_is_not_allowed(netflow, put, data_dir):
     put(netflow({"Benign": 60, "DoS": 40}), "NF-BoT-IoT.csv")
-    prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+    prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
     with pytest.raises(InputError, match="expected the 600,100 rows of NF-BoT-IoT, found 100 rows"):
         prepare.prepare("nf-bot-iot", data_dir)
 
@@ -388,7 +389,7 @@ def test_one_file_read_as_a_dataset_and_as_ones_own_is_two_things(first, netflow
     path = put(netflow({"benign": 60, "dos": 40}), "nf-bot-iot.csv")
     names = {"slug": "nf-bot-iot", "path": str(path)}
     order = [first, *(name for name in names if name != first)]
-    found = {name: prepare.prepare(names[name], data_dir, allow_subset=True) for name in order}
+    found = {name: prepare.prepare(names[name], data_dir, allowed=SUBSET) for name in order}
     assert (found["slug"].mark, found["slug"].classes) == ("subset", ("Benign", "DoS"))
     assert (found["path"].mark, found["path"].classes) == ("own", ("benign", "dos"))
 

@@ -9,6 +9,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import cleaned, prepare, select, show
 from tlids_helpers.data import raw as flows
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
+from tlids_helpers.data.raw import SUBSET
 from tlids_helpers.data.split import ROLES
 
 SAMPLES = {
@@ -32,7 +33,7 @@ def home(shared, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bot(home):
-    return prepare.prepare("nf-bot-iot-v2", home, allow_subset=True)
+    return prepare.prepare("nf-bot-iot-v2", home, allowed=SUBSET)
 
 
 def raw_frame(home, slug) -> pd.DataFrame:
@@ -77,13 +78,13 @@ def test_every_value_of_every_row_is_what_pandas_reads(slug, home):
 @pytest.mark.parametrize("slug", ["nf-cse-cic-ids2018-v2", "nf-unsw-nb15-v2"])
 def test_the_small_samples_are_split_with_their_classes_in_the_catalogs_spelling(slug, home):
     raw = raw_frame(home, slug)["Attack"].value_counts()
-    prepared = prepare.prepare(slug, home, allow_subset=True)
+    prepared = prepare.prepare(slug, home, allowed=SUBSET)
     assert {name: sum(prepared.counts[role][name] for role in ROLES) for name in prepared.classes} == raw.to_dict()
     assert set(raw.index) <= set(DATASETS[slug].classes) and prepared.size("test") == 2000
 
 
 def test_equal_real_flows_never_cross_the_grouped_split(home):
-    prepared = prepare.prepare("nf-bot-iot-v2", home, "grouped", allow_subset=True)
+    prepared = prepare.prepare("nf-bot-iot-v2", home, "grouped", allowed=SUBSET)
     frame = pd.concat([pd.DataFrame(prepare.load(prepared, role)[0]).assign(role=role) for role in ROLES])
     assert len(frame) == 278_781 and len(frame) - len(frame.drop_duplicates(list(range(9)))) == 92_158  # design.md
     assert (frame.groupby(list(range(9)))["role"].nunique() == 1).all()
@@ -99,7 +100,7 @@ def test_the_sample_is_refused_when_no_subset_is_meant(home):
 def test_the_sample_is_refused_under_the_version_1_name(shared, data_dir):
     (data_dir / "raw" / "NF-BoT-IoT.csv.gz").symlink_to(shared / "data" / "netflow" / SAMPLES["nf-bot-iot-v2"])
     with pytest.raises(InputError, match="has the columns of version 2: use the slug nf-bot-iot-v2"):
-        prepare.prepare("nf-bot-iot", data_dir, allow_subset=True)
+        prepare.prepare("nf-bot-iot", data_dir, allowed=SUBSET)
 
 
 def test_the_sample_cut_short_is_refused(shared, put, data_dir):
@@ -108,7 +109,7 @@ def test_the_sample_cut_short_is_refused(shared, put, data_dir):
     with pytest.raises(
         InputError, match="expected NF-BoT-IoT-v2.csv.gz whole, found that it cannot be read to its end"
     ):
-        prepare.prepare("nf-bot-iot-v2", data_dir, allow_subset=True)
+        prepare.prepare("nf-bot-iot-v2", data_dir, allowed=SUBSET)
 
 
 @pytest.mark.parametrize("slug", ["nf-bot-iot", "nf-ton-iot", "nf-cse-cic-ids2018"])
@@ -170,7 +171,7 @@ def test_the_iotid20_sample_is_refused_for_the_columns_it_lacks(shared, put, dat
         prepare.prepare(str(path), data_dir)
     put(path.read_bytes(), "IoT Network Intrusion Dataset.csv")
     with pytest.raises(InputError, match="expected a column 'Cat' in IoT Network Intrusion Dataset.csv"):
-        prepare.prepare("iot-network-intrusion", data_dir, allow_subset=True)
+        prepare.prepare("iot-network-intrusion", data_dir, allowed=SUBSET)
 
 
 def test_the_cse_cic_ids2018_sample_is_refused_for_its_missing_source_port(shared, data_dir):
@@ -186,10 +187,10 @@ def test_the_four_parts_and_the_union_are_read_from_the_unions_sample_as_pandas_
     sample = shared / "data" / "netflow" / "NF-UQ-NIDS-v2.sample.csv.gz"
     (data_dir / "raw" / "NF-UQ-NIDS-v2.csv.gz").symlink_to(sample)
     counts = pd.read_csv(sample, usecols=["Dataset", "Attack"])[["Dataset", "Attack"]].value_counts().to_dict()
-    union = prepare.prepare("nf-uq-nids-v2", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids-v2", data_dir, allowed=SUBSET)
     assert sum(map(union.size, ROLES)) == 741_089 and len(union.classes) == 21
     for slug in DATASETS["nf-uq-nids-v2"].parts:
-        part = prepare.prepare(slug, data_dir, allow_subset=True)
+        part = prepare.prepare(slug, data_dir, allowed=SUBSET)
         found = {name: sum(part.counts[role][name] for role in ROLES) for name in part.classes}
         assert found == {name: rows for (title, name), rows in counts.items() if title == part.title}
         assert (part.mark, part.version) == ("v2 subset", 2)

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from tlids_helpers.data import prepare, show
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS, NETFLOW_FEATURES
-from tlids_helpers.data.raw import Allowed
+from tlids_helpers.data.raw import SUBSET, Allowed
 from tlids_helpers.data.split import ROLES
 
 RNG = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def subset(netflow, put, data_dir):
     frame.loc[1:2, "OUT_PKTS"] = float("nan")
     frame.loc[3:6, "OUT_PKTS"] = -1
     put(frame, "NF-BoT-IoT.csv")
-    return prepare.prepare("nf-bot-iot", data_dir, allow_subset=Allowed(subset=True, loss=0.05))
+    return prepare.prepare("nf-bot-iot", data_dir, allowed=Allowed(subset=True, loss=0.05))
 
 
 def test_the_census_shows_every_count_of_the_file(subset):
@@ -62,7 +62,7 @@ def test_every_count_of_the_census_has_its_line(subset):
 
 
 def test_a_unions_census_has_one_column_for_each_file(four_parts, data_dir):
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
     found = show.census(union)
     assert tuple(found.columns) == DATASETS["nf-uq-nids"].parts
     assert list(found.loc["kept"]) == [len(four_parts[slug]) for slug in found.columns]
@@ -70,7 +70,7 @@ def test_a_unions_census_has_one_column_for_each_file(four_parts, data_dir):
 
 def test_a_unions_own_file_is_counted_once_though_it_stands_for_four_parts(union_frame, put, data_dir):
     put(union_frame, "NF-UQ-NIDS.csv")
-    found = show.census(prepare.prepare("nf-uq-nids", data_dir, allow_subset=True))
+    found = show.census(prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET))
     assert found.loc["kept"].to_dict() == {"NF-UQ-NIDS.csv": len(union_frame)}
 
 
@@ -92,7 +92,7 @@ def test_classes_of_an_own_file_have_no_published_column(netflow, put, data_dir)
 
 def test_classes_without_published_counts_show_a_gap_and_no_number(cicflow, put, data_dir):
     put(cicflow({"Normal": 50, "Telnet": 30}), "IoT-DS2.csv")
-    found = show.classes(prepare.prepare("iot-ds2", data_dir, allow_subset=True)).set_index("class")
+    found = show.classes(prepare.prepare("iot-ds2", data_dir, allowed=SUBSET)).set_index("class")
     assert found["published"].isna().all() and found["difference"].isna().all()
     assert (found.loc["Telnet", "here"], found["here"].sum()) == (30, 80)
 
@@ -204,8 +204,8 @@ def test_split_sizes_stand_beside_the_papers_or_alone():
 
 
 def test_sources_tell_the_rows_and_the_parts_of_each_protocol(four_parts, data_dir):
-    union = prepare.prepare("nf-uq-nids", data_dir, allow_subset=True)
-    without = prepare.prepare("nf-uq-nids-without-nf-ton-iot", data_dir, allow_subset=True)
+    union = prepare.prepare("nf-uq-nids", data_dir, allowed=SUBSET)
+    without = prepare.prepare("nf-uq-nids-without-nf-ton-iot", data_dir, allowed=SUBSET)
     found = show.sources({"paper": union, "leave_target_out": without})
     assert found.loc["training rows"].to_dict() == {
         "paper": f"{union.size('train'):,}", "leave_target_out": f"{without.size('train'):,}"

@@ -8,6 +8,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare, source
 from tlids_helpers.data.catalog import CICFLOW_FEATURES, DATASETS
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import SUBSET
 
 
 @pytest.fixture
@@ -89,6 +90,6 @@ def test_the_source_is_split_and_subsampled_as_the_target_is_but_never_by_record
     split, of_source, prepared, four_parts, data_dir
 ):
     target = as_dataset(prepared, "nf-ton-iot", split=split, seed=7, rows=300)
-    found = source.prepare_source(target, "nf-uq-nids", "leave_target_out", data_dir, True)
+    found = source.prepare_source(target, "nf-uq-nids", "leave_target_out", data_dir, SUBSET)
     assert (found.name, found.split, found.seed, found.rows) == ("nf-uq-nids-without-nf-ton-iot", of_source, 7, 300)
     assert "nf-ton-iot" not in found.parts and len(found.parts) == 3

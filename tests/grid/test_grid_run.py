@@ -202,7 +202,7 @@ def test_each_file_is_read_once_before_its_other_splits_and_a_target_before_the_
 ):
     started, ended = [], []
 
-    def stand_in(dataset, data_dir, split, seed, rows, allow_subset):
+    def stand_in(dataset, data_dir, split, seed, rows, allowed):
         started.append((dataset, seed, list(ended)))
         ended.append((dataset, seed))
 

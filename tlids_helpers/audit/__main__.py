@@ -23,6 +23,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.style import marked
 from tlids_helpers.data import prepare
 from tlids_helpers.data.prepare import Prepared
+from tlids_helpers.data.raw import SUBSET
 from tlids_helpers.network.recipe import RECIPES, Recipe, named
 from tlids_helpers.results import metrics
 from tlids_helpers.results.runs import Setup
@@ -79,7 +80,7 @@ def checks(dataset: str, setup: Setup, options: argparse.Namespace) -> Titled:
     data_dir = data_dir_of(dataset)
 
     def prepared_of(seed: int, rows: int | None = options.rows) -> Prepared:
-        return prepare.prepare(dataset, data_dir, seed=seed, rows=rows, allow_subset=True)
+        return prepare.prepare(dataset, data_dir, seed=seed, rows=rows, allowed=SUBSET)
 
     yield from row_checks(prepared_of(SEED, None), dataset, data_dir)
     some = prepared_of(SEED)
@@ -150,7 +151,7 @@ def seed_checks(prepared_of, numbers: range, setup: Setup, recipes: dict[str, Re
 
 def cross_checks(folders: dict[str, Path], setup: Setup, options: argparse.Namespace) -> Titled:
     """Every pair of the datasets, attack or benign, one seed."""
-    make = partial(prepare.prepare, split="paper", seed=SEED, rows=options.rows, allow_subset=True)
+    make = partial(prepare.prepare, split="paper", seed=SEED, rows=options.rows, allowed=SUBSET)
     datasets = [make(dataset, folder) for dataset, folder in folders.items()]
     cross = audit.cross(datasets, replace(setup, recipe=Recipe(options.epochs)), n_jobs=CORES)
     yield f"Trained here, tested there, one seed, CNN of {options.epochs} epochs", cross

@@ -18,7 +18,7 @@ from tlids_helpers.common.style import marked
 from tlids_helpers.data import cleaned, prepare, source
 from tlids_helpers.data.catalog import DATASETS, PARENTS
 from tlids_helpers.data.prepare import ROLES, Prepared
-from tlids_helpers.data.raw import SESSION_COLUMN, Allowed
+from tlids_helpers.data.raw import AS_PUBLISHED, SESSION_COLUMN, Allowed
 from tlids_helpers.results import comparison, metrics
 from tlids_helpers.results.runs import Run, Setup
 
@@ -70,22 +70,22 @@ def splits(
     prepared: Prepared,
     dataset: str,
     data_dir: str | Path = "data",
-    allow_subset: Allowed | bool = False,
+    allowed: Allowed = AS_PUBLISHED,
     task: str = "multiclass",
     n_jobs: int = 1,
 ) -> Check:
     """Extra trees under each split of `dataset`, on that split's own test rows, with the seed and rows of `prepared`.
 
-    `dataset`, `data_dir` and `allow_subset` are those that `prepared` was made from. Columns: model, split, train_rows,
+    `dataset`, `data_dir` and `allowed` are those that `prepared` was made from. Columns: model, split, train_rows,
     test_rows, twins (test rows that equal a training row), accuracy, macro_f1, wrong. The splits are `paper` (random),
     `grouped` (equal rows stay on one side) and, where recordings are told apart, `session`; a dataset that has a test
     recording of its own has no random split.
     """
     lines = {}
     for name in ("paper", "grouped", "session"):
-        if name == "session" and not has_sessions(dataset, data_dir, allow_subset):
+        if name == "session" and not has_sessions(dataset, data_dir, allowed):
             continue
-        one = prepare.prepare(dataset, data_dir, name, prepared.seed, prepared.rows, allow_subset)
+        one = prepare.prepare(dataset, data_dir, name, prepared.seed, prepared.rows, allowed)
         if one.split not in lines:
             lines[one.split] = _split_line(one, task, n_jobs)
     table = pd.DataFrame(lines.values())
@@ -97,9 +97,9 @@ def splits(
     return found(marked(table, prepared.mark), f"{TREE.capitalize()} by split: {'; '.join(counts)}.")
 
 
-def has_sessions(dataset: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False) -> bool:
+def has_sessions(dataset: str, data_dir: str | Path = "data", allowed: Allowed = AS_PUBLISHED) -> bool:
     """Whether every file behind `dataset` names for each row which of several recordings it is of."""
-    parts = cleaned.clean(dataset, files.resolve(data_dir), Allowed.of(allow_subset).subset)
+    parts = cleaned.clean(dataset, files.resolve(data_dir), allowed.subset)
     return all(_recordings(part.file) > 1 for part in parts)
 
 
@@ -137,7 +137,7 @@ def arms_for(target: Prepared, slug: str) -> tuple[str, ...]:
 
 
 def prepare_arm(
-    target: Prepared, slug: str, arm: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False
+    target: Prepared, slug: str, arm: str, data_dir: str | Path = "data", allowed: Allowed = AS_PUBLISHED
 ) -> Prepared:
     """The dataset whose training rows the network of an arm learns from first; for "scratch" the target itself.
 
@@ -148,14 +148,14 @@ def prepare_arm(
     if arm == SCRATCH:
         return target
     if arm == PUBLISHED:
-        return prepare.prepare(slug, data_dir, "paper", target.seed + 1, target.rows, allow_subset)
+        return prepare.prepare(slug, data_dir, "paper", target.seed + 1, target.rows, allowed)
     if arm not in ARMS:
         raise InputError(f"expected arm to be one of {', '.join(ARMS)}, found {arm!r}: correct it")
-    return source.prepare_source(target, slug, PROTOCOLS[arm], data_dir, allow_subset)
+    return source.prepare_source(target, slug, PROTOCOLS[arm], data_dir, allowed)
 
 
 @checked
-def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_subset: Allowed | bool = False) -> Check:
+def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allowed: Allowed = AS_PUBLISHED) -> Check:
     """The arms side by side: arm, rows_from, mark, train_rows, test_rows, twins, twins_labelled, new, share.
 
     `twins` are the target's test rows whose features equal a training row's of the arm, `twins_labelled` those with
@@ -168,7 +168,7 @@ def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_su
     labels = np.array(target.classes, dtype=object)[codes]
     own, lines = np.zeros(len(codes), dtype=bool), []
     for arm in arms_for(target, slug):
-        known = prepare_arm(target, slug, arm, data_dir, allow_subset)
+        known = prepare_arm(target, slug, arm, data_dir, allowed)
         if known.features != target.features:
             raise InputError(f"expected the features of {target.title} in {known.title}: choose another source")
         names = labels if arm == SCRATCH or not DATASETS[slug].parts else _merged(labels)
@@ -189,7 +189,7 @@ def overlap(target: Prepared, slug: str, data_dir: str | Path = "data", allow_su
 
 @checked
 def transfer_arms(
-    target: Prepared, slug: str, setup: Setup, data_dir: str | Path = "data", allow_subset: Allowed | bool = False
+    target: Prepared, slug: str, setup: Setup, data_dir: str | Path = "data", allowed: Allowed = AS_PUBLISHED
 ) -> Check:
     """What the network of each arm scores on the target's test rows, trained as notebook 03 does; one seed.
 
@@ -198,7 +198,7 @@ def transfer_arms(
     """
     lines = []
     for arm in arms_for(target, slug):
-        run = _arm_run(target, prepare_arm(target, slug, arm, data_dir, allow_subset), arm, setup)
+        run = _arm_run(target, prepare_arm(target, slug, arm, data_dir, allowed), arm, setup)
         scores, counts = run.result["scores"], np.array(run.result["confusion"])
         lines.append(
             (arm, comparison.full_mark(run.result), *(scores[name] for name in ("accuracy", "f1", "macro_f1")),

@@ -25,7 +25,7 @@ from tlids_helpers.data import cleaned, parquet, sessions
 from tlids_helpers.data import split as splitting
 from tlids_helpers.data.catalog import DATASETS, FEATURES, PARENTS, Dataset
 from tlids_helpers.data.cleaned import PREPARATION, Clean
-from tlids_helpers.data.raw import PART_COLUMN, SESSION_COLUMN, START_COLUMN, Allowed
+from tlids_helpers.data.raw import AS_PUBLISHED, PART_COLUMN, SESSION_COLUMN, START_COLUMN, Allowed
 from tlids_helpers.data.split import ROLES, SPLITS
 
 __all__ = ["PREPARATION", "ROLES", "SPLITS", "Prepared", "class_list", "load", "prepare"]
@@ -67,15 +67,14 @@ def prepare(
     split: str = "paper",
     seed: int = 42,
     rows: int | None = None,
-    allow_subset: Allowed | bool = False,
+    allowed: Allowed = AS_PUBLISHED,
 ) -> Prepared:
     """Prepare `dataset`: a slug of the catalog, or the path of a user's own CSV or Parquet file.
 
     A union without one part is spelled "nf-uq-nids-without-nf-ton-iot". `rows` keeps a stratified subsample.
-    `allow_subset` is a bool, or `Allowed`, which also says what share of the lines may be dropped (1 % otherwise).
+    `allowed` says whether rows may be missing, and what share of the lines may be dropped.
     Sections 5.1.1 and 5.1.2. Raises InputError for anything that cannot be used.
     """
-    allowed = Allowed.of(allow_subset)
     if split not in SPLITS:
         raise InputError(
             f"expected split to be one of {', '.join(SPLITS)}, found {quoted(split)}: correct the parameter"

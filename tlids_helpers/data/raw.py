@@ -61,13 +61,14 @@ class Allowed:
     subset: bool = False  # fewer rows than were published
     loss: float = 0.01  # the share of a file's lines that may be dropped
 
-    @classmethod
-    def of(cls, given: "Allowed | bool") -> "Allowed":
-        """`given`, or with a bool no more than whether a subset is allowed. Raises InputError for no share."""
-        allowed = given if isinstance(given, cls) else cls(subset=bool(given))
-        if isinstance(allowed.loss, str) or not 0 <= allowed.loss <= 1:
-            raise InputError(f"expected allow_loss to be a share from 0 to 1, found {quoted(allowed.loss)}: correct it")
-        return allowed
+    def __post_init__(self) -> None:
+        """Raise InputError for a loss that is no share."""
+        if isinstance(self.loss, str) or not 0 <= self.loss <= 1:
+            raise InputError(f"expected allow_loss to be a share from 0 to 1, found {quoted(self.loss)}: correct it")
+
+
+AS_PUBLISHED = Allowed()
+SUBSET = Allowed(subset=True)
 
 
 @dataclass

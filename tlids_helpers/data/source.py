@@ -45,9 +45,7 @@ def source_dataset(dataset: str, source: str, protocol: str) -> str:
     return f"{source}{WITHOUT}{dataset}" if protocol == "leave_target_out" and _is_part(dataset, source) else source
 
 
-def prepare_source(
-    target: Prepared, source: str, protocol: str, data_dir: str | Path, allow_subset: Allowed | bool
-) -> Prepared:
+def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str | Path, allowed: Allowed) -> Prepared:
     """The source's rows under a protocol, split and subsampled as the target is.
 
     No test row of the target is a training row of the source under either protocol, because a union is split part by
@@ -57,7 +55,7 @@ def prepare_source(
     """
     dataset = source_dataset(target.name, source, protocol)
     split = "paper" if target.split in ("session", "time") else target.split
-    return prepare.prepare(dataset, data_dir, split, target.seed, target.rows, allow_subset)
+    return prepare.prepare(dataset, data_dir, split, target.seed, target.rows, allowed)
 
 
 def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
