@@ -11,6 +11,7 @@ from tlids_helpers.network import training
 
 CLASSES = ("Benign", "ddos", "injection", "scanning")
 BRIEF = training.Recipe(epochs=1)
+FLOAT32 = 5e-5  # how far two programs, or two batch sizes, may differ in a probability on any processor
 
 
 def rows(n: int, seed: int = 0, n_classes: int = 4) -> tuple[np.ndarray, np.ndarray]:
