@@ -25,7 +25,7 @@ def recording(tmp_path):
 
 
 def test_a_replay_gives_one_verdict_a_flow_with_the_truth_beside_it(recording, model):  # noqa: F811
-    events = replay.replay(model, recording / "session1.pcap", *replay.WITHOUT_RULES)
+    events = replay.replay(model, recording / "session1.pcap", "--no-arp-watch", "--no-fan-out")
     found = replay.verdicts(events, recording / "labels.csv")
     assert list(found["truth"]) == ["Benign", "Scan", "Benign"]
     assert list(found["reason"]) == ["idle", "shutdown", "shutdown"]
