@@ -43,6 +43,7 @@ from build_pcap import (
 from link_frames import LINKS, TUNNELS
 from shared_captures import captures
 from tlids_edge.alerts.eve import alert_line, flow_line
+from tlids_edge.capture import link_layers
 from tlids_edge.capture.clock import Clock
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.capture.pcap import read_records
@@ -53,7 +54,7 @@ from tlids_edge.flows.meter import DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import Ndpi
 
 CARD = read_card(Path(__file__).resolve().parents[2] / "edge/models/testbed")
-LINK_TYPES = (0, 1, 9, 12, 51, 100, 101, 104, 105, 108, 113, 119, 127, 163, 192, 204, 219, 228, 239, 258, 276, 195)
+LINK_TYPES = (*link_layers.LINK_TYPES, 195)  # and one that is not read
 INTERESTING = [
     bytes.fromhex(value)
     for value in "00 ff 7f 80 45 60 2c 8100 88a8 8847 8864 ffff 00000000 ffffffff aaaa03 0a0d0d0a".split()
