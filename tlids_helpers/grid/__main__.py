@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import InputError, quoted
 from tlids_helpers.common.parameters import brought
 from tlids_helpers.data import prepare, raw
 from tlids_helpers.data.catalog import DATASETS
@@ -107,10 +107,11 @@ def seeds(words: Iterable[str]) -> tuple[int, ...]:
         first, dash, last = word.partition("-")
         ends = (first, last if dash else first)
         if not all(end.isdecimal() for end in ends):
-            raise InputError(f"expected --seeds such as 0-4, or 42 43, found {word[:60]!r}: correct it")
+            raise InputError(f"expected --seeds such as 0-4, or 42 43, found {quoted(word)}: correct it")
         low, high = (brought("seed", end, "each of --seeds") for end in ends)
         if not 0 <= high - low < MOST_SEEDS:
-            raise InputError(f"expected 1 to {MOST_SEEDS:,} seeds in a range of --seeds, found {word!r}: correct it")
+            fault = f"expected 1 to {MOST_SEEDS:,} seeds in a range of --seeds, found {quoted(word)}"
+            raise InputError(fault, "correct it")
         found.update(dict.fromkeys(range(low, high + 1)))
     return tuple(found)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, quoted
 
 PORT, TLS_PORT = 1883, 8883
 SECURE = "mqtts://"
@@ -46,7 +46,7 @@ def split_broker(broker: str) -> Broker:
     port = int(found[3] or (TLS_PORT if secure else PORT)) if found else 0
     if not 0 < port <= 65535:
         raise InputError(
-            f"expected an MQTT broker after --mqtt, found {broker[:60]!r}", "give HOST or HOST:PORT, or mqtts://HOST"
+            f"expected an MQTT broker after --mqtt, found {quoted(broker)}", "give HOST or HOST:PORT, or mqtts://HOST"
         )
     return Broker(found[1] or found[2], port, secure)
 

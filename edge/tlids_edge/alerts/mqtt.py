@@ -26,7 +26,7 @@ from collections import deque
 
 from tlids_edge.alerts.broker import read_login, split_broker, tls_context, watched_client
 from tlids_edge.alerts.waiting import Message, Waiting
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, quoted
 
 QUEUED = 1000  # alerts kept while the broker is away
 ON_THE_WAY = 100  # handed to the client and not acknowledged
@@ -214,7 +214,7 @@ def node_name(name: str | None) -> str:
     if name is None:
         return re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname()) or "pi"
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        raise InputError(f"expected 1 to 64 letters, digits, - and _ after --name, found {name[:60]!r}", "correct it")
+        raise InputError(f"expected 1 to 64 letters, digits, - and _ after --name, found {quoted(name)}", "correct it")
     return name
 
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import QUOTED, InputError
 
 WINDOW_US = 100_000  # packets stored in the wrong order are put right within this
 HELD = 8192  # and within so many packets, which are kept back meanwhile
@@ -12,7 +12,6 @@ STEP_US = 10_000_000  # a larger step back is a clock that was set, or another r
 EARLIEST_US = 631_152_000_000_000  # 1990: no capture is older than tcpdump
 END_US = 1 << 32 << 20  # the year 2112, behind the last second a pcap file can name
 DAY_US = 86_400_000_000
-QUOTED = 60  # characters of a list of file names at most
 RESOLUTIONS = {1: "seconds", 1000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -3,7 +3,8 @@
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
-QUOTED = 60  # characters of the input in a message at most
+from tlids_edge.errors import quoted
+
 MOST = 1e12  # of anything: far above what is meant, far below what overflows
 SHORTEST, LONGEST = 60.0, 7 * 86400.0  # of a learning period, in seconds
 PERIOD = "a time, such as 24h"
@@ -78,7 +79,7 @@ def _number(text: str, expected: str) -> float:
 
 def _wrong(expected: str, text: str) -> ArgumentTypeError:
     """The sentence, which argparse begins with the option's name."""
-    return ArgumentTypeError(f"expected {expected}, found {ascii(text[:QUOTED])}")
+    return ArgumentTypeError(f"expected {expected}, found {quoted(text)}")
 
 
 def add_timeouts(option: Callable) -> None:

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tlids_edge.errors import InputError, unreadable
+from tlids_edge.errors import InputError, quoted, unreadable
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, NETFLOW_FEATURES
 
 SCHEMA = 1
@@ -116,17 +116,17 @@ def read_limited(path: Path, limit: int, what: str) -> bytes:
 def _problem(fields: dict) -> str:
     """What is wrong with a card, as "what it should hold, found what it holds"; "" if nothing is."""
     if fields.get("schema") != SCHEMA:
-        return f"schema {SCHEMA}, found {_short(fields.get('schema'))}"
+        return f"schema {SCHEMA}, found {quoted(fields.get('schema'))}"
     family = fields.get("family")
     if not isinstance(family, str) or family not in FEATURES:
-        return f"family netflow or cicflow, found {_short(family)}"
+        return f"family netflow or cicflow, found {quoted(family)}"
     if fields.get("features") != list(FEATURES[family]):
-        return f"features {', '.join(FEATURES[family])} in this order, found {_short(fields.get('features'))}"
+        return f"features {', '.join(FEATURES[family])} in this order, found {quoted(fields.get('features'))}"
     dialect = fields.get("dialect")
     if not _is_text(fields.get("name", "")):
-        return f"a name of at most {MAX_NAME} printable characters, found {_short(fields['name'])}"
+        return f"a name of at most {MAX_NAME} printable characters, found {quoted(fields['name'])}"
     if dialect not in ((None, *DIALECTS) if family == "netflow" else tuple(DIALECTS)):
-        return f"dialect one of {', '.join(DIALECTS)}, found {_short(dialect)}"
+        return f"dialect one of {', '.join(DIALECTS)}, found {quoted(dialect)}"
     return _class_problem(fields) or _file_problem(fields)
 
 
@@ -134,15 +134,15 @@ def _class_problem(fields: dict) -> str:
     """What is wrong with the classes and the threshold."""
     classes, benign, threshold = (fields.get(name) for name in ("classes", "benign", "threshold"))
     if not isinstance(classes, list) or not 2 <= len(classes) <= MAX_CLASSES:
-        return f"a list of 2 to {MAX_CLASSES} classes, found {_short(classes)}"
+        return f"a list of 2 to {MAX_CLASSES} classes, found {quoted(classes)}"
     if not all(name and _is_text(name) for name in classes):
-        return f"class names of 1 to {MAX_NAME} printable characters, found {_short(classes)}"
+        return f"class names of 1 to {MAX_NAME} printable characters, found {quoted(classes)}"
     if len(set(classes)) != len(classes):
         return "different class names, found one twice"
     if benign not in classes:
-        return f"a benign class among the classes, found {_short(benign)}"
+        return f"a benign class among the classes, found {quoted(benign)}"
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
-        return f"a threshold above 0 and up to 1, found {_short(threshold)}"
+        return f"a threshold above 0 and up to 1, found {quoted(threshold)}"
     return ""
 
 
@@ -152,18 +152,12 @@ def _file_problem(fields: dict) -> str:
     entry = files.get(MODEL_FILE) if isinstance(files, dict) else None
     digest = entry.get("sha256") if isinstance(entry, dict) else None
     if not isinstance(digest, str) or len(digest) != 64:
-        return f"the SHA-256 of {MODEL_FILE} under files, found {_short(digest)}"
+        return f"the SHA-256 of {MODEL_FILE} under files, found {quoted(digest)}"
     if fields.get("l7") is not None and not _is_text(fields["l7"]):
-        return f"l7 as at most {MAX_NAME} printable characters or null, found {_short(fields['l7'])}"
+        return f"l7 as at most {MAX_NAME} printable characters or null, found {quoted(fields['l7'])}"
     return ""
 
 
 def _is_text(value: object) -> bool:
     """Whether a value may stand in alerts, on terminals and in the journal: short, without control characters."""
     return isinstance(value, str) and len(value) <= MAX_NAME and value.isprintable()
-
-
-def _short(value: object) -> str:
-    """A value of a card as one line of bearable length."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -21,13 +21,12 @@ from ipaddress import ip_network
 from math import inf, isfinite
 from pathlib import Path
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, quoted
 from tlids_edge.flows.label_index import Host, LabelIndex, Window
 from tlids_edge.flows.meter import Flow
 
 BENIGN = "Benign"
 MILLISECONDS = 1e11  # of 1973 until now; as seconds, the year 5138
-QUOTED = 60  # characters of the file in a message at most
 COLUMNS = ("start", "end", "src", "dst", "dst_port", "attack")
 OPTIONAL = ("both_ways",)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -114,7 +113,7 @@ def _rule(row: dict) -> LabelRule:
     if not field["attack"]:
         raise ValueError("the name of an attack, found an empty field")
     if field.get("both_ways", "") not in ("", "0", "1"):
-        raise ValueError(f"both_ways 0 or 1, found {field['both_ways']!r}")
+        raise ValueError(f"both_ways 0 or 1, found {quoted(field['both_ways'])}")
     return LabelRule(
         start, end, _host(field["src"]), _host(field["dst"]), _port(field["dst_port"]), field["attack"],
         field.get("both_ways", "") != "0",
@@ -130,9 +129,9 @@ def _time_us(text: str, default: float) -> float:
     except ValueError:
         seconds = _iso_seconds(text)
     if not isfinite(seconds):
-        raise ValueError(f"a time, found {text!r}")
+        raise ValueError(f"a time, found {quoted(text)}")
     if abs(seconds) >= MILLISECONDS:
-        raise ValueError(f"seconds since 1970, found {text[:QUOTED]!r}, which are milliseconds or less")
+        raise ValueError(f"seconds since 1970, found {quoted(text)}, which are milliseconds or less")
     return seconds * 1e6
 
 
@@ -141,7 +140,7 @@ def _iso_seconds(text: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"seconds since 1970 or a time like 2026-03-01T10:00:00Z, found {text!r}") from None
+        raise ValueError(f"seconds since 1970 or a time like 2026-03-01T10:00:00Z, found {quoted(text)}") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
@@ -155,7 +154,7 @@ def _host(text: str) -> Host:
     try:
         return ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"an address, a network like 10.0.0.0/8 or a MAC address, found {text!r}") from None
+        raise ValueError(f"an address, a network like 10.0.0.0/8 or a MAC address, found {quoted(text)}") from None
 
 
 def _port(text: str) -> int | None:
@@ -163,5 +162,5 @@ def _port(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise ValueError(f"a port from 0 to 65535, found {text!r}")
+        raise ValueError(f"a port from 0 to 65535, found {quoted(text)}")
     return int(text)

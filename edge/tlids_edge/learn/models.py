@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tlids_edge.detect.card import MAX_NAME, read_fields
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, quoted
 from tlids_edge.learn import state
 
 FOLDER, CURRENT = "models", "current"
@@ -49,7 +49,7 @@ def read_model(folder: Path, name: str) -> Model:
         InputError: there is no such model, or its card is damaged.
     """
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
-        raise InputError(f"expected the name of a model, found {name[:MAX_NAME]!r}", _LIST)
+        raise InputError(f"expected the name of a model, found {quoted(name)}", _LIST)
     path = folder / FOLDER / name
     fields = read_fields(path)
     adapted = fields.get("adapted")
