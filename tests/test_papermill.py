@@ -9,6 +9,7 @@ import pytest
 from terminal import in_terminal
 
 from tlids_helpers import notebooks
+from tlids_helpers.common.errors import InputError
 
 COMMAND = Path(sys.executable).with_name("papermill")
 
@@ -96,6 +97,24 @@ def test_a_notebook_on_standard_input_goes_to_standard_output(paths, here):
 def test_no_options_value_is_taken_for_a_path(arguments, name):
     output = notebooks._missing_output(arguments.split())
     assert (output.stem if output else None) == name
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("epoch", "epochs"), ("Dataset", "dataset"), ("l2", "--help-notebook")])
+@pytest.mark.parametrize("option", ["-p", "-r"])
+def test_a_misspelled_parameter_of_our_notebooks_is_refused_before_anything_runs(typed, meant, option, tmp_path):
+    given = [notebooks.NOTEBOOKS / "04_results_comparison.ipynb", tmp_path / "out.ipynb", option, typed, "5"]
+    done = subprocess.run([COMMAND, *given], capture_output=True, text=True)
+    assert done.returncode == 2 and repr(typed) in done.stderr and meant in done.stderr
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_parameters_of_another_notebook_and_of_other_peoples_notebooks_are_left_to_papermill(here):
+    ours = str(notebooks.NOTEBOOKS / "04_results_comparison.ipynb")
+    notebooks._refuse_misspelled([ours, "-p", "seed", "1", "-p", "epochs", "3"])
+    notebooks._refuse_misspelled([str(here / "03_tiny.ipynb"), "-p", "epoch", "5"])
+    notebooks._refuse_misspelled(["-", "-p", "epoch", "5"])
+    with pytest.raises(InputError, match="found 'epoch': did you mean epochs"):
+        notebooks._refuse_misspelled([ours, "-p", "epoch", "5"])
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", "0"), ("seed", "-1"), ("allow_subset", "maybe")])

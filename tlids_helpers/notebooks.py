@@ -6,6 +6,7 @@ came, with the reason in its last cell.
 
 import argparse
 import ast
+import difflib
 import os
 import sys
 import tempfile
@@ -22,8 +23,8 @@ from papermill.exceptions import PapermillExecutionError
 from tlids_edge import outputs
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
-from tlids_helpers.common.parameters import checked
+from tlids_helpers.common.errors import InputError, quoted
+from tlids_helpers.common.parameters import PARAMETERS, checked
 
 # a kernel warns on every start that it listens on a local port, and now and then that its end interrupts it: nothing
 # that a reader can act on; what goes wrong in a cell is in the notebook
@@ -114,9 +115,15 @@ def strip_run_metadata(notebook) -> None:
 def papermill_command() -> None:
     """The command `papermill`: papermill's own, which in a terminal wants an output path, with one where there is none.
 
-    The executed copy then is runs/NOTEBOOK-DATASET.ipynb. Everything else is passed on as it is.
+    The executed copy then is runs/NOTEBOOK-DATASET.ipynb. A parameter that none of our notebooks has is refused, where
+    papermill would warn and run on with the default. Everything else is passed on as it is.
     """
     arguments = sys.argv[1:]
+    try:
+        _refuse_misspelled(arguments)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
     in_terminal = not (cli.INPUT_PIPED or cli.OUTPUT_PIPED)
     if in_terminal and (output := _missing_output(arguments)):
         print(f"no output path is given, so the executed notebook goes to {files.shown(output)}", file=sys.stderr)
@@ -150,6 +157,21 @@ def _missing_output(arguments: list[str]) -> Path | None:
     dataset = _typed(given).get("dataset", "")
     words = [Path(paths[0]).stem, *filter(None, [Path(dataset).name.split(".")[0]])]
     return files.resolve("runs") / f"{'-'.join(words)}.ipynb"
+
+
+def _refuse_misspelled(arguments: list[str]) -> None:
+    """Raise InputError where papermill's `arguments` give one of our notebooks a parameter that none of them has.
+
+    One that another notebook has is let through, as papermill does, so that one line of options serves them all.
+    """
+    given, paths = _understood(arguments)
+    if not paths or Path(paths[0]).resolve().parent != NOTEBOOKS:
+        return
+    for name in _typed(given):
+        if name not in PARAMETERS:
+            near = difflib.get_close_matches(name, PARAMETERS, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"papermill --help-notebook {paths[0]} lists them"
+            raise InputError(f"expected a parameter of the notebooks, found {quoted(name)}", remedy)
 
 
 def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:
