@@ -20,6 +20,7 @@ CORE = edge/tlids_edge/flows/core
 SANITIZED = -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_INPUTS ?= 100000000
 WHEELS = x86_64 aarch64
+ZIG = build/zig/bin/python
 
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
@@ -116,10 +117,14 @@ equal-core: core ## both meters over every shared capture, the testbed, floods a
 fuzz-core: ## the compiled meter under address and undefined-behaviour sanitizers; FUZZ_INPUTS=n (100 million: half an hour)
 	@mkdir -p build && $(CC) $(SANITIZED) -o build/fuzz-core $(CORE)/fuzz.c $(CORE)/meter.c && build/fuzz-core $(FUZZ_INPUTS)
 
-wheels: $(READY) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zig from PyPI
-	@test -x build/zig/bin/python || { $(PYTHON) -m venv build/zig && build/zig/bin/python -m pip install -q --disable-pip-version-check ziglang==0.17.1 setuptools==84.2.1; }
+$(ZIG): # a C compiler for every machine, from PyPI; made beside and renamed
+	@rm -rf build/zig.new && $(PYTHON) -m venv build/zig.new && \
+		build/zig.new/bin/python -m pip install -q --disable-pip-version-check ziglang==0.17.1 setuptools==84.2.1 && \
+		rm -rf build/zig && mv build/zig.new build/zig
+
+wheels: $(READY) $(ZIG) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zig from PyPI
 	@for machine in $(WHEELS); do \
-		zig="$(abspath build/zig/bin/python) -m ziglang cc -target $$machine-linux-gnu.2.28" && rm -rf build/wheel && cp -r edge build/wheel && \
+		zig="$(abspath $(ZIG)) -m ziglang cc -target $$machine-linux-gnu.2.28" && rm -rf build/wheel && cp -r edge build/wheel && \
 		rm -f build/wheel/tlids_edge/flows/core/meter.so && (cd build/wheel && CC="$$zig" LDSHARED="$$zig -shared" _PYTHON_HOST_PLATFORM=linux-$$machine \
 		../zig/bin/python setup.py -q bdist_wheel --plat-name manylinux_2_28_$$machine -d $(abspath dist)) || exit 1; \
 	done; ls dist
@@ -127,7 +132,7 @@ wheels: $(READY) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zi
 test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
 
-deb: $(READY) ## the Debian packages for a Raspberry Pi (arm64) and for amd64, into dist/
+deb: $(READY) $(ZIG) ## the Debian packages for a Raspberry Pi (arm64) and for amd64, into dist/
 	@$(BIN)/python edge/package/build_deb.py arm64
 	@$(BIN)/python edge/package/build_deb.py amd64
 

@@ -36,16 +36,17 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-setup(
-    ext_modules=[
-        Extension(
-            NAME,
-            [SOURCE],
-            depends=["tlids_edge/flows/core/meter.h"],
-            extra_compile_args=COMPILE,
-            extra_link_args=LINK,
-            optional=True,
-        )
-    ],
-    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": AnyPython},
-)
+if __name__ == "__main__":  # edge/package/compile_core.py reads COMPILE and LINK
+    setup(
+        ext_modules=[
+            Extension(
+                NAME,
+                [SOURCE],
+                depends=["tlids_edge/flows/core/meter.h"],
+                extra_compile_args=COMPILE,
+                extra_link_args=LINK,
+                optional=True,
+            )
+        ],
+        cmdclass={"build_ext": BuildLibrary, "bdist_wheel": AnyPython},
+    )

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Build tlids-edge_VERSION_ARCH.deb for Debian trixie and Raspberry Pi OS 13, without root and reproducibly.
 
-    python3 edge/package/build_deb.py arm64 -o dist        # needs dpkg-deb, and pip for LiteRT's wheel
+    python3 edge/package/build_deb.py arm64 -o dist        # needs dpkg-deb, pip for LiteRT's wheel, zig (make deb)
 
-The package holds tlids_edge, the files of ai-edge-litert that it loads (checked against litert.sha256), the shipped
-model, two systemd units and their settings. Everything else comes from Debian. Two builds of one commit are equal
-byte for byte: times are SOURCE_DATE_EPOCH's, or the last commit's.
+The package holds tlids_edge with its compiled meter, the files of ai-edge-litert that it loads (checked against
+litert.sha256), the shipped model, two systemd units and their settings. Everything else comes from Debian. Two builds
+of one commit are equal byte for byte: times are SOURCE_DATE_EPOCH's, or the last commit's.
 """
 
 import argparse
@@ -19,6 +19,8 @@ import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
+
+from compile_core import compile_core
 
 HERE = Path(__file__).resolve().parent
 EDGE = HERE.parent
@@ -65,8 +67,9 @@ def main() -> int:
 
 def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
     """Lay out the package's files under `root`."""
-    left_out = shutil.ignore_patterns("__pycache__", "*.so")  # a compiled meter of this machine is not the Pi's
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "*.h")  # a meter compiled here is not the Pi's
     shutil.copytree(EDGE / "tlids_edge", root / PRIVATE / "tlids_edge", ignore=left_out)
+    compile_core(MACHINES[architecture], root / PRIVATE / "tlids_edge/flows/core/meter.so")
     unpack_litert(fetch_litert(architecture, wheel), root / PRIVATE, architecture)
     for name, module in COMMANDS.items():
         program(root / "usr/bin" / name, module)

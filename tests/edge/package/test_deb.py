@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from zig_compiler import set_up_zig
 
 EDGE = Path(__file__).parents[3] / "edge"
 PACKAGE = EDGE / "package"
@@ -19,6 +20,11 @@ INCLUDED = (
     "python3", "python3-numpy", "python3-paho-mqtt", "tcpdump", "libcap2-bin", "libndpi4.2t64", "systemd", "libstdc++6",
     "procps",
 )  # fmt: skip
+UNITS = Path("/usr/lib/systemd/system")
+CORE = "/usr/lib/tlids-edge/tlids_edge/flows/core/meter.so"
+NAME_OF_CORE = (
+    "import sys; sys.path.insert(0, '/usr/lib/tlids-edge'); from tlids_edge.flows import core; print(core.load()._name)"
+)
 EXPOSURE = 2.3  # systemd-analyze's figure for the unit that decodes packets
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mmdebstrap and chroot"),
@@ -30,6 +36,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def package(tmp_path_factory) -> Path:
     """The package, built for this machine's architecture."""
+    set_up_zig()
     return build(tmp_path_factory.mktemp("dist"))
 
 
@@ -86,14 +93,23 @@ def test_lintian_finds_no_error(package):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_units_expose_no_more_than_the_limit(tmp_path):
+def exposure(unit: Path) -> float:
+    """What systemd-analyze says of a unit file: 0 nothing exposed, 10 everything."""
+    command = ["systemd-analyze", "security", "--offline=true", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    return float(found[1])
+
+
+def test_the_units_expose_no_more_than_the_limit_and_without_their_filter_more(tmp_path):
     shutil.copy(PACKAGE / "tlids-capture@.service", tmp_path / "tlids-capture@1.service")
     for unit in (PACKAGE / "tlids-edge.service", tmp_path / "tlids-capture@1.service"):
-        done = subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", str(unit)], capture_output=True, text=True, timeout=60
-        )
-        found = re.search(r"exposure level for \S+: ([0-9.]+)", done.stdout)
-        assert found and float(found[1]) <= EXPOSURE, done.stdout + done.stderr
+        assert exposure(unit) <= EXPOSURE
+        lines = unit.read_text().splitlines()
+        weak = tmp_path / f"weak-{unit.name}"
+        weak.write_text("\n".join(line for line in lines if not line.startswith(("SystemCall", "Restrict"))))
+        assert exposure(weak) > EXPOSURE
 
 
 def test_all_files_are_roots_and_nobody_else_may_write_them(package):
@@ -104,6 +120,18 @@ def test_all_files_are_roots_and_nobody_else_may_write_them(package):
     assert not [mode for mode, _ in entries if mode[5] == "w" or mode[8] == "w"]
 
 
+def check_units(debian: Path) -> None:
+    """What trixie's own systemd says of the installed units: nothing; of a misspelt setting it does speak."""
+    units = [str(UNITS / name) for name in ("tlids-edge.service", "tlids-capture.socket", "tlids-capture@1.service")]
+    assert inside(debian, "systemd-analyze", "verify", "--recursive-errors=no", *units) == ""
+    for unit in (units[0], units[2]):
+        inside(debian, "systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", unit)
+    (debian / "tmp/wrong.service").write_text("[Service]\nExecStart=/bin/true\nNoNewPrivilege=yes\n")
+    said = inside(debian, "systemd-analyze", "verify", "/tmp/wrong.service", fails=True)
+    (debian / "tmp/wrong.service").unlink()
+    assert "NoNewPrivilege" in said
+
+
 def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, debian):
     before = listing(debian)
     shutil.copy(package, debian / "tmp")
@@ -112,7 +140,8 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     assert inside(debian, "find", "/usr/lib/tlids-edge", "/usr/share/tlids-edge", "!", "-user", "root") == ""
     assert inside(debian, "find", "/usr/lib/tlids-edge", "/usr/bin/tlids-edge", "-perm", "/022") == ""
     assert (debian / "etc/default/tlids-edge").stat().st_mode & 0o777 == 0o600
-    inside(debian, "systemd-analyze", "verify", "/usr/lib/systemd/system/tlids-edge.service")
+    check_units(debian)
+    assert inside(debian, "python3", "-c", NAME_OF_CORE) == f"{CORE}\n"
 
     shutil.copy(EDGE.parent / "data/testbed/session2.pcap.gz", debian / "tmp")
     model = "/usr/share/tlids-edge/models/testbed"
@@ -121,7 +150,7 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     )
     events = [json.loads(line) for line in (debian / "tmp/eve.json").read_text().splitlines()]
     assert sum(event["event_type"] == "alert" for event in events) > 1000
-    assert "flows in" in said and "Traceback" not in said
+    assert "flows in" in said and "Traceback" not in said and "metered in Python" not in said
 
     for name in (package.name, "session2.pcap.gz", "eve.json", "incidents.json"):
         (debian / "tmp" / name).unlink()
