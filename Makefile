@@ -56,11 +56,11 @@ report: $(READY) ## all runs as one page, runs/report.html, that loads nothing f
 data: $(READY) ## check the datasets on disk (data/README.md says how to get them)
 	@$(BIN)/python -m tlids_helpers.data check
 
-real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows and a real source, beside 100 extra trees (about two hours)
-	@$(BIN)/python tests/bench/real_input.py
+real: $(READY) ## 01 to 04 on real NF-BoT-IoT-v2 flows and a real source, beside 100 extra trees (about two hours); TRIAL=1
+	@$(BIN)/python tests/bench/real_input.py $(if $(TRIAL),--trial)
 
-transfer: $(READY) ## what transfer is worth: all of docs/transfer.md, on a GPU if JAX has one (five minutes), else on Dask's workers (days); SEEDS=n SCALE=x
-	@$(BIN)/python tests/bench/transfer_all.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SCALE),--scale $(SCALE))
+transfer: $(READY) ## what transfer is worth: all of docs/transfer.md, on a GPU if JAX has one (five minutes), else on Dask's workers (days); SEEDS=n SCALE=x, or TRIAL=1
+	@$(BIN)/python tests/bench/transfer_all.py $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SCALE),--scale $(SCALE)) $(if $(TRIAL),--trial)
 
 notebooks: $(READY) ## run the notebooks with their defaults and store the outputs
 	@$(BIN)/python -m tlids_helpers.notebooks --in-place 01 02 03 04 05 06 07 08 09

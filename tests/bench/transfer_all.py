@@ -1,9 +1,11 @@
 """`make transfer`: all of docs/transfer.md again, on one GPU if JAX has one, else seed by seed on Dask's workers.
 
     python tests/bench/transfer_all.py [--seeds 5] [--scale 1] [--scheduler ADDRESS]
+    python tests/bench/transfer_all.py --trial
 
-What was made by all five seeds at full length goes into docs/; anything less stays under build/transfer, as a trial.
-A seed that is finished is not run again.
+What was made by all five seeds at full length goes into docs/; anything less stays under build/transfer, with a page of
+its tables beside it. `--trial` goes through every step in a few minutes of one core: one seed, few rows, four updates
+of eight rows each; its numbers mean nothing. A seed that is finished is not run again.
 """
 
 import argparse
@@ -16,10 +18,10 @@ from pathlib import Path
 
 from distributed import Client, LocalCluster
 
-BENCH = Path(__file__).parent
+BENCH = Path(__file__).resolve().parent
 HOME = Path("build/transfer")
-ROWS, GRID, TREES = HOME / "rows.npz", HOME / "grid.json", HOME / "trees.json"
 ALL_SEEDS = 5
+TRIAL = {"each": 60, "check": 2, "batch": 8}  # rows of a class of a network; updates to a look; rows of an update
 
 
 def main() -> None:
@@ -29,20 +31,29 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of updates, for a trial")
     parser.add_argument("--scheduler", help="address of an existing Dask cluster that sees this folder")
     parser.add_argument("--workers", type=int, help="of a local one; by default one a core")
+    parser.add_argument("--trial", action="store_true", help="go through every step as briefly as can be")
     wanted = parser.parse_args()
-    if not ROWS.is_file():
-        script("transfer_rows.py", "-o", ROWS)
-    script("transfer_trees.py", ROWS, "-o", TREES, "--seeds", wanted.seeds)
+    home = HOME / "trial" if wanted.trial else HOME
+    if wanted.trial:
+        wanted.seeds, wanted.scale = 1, 0.0
+    rows, grid, trees = (home / name for name in ("rows.npz", "grid.json", "trees.json"))
+    if not rows.is_file():
+        script("transfer_rows.py", "-o", rows, *(("--each", TRIAL["each"]) if wanted.trial else ()))
+    script("transfer_trees.py", rows, "-o", trees, "--seeds", wanted.seeds)
     if on_a_gpu():
-        script("transfer_grid.py", ROWS, "-o", GRID, "--seeds", wanted.seeds, *length(wanted.scale))
+        script("transfer_grid.py", rows, "-o", grid, "--seeds", wanted.seeds, *length(wanted))
     else:
-        GRID.write_text(json.dumps(merged(seed_by_seed(wanted))))
-    full = wanted.seeds == ALL_SEEDS and wanted.scale == 1
-    target = Path("docs/results/transfer.json") if full else HOME / "transfer.json"
-    script("transfer_condense.py", GRID, TREES, "-o", target, "--date", date.today().isoformat())
-    if full:
-        script("transfer_page.py")
-    print(f"results: {target}")
+        grid.write_text(json.dumps(merged(seed_by_seed(wanted, rows))))
+    write_up(home, full=wanted.seeds == ALL_SEEDS and wanted.scale == 1)
+
+
+def write_up(home: Path, full: bool) -> None:
+    """The results in few numbers and their page: in docs/ where they are all of it, else in `home`."""
+    results = Path("docs/results/transfer.json") if full else home / "transfer.json"
+    script("transfer_condense.py", home / "grid.json", home / "trees.json", "-o", results,
+           "--date", date.today().isoformat())  # fmt: skip
+    script("transfer_page.py", *(() if full else (results, "-o", home)))
+    print(f"results: {results}")
 
 
 def script(name: str, *options: object) -> None:
@@ -50,9 +61,10 @@ def script(name: str, *options: object) -> None:
     subprocess.run([sys.executable, str(BENCH / name), *map(str, options)], check=True)
 
 
-def length(scale: float) -> tuple[object, ...]:
+def length(wanted: argparse.Namespace) -> tuple[object, ...]:
     """How long to train: as many updates as wanted, however many seconds that takes."""
-    return "--scale", scale, "--budget", "inf"
+    brief = ("--check", TRIAL["check"], "--batch", TRIAL["batch"]) if wanted.trial else ()
+    return "--scale", wanted.scale, "--budget", "inf", *brief
 
 
 def on_a_gpu() -> bool:
@@ -62,7 +74,7 @@ def on_a_gpu() -> bool:
     return done.stdout.strip() == "gpu"
 
 
-def seed_by_seed(wanted: argparse.Namespace) -> list[dict]:
+def seed_by_seed(wanted: argparse.Namespace, rows: Path) -> list[dict]:
     """The whole grid of each seed, a task each."""
     with ExitStack() as stack:
         address = wanted.scheduler
@@ -70,17 +82,17 @@ def seed_by_seed(wanted: argparse.Namespace) -> list[dict]:
             cluster = LocalCluster(n_workers=wanted.workers, threads_per_worker=1, memory_limit=None)
             address = stack.enter_context(cluster)
         client = stack.enter_context(Client(address))
-        tasks = client.map(one_seed, range(wanted.seeds), scale=wanted.scale, folder=str(Path.cwd()), pure=False)
+        tasks = client.map(one_seed, range(wanted.seeds), rows=rows.resolve(), length=length(wanted), pure=False)
         return client.gather(tasks)
 
 
-def one_seed(seed: int, scale: float, folder: str) -> dict:
-    """The grid of one seed, read from its file where that is finished."""
-    output = Path(folder) / HOME / f"grid-{seed}-{scale:g}.json"
+def one_seed(seed: int, rows: Path, length: tuple[object, ...]) -> dict:
+    """The grid of one seed, read from its file where that is finished; `rows` is an absolute path."""
+    output = rows.with_name(f"grid-{seed}-{length[1]:g}.json")
     done = output.with_suffix(".done")
     if not done.exists():
-        options = Path(folder) / ROWS, "-o", output, "--first-seed", seed, "--seeds", 1, *length(scale)
-        subprocess.run([sys.executable, str(BENCH / "transfer_grid.py"), *map(str, options)], cwd=folder, check=True)
+        options = rows, "-o", output, "--first-seed", seed, "--seeds", 1, *length
+        subprocess.run([sys.executable, str(BENCH / "transfer_grid.py"), *map(str, options)], check=True)
         done.touch()
     return json.loads(output.read_text())
 

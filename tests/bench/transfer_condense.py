@@ -2,9 +2,9 @@
 
     python tests/bench/transfer_condense.py build/transfer/grid.json build/transfer/trees.json --date 2026-11-28
 
-One entry for each (task, target, protocol, frozen, share) with a list of five values, one a seed; trees, zero-shot and
-recipes likewise. `updates_to_scratch` is the first look (every 250 updates) at which validation macro-F1 is at least
-that of the weights that training from scratch keeps, same rows and seed; null where it never is.
+One entry for each (task, target, protocol, frozen, share) with a list of values, one a seed; trees, zero-shot and
+recipes likewise. `updates_to_scratch` is the first look (every `look` updates, 250 at full length) at which validation
+macro-F1 is at least that of the weights that training from scratch keeps, same rows and seed; null where it never is.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from collections import defaultdict
 from pathlib import Path
 
 OUTPUT = Path("docs/results/transfer.json")
-LOOK = 250  # updates between two looks
 SCORES = ("accuracy", "macro_f1")
 COMMANDS = (
     "python tests/bench/transfer_rows.py -o build/transfer/rows.npz",
@@ -52,15 +51,15 @@ def condensed(grid: dict, trees: dict, date: str) -> dict:
     for result in grid["results"]:
         by_stage[result["stage"].split(",")[0]].append(result)
     networks = by_stage["multiclass"] + by_stage["binary"]
-    seconds = sum(stage["seconds"] for stage in grid["stages"])
+    seconds = sum(stage.get("seconds", 0) for stage in grid["stages"])  # a stage left out has none
     return {
         "commands": list(COMMANDS), "machine": f"one {grid['device']}, JAX {grid['jax']}", "date": date,
         "training_seconds": round(seconds), "rows": grid["rows"], "targets": grid["parts"],
-        "models": sum(stage["models"] for stage in grid["stages"]),
+        "models": sum(stage.get("models", 0) for stage in grid["stages"]), "look": grid["look"],
         "seeds": sorted({result["seed"] for result in networks}),
         "test_rows": rows_of_the_test(networks),
-        "cells": cells(networks, ("task", "target", "protocol", "frozen", "share")),
-        "recipes": cells(by_stage["recipes"], ("target", "share", "recipe")),
+        "cells": cells(networks, grid["look"], ("task", "target", "protocol", "frozen", "share")),
+        "recipes": cells(by_stage["recipes"], grid["look"], ("target", "share", "recipe")),
         "trees": trees_of(trees["results"]), "zero_shot": zero_shot(by_stage["zero-shot"]),
     }  # fmt: skip
 
@@ -73,7 +72,7 @@ def groups(results: list[dict], names: tuple[str, ...]) -> dict[tuple, list[dict
     return found
 
 
-def cells(results: list[dict], names: tuple[str, ...]) -> list[dict]:
+def cells(results: list[dict], look: int, names: tuple[str, ...]) -> list[dict]:
     """One entry a group: scores, the update of the kept weights and the updates until the from-scratch score."""
     scratch = {id_of(result): result for result in results if result.get("recipe") in ("all free", "scratch")
                and result["protocol"] == "scratch"}  # fmt: skip
@@ -82,7 +81,7 @@ def cells(results: list[dict], names: tuple[str, ...]) -> list[dict]:
         entry = dict(zip(names, key, strict=True)) | {"rows": group[0]["rows"], "updates": group[0]["updates"]}
         entry |= {name: [result[name] for result in group] for name in (*SCORES, "best_update")}
         entry["macro_f1_full_validation"] = [result["full_validation"]["macro_f1"] for result in group]
-        entry["updates_to_scratch"] = [reached(result, scratch[id_of(result)]) for result in group]
+        entry["updates_to_scratch"] = [reached(result, scratch[id_of(result)], look) for result in group]
         entry["unseen"] = sorted({name for result in group for name in result["unseen"]})
         entries.append(entry)
     return entries
@@ -93,10 +92,10 @@ def id_of(result: dict) -> tuple:
     return result["stage"].split(",")[0], result["task"], result["target"], result["share"], result["seed"]
 
 
-def reached(result: dict, scratch: dict) -> int | None:
-    """Updates until the validation macro-F1 that the kept from-scratch weights have."""
-    goal = scratch["curve"][scratch["best_update"] // LOOK - 1]
-    return next(((at + 1) * LOOK for at, value in enumerate(result["curve"]) if value >= goal), None)
+def reached(result: dict, scratch: dict, look: int) -> int | None:
+    """Updates until the validation macro-F1 that the kept from-scratch weights have, a look every `look`."""
+    goal = scratch["curve"][scratch["best_update"] // look - 1]
+    return next(((at + 1) * look for at, value in enumerate(result["curve"]) if value >= goal), None)
 
 
 def rows_of_the_test(results: list[dict]) -> dict[str, dict[str, int]]:

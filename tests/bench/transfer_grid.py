@@ -103,7 +103,8 @@ class Grid:
         self.seeds = range(wanted.first_seed, wanted.first_seed + wanted.seeds)
         device = jax.devices()[0]
         self.found = {"device": device.device_kind, "jax": jax.__version__, "rows": len(self.rows.label),
-                      "classes": self.rows.classes, "parts": self.rows.parts, "stages": [], "results": []}  # fmt: skip
+                      "look": net.CHECK, "classes": self.rows.classes, "parts": self.rows.parts,
+                      "stages": [], "results": []}  # fmt: skip
 
     def limit(self, stage: str, part: float) -> float:
         """Seconds that a stage may train: `part` of the budget, or what is left of it; 0 leaves the stage out."""
@@ -149,8 +150,9 @@ def packed(pools: list[np.ndarray], seen: list[tuple], width: int) -> dict:
     """Row numbers of every model: pools one after the other in `width` places, looks padded with rows of no weight."""
     pool, numbers = np.zeros(width, np.int32), np.array([len(rows) for rows in pools])
     at = np.cumsum(numbers) - numbers
-    looks = np.zeros((2, len(pools), SEEN), np.int32)
-    weights = np.zeros((2, len(pools), SEEN), np.float32)
+    most = min(SEEN, max(len(look) for both in seen for look in both))
+    looks = np.zeros((2, len(pools), most), np.int32)
+    weights = np.zeros((2, len(pools), most), np.float32)
     rng = np.random.default_rng(0)
     for i, (rows, both) in enumerate(zip(pools, seen, strict=True)):
         pool[at[i] : at[i] + len(rows)] = rows
@@ -215,8 +217,9 @@ def begun(grid: Grid, job: dict, pool: np.ndarray, mask: np.ndarray) -> tuple[tu
 
 def train_targets(grid: Grid, stage: str, jobs: list[dict], updates: int, *, frozen=False, adamw=False) -> None:
     """Train a stack of targets' models, and score each on its target's test rows."""
+    wanted = not grid.wanted.stages or stage in grid.wanted.stages
     limit = grid.limit(stage, TIME["AdamW" if adamw else stage.split(",")[0]] * (FROZEN if frozen else 1))
-    if not limit:
+    if not wanted or not limit:
         return
     rows, began = grid.rows, time.perf_counter()
     pools, seen, masks, start, scales = [], [], [], [], []
@@ -268,8 +271,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="of all numbers of updates")
     parser.add_argument("--check", type=int, default=net.CHECK, help="updates between two looks at validation rows")
-    grid = Grid(parser.parse_args())
-    net.CHECK, seeds = grid.wanted.check, grid.seeds
+    parser.add_argument("--stages", nargs="+", help="such as multiclass; by default all")
+    parser.add_argument("--batch", type=int, default=net.BATCH, help="rows of an update")
+    wanted = parser.parse_args()
+    net.CHECK, net.BATCH = wanted.check, wanted.batch
+    grid = Grid(wanted)
+    seeds = grid.seeds
     grid.wanted.output.parent.mkdir(parents=True, exist_ok=True)
     train_sources(grid)
     score.sources(grid)

@@ -1,8 +1,13 @@
 """docs/transfer.md and docs/transfer.svg from docs/results/transfer.json.
 
-python tests/bench/transfer_page.py
+    python tests/bench/transfer_page.py
+    python tests/bench/transfer_page.py build/transfer/transfer.json -o build/transfer
+
+The second is for what a trial or an interrupted run left: the tables it has, and no sentence that draws on them.
 """
 
+import argparse
+import io
 import re
 import textwrap
 from pathlib import Path
@@ -11,6 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from tlids_helpers.common import files
+from tlids_helpers.common.errors import InputError
 from tlids_helpers.results import transfer_tables as tables
 
 PAGE, FIGURE = Path("docs/transfer.md"), Path("docs/transfer.svg")
@@ -109,6 +115,20 @@ briefly and both heads on it:
 {frozen_check}
 """
 
+PARTIAL = """# Transfer: tables of a part of the runs
+
+Not the page of docs: {seeds} of five seeds, {models:,} networks, a look every {look} updates, {rows:,} rows, {machine},
+{date}. Scores are macro-F1.
+
+"""
+TABLES = {
+    "Classes": tables.scores, "Accuracy": lambda results: tables.scores(results, score="accuracy"),
+    "Benign or attack": lambda results: tables.scores(results, "binary"),
+    "The share of the headroom that transfer closes": tables.headroom,
+    "Updates until the from-scratch score": tables.updates, "Zero-shot": tables.zero_shot,
+    "Recipes for a source without the target": tables.recipes,
+}  # fmt: skip
+
 
 def page(results: dict) -> str:
     """The page."""
@@ -132,6 +152,18 @@ def page(results: dict) -> str:
         free_updates="; ".join(until(results, "all free", *case) for case in judged),
         frozen_all=", ".join(frozen), unsw=unsw(results), frozen_check=markdown_of(results["frozen_check"]),
     ))  # fmt: skip
+
+
+def partial_page(results: dict) -> str:
+    """The tables of whatever is there."""
+    text = PARTIAL.format(**{**results, "seeds": len(results["seeds"])})
+    for title, table in TABLES.items():
+        try:
+            found = markdown(table(results))
+        except InputError:
+            found = "Not measured."
+        text += f"## {title}\n\n{found}\n\n"
+    return wrapped(text.rstrip())
 
 
 def wrapped(text: str) -> str:
@@ -189,17 +221,35 @@ def markdown_of(rows: list[dict]) -> str:
 
 
 def main() -> None:
-    """Write both files whole."""
-    results = tables.read()
+    """The command line; see --help."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, nargs="?", help="of a part of the runs; else those in docs/")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the page of such a part")
+    wanted = parser.parse_args()
+    if (wanted.results is None) != (wanted.output is None):
+        parser.error("expected a file of results and -o FOLDER, or neither")
     mpl.rcParams["svg.hashsalt"] = "transfer"  # else every drawing has other names inside
-    for path, write in (
-        (PAGE, lambda beside: beside.write_text(page(results), encoding="utf-8")),
-        (FIGURE, lambda beside: tables.figure(results).savefig(beside, format="svg", metadata={"Date": None})),
-    ):
-        target = files.REPOSITORY / path
-        beside = target.with_suffix(".part")
-        write(beside)
-        beside.replace(target)
+    if wanted.results:
+        results = tables.read(wanted.results.resolve())
+        write(wanted.output / PAGE.name, partial_page(results))
+        return
+    results = tables.read()
+    write(files.REPOSITORY / PAGE, page(results))
+    write(files.REPOSITORY / FIGURE, svg(results))
+
+
+def svg(results: dict) -> str:
+    """The figure as text."""
+    drawn = io.StringIO()
+    tables.figure(results).savefig(drawn, format="svg", metadata={"Date": None})
+    return drawn.getvalue()
+
+
+def write(target: Path, text: str) -> None:
+    """Write a file beside and rename it."""
+    beside = target.with_suffix(".part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(target)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The four networks of the union as one compact file, for a machine that has neither this package nor the data.
 
-    python tests/bench/transfer_rows.py [-o build/transfer/rows.npz] [--rows N]
+    python tests/bench/transfer_rows.py [-o build/transfer/rows.npz] [--each N]
 
 Reads NF-UQ-NIDS-v2 (the sample under TLIDS_SHARED): the nine features, the class, the part, and for each seed the role
 of every row, split part by part as `tlids_helpers.data` splits. About 6 MB; tests/bench/transfer_grid.py reads it.
@@ -25,10 +25,10 @@ def main() -> None:
     """Read, split, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("build/transfer/rows.npz"))
-    parser.add_argument("--rows", type=int, help="of each part, drawn at random; all by default")
+    parser.add_argument("--each", type=int, help="rows of each class of each part at most, for a trial; all by default")
     wanted = parser.parse_args()
     source = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "data" / UNION
-    features, label, part, classes = read(source, wanted.rows)
+    features, label, part, classes = read(source, wanted.each)
     roles = np.stack([roles_of(label, part, seed) for seed in range(SEEDS)])
     wanted.output.parent.mkdir(parents=True, exist_ok=True)
     columns = {f"feature{i}": compact(column) for i, column in enumerate(features.T)}
@@ -39,12 +39,12 @@ def main() -> None:
     print(f"{len(label):,} rows, {len(classes)} classes, {wanted.output.stat().st_size:,} bytes: {wanted.output}")
 
 
-def read(path: Path, rows: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read(path: Path, each: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Features (n, 9), class codes (n,), part codes (n,) and the class names of the union's rows."""
     names = list(FEATURES["netflow"])
     table = pd.read_csv(path, usecols=[*names, "Attack", "Dataset"])
-    if rows:
-        table = table.groupby("Dataset", group_keys=False).sample(rows, random_state=0, replace=False)
+    if each:
+        table = table.sample(frac=1, random_state=0).groupby(["Dataset", "Attack"]).head(each)
     classes, label = np.unique(table["Attack"].to_numpy(str), return_inverse=True)
     part = np.array([PARTS.index(name) for name in table["Dataset"]], dtype=np.uint8)
     return table[names].to_numpy(np.float64), label.astype(np.uint8), part, classes

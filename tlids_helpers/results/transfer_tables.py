@@ -95,7 +95,7 @@ def scores(results: dict, task: str = "multiclass", score: str = "macro_f1") -> 
             found = {name: arm(results, name, target, share, task) for name in (*ARMS, *TREES)}
             row = {"target": short(target), "share": f"{share:.0%}", "rows": f"{found[SCRATCH_NAME]['rows']:,}"}
             rows.append(row | {name: spread(entry[score]) for name, entry in found.items()})
-    return style.marked(pd.DataFrame(rows).set_index(["target", "share"]), MARK)
+    return _table(rows, ["target", "share"])
 
 
 def headroom(results: dict, task: str = "multiclass") -> pd.DataFrame:
@@ -114,7 +114,7 @@ def headroom(results: dict, task: str = "multiclass") -> pd.DataFrame:
                 gained = np.mean(arm(results, name, target, share, task)["macro_f1"]) - alone
                 row[name] = f"{gained / room:.0%}" if room >= LEAST_HEADROOM else "-"
             rows.append(row)
-    return style.marked(pd.DataFrame(rows).set_index(["target", "share"]), MARK)
+    return _table(rows, ["target", "share"])
 
 
 def updates(results: dict, task: str = "multiclass") -> pd.DataFrame:
@@ -127,7 +127,7 @@ def updates(results: dict, task: str = "multiclass") -> pd.DataFrame:
         | {name: until(arm(results, name, target, share, task)["updates_to_scratch"]) for name in ARMS}
         for target in results["targets"] for share in shares(results)
     ]  # fmt: skip
-    return style.marked(pd.DataFrame(rows).set_index(["target", "share"]), MARK)
+    return _table(rows, ["target", "share"])
 
 
 def until(counts: list[int | None]) -> str:
@@ -149,7 +149,7 @@ def zero_shot(results: dict) -> pd.DataFrame:
                 "MCC": spread(entry["mcc"]), "recall": spread(entry["recall"]),
                 "false alarms": spread(entry["false_alarms"]),
             })  # fmt: skip
-    return style.marked(pd.DataFrame(rows).set_index(["target is", "target"]), MARK)
+    return _table(rows, ["target is", "target"])
 
 
 def recipes(results: dict) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def recipes(results: dict) -> pd.DataFrame:
                 gained = paired(results, name, target, share)
                 row[f"{short(target)} {share:.0%}"] = f"{np.mean(gained):+.3f} ({sum(gained > 0)}/{len(gained)})"
         rows.append(row)
-    return style.marked(pd.DataFrame(rows).set_index("recipe"), MARK)
+    return _table(rows, "recipe")
 
 
 def paired(results: dict, name: str, target: str, share: float, beside: str = "scratch") -> np.ndarray:
@@ -220,6 +220,13 @@ def finding(results: dict) -> str:
         f"- {FOREST} on the same rows: {four(FOREST, 0.01)} with 1 %, {four(FOREST, 1.0)} with all. With all rows no "
         "network of ours reaches them on any of the four.",
     ))  # fmt: skip
+
+
+def _table(rows: list[dict], index: str | list[str]) -> pd.DataFrame:
+    """The rows with their mark. Raises InputError where the file has none."""
+    if not rows:
+        raise InputError("expected results for this table, found none: make them with `make transfer`")
+    return style.marked(pd.DataFrame(rows).set_index(index), MARK)
 
 
 def _gains(results: dict, name: str, target: str, share: float) -> np.ndarray:
