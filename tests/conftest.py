@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tlids_helpers.data import prepare
-from tlids_helpers.data.catalog import CICFLOW_COLUMNS, DATASETS, NETFLOW_V1_COLUMNS, NETFLOW_V2_COLUMNS, PARENTS
+from tlids_helpers.data.catalog import CICFLOW_COLUMNS, DATASETS, NETFLOW_COLUMNS, PARENTS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -36,8 +36,7 @@ def netflow():
     def make(classes: dict[str, int], start: int = 0, version: int = 1) -> pd.DataFrame:
         labels = [name for name, rows in classes.items() for _ in range(rows)]
         rng = np.random.default_rng(start)
-        columns = NETFLOW_V1_COLUMNS if version == 1 else NETFLOW_V2_COLUMNS
-        frame = pd.DataFrame({name: rng.integers(0, 1000, len(labels)) for name in columns})
+        frame = pd.DataFrame({name: rng.integers(0, 1000, len(labels)) for name in NETFLOW_COLUMNS[version]})
         frame["IN_BYTES"] = start + np.arange(len(labels))
         frame["L7_PROTO"] = 5.25
         frame["Attack"] = labels

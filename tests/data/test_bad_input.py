@@ -58,7 +58,12 @@ def test_a_version_1_file_under_a_version_2_slug(frame, put, refused):
 
 def test_a_version_3_file(netflow, put, refused):
     put(netflow({"Benign": 30, "DDoS": 20}, version=2).assign(FLOW_START_MILLISECONDS=0), "NF-BoT-IoT-v2.csv")
-    refused("nf-bot-iot-v2", "version 2", "columns of version 3", "give its path", allowed=SUBSET)
+    refused("nf-bot-iot-v2", "version 2", "columns of version 3", "slug nf-bot-iot-v3 for", allowed=SUBSET)
+
+
+def test_a_version_of_the_union_that_the_catalog_lacks(netflow, put, refused):
+    put(netflow({"Benign": 30, "DDoS": 20}, version=3), "NF-UQ-NIDS-v2.csv")
+    refused("nf-uq-nids-v2", "version 2", "columns of version 3", "give its path", allowed=SUBSET)
 
 
 def test_a_file_of_the_other_family(frame, cicflow, put, refused):

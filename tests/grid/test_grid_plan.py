@@ -51,7 +51,7 @@ def test_a_target_that_is_no_part_of_its_source_is_not_left_out_of_it(asked):
     wanted = asked("--datasets", "testbed", "nf-ton-iot", "nf-uq-nids")
     left_out = [each.dataset for each in plan.combinations(wanted) if each.protocol == "leave_target_out"]
     assert left_out == ["nf-ton-iot"]
-    assert plan.no_parts(wanted) == ["testbed", "nf-uq-nids"]
+    assert plan.left_out(wanted) == [("testbed", "leave_target_out"), ("nf-uq-nids", "leave_target_out")]
 
 
 def test_sources_and_scratch_runs_come_before_the_transfers_that_need_them_and_each_is_run_once(asked):

@@ -1,7 +1,8 @@
 """The datasets as data: family, columns, classes, published counts, and where to get each.
 
-Counts are those the publishers give; every class list adds up to the published total (a test does the sums).
-`None` as a count means that nobody has published it. `python -m tlids_helpers.data` lists, gets and checks.
+Counts are those the publishers give, those of version 3 what a third party counted; every class list adds up to its
+total (a test does the sums). `None` as a count means that nobody has published it. `python -m tlids_helpers.data`
+lists, gets and checks.
 """
 
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ NETFLOW_V2_COLUMNS = tuple(
     "TCP_WIN_MAX_IN TCP_WIN_MAX_OUT ICMP_TYPE ICMP_IPV4_TYPE DNS_QUERY_ID DNS_QUERY_TYPE DNS_TTL_ANSWER "
     "FTP_COMMAND_RET_CODE Label Attack".split()
 )
+NETFLOW_V3_COLUMNS = (
+    "FLOW_START_MILLISECONDS", "FLOW_END_MILLISECONDS", *NETFLOW_V2_COLUMNS[:-2],
+    *(f"{way}_IAT_{what}" for way in ("SRC_TO_DST", "DST_TO_SRC") for what in ("MIN", "MAX", "AVG", "STDDEV")),
+    "Label", "Attack",
+)  # fmt: skip
 CICFLOW_COLUMNS = tuple(
     "Flow_ID Src_IP Src_Port Dst_IP Dst_Port Protocol Timestamp Flow_Duration Tot_Fwd_Pkts Tot_Bwd_Pkts "
     "TotLen_Fwd_Pkts TotLen_Bwd_Pkts Fwd_Pkt_Len_Max Fwd_Pkt_Len_Min Fwd_Pkt_Len_Mean Fwd_Pkt_Len_Std "
@@ -50,8 +56,11 @@ TESTBED_CICFLOW_COLUMNS = tuple(
 )
 """What `tlids-meter --labels` writes, and in which recording a flow was made."""
 
+NETFLOW_COLUMNS = {1: NETFLOW_V1_COLUMNS, 2: NETFLOW_V2_COLUMNS, 3: NETFLOW_V3_COLUMNS}
 VERSION_MARKS = {"FLOW_START_MILLISECONDS": 3, "CLIENT_TCP_FLAGS": 2}
 """Columns that only a later version of the NetFlow datasets has; the first that is found tells the version."""
+LATER = ("-v2", "-v3")
+"""What slugs and titles of later versions end with."""
 
 SPELLINGS = {
     "Bwd_Pkt_Len_Std": ("Bwd Packet Length Std",),
@@ -109,17 +118,19 @@ class Dataset:
     url: str = ""  # a direct link to the file that lasts; "" where the publisher only offers a page
     notes: tuple[str, ...] = field(default=())
     also: tuple[str, ...] = ()  # other names the publisher gives it
+    captures: str = ""  # slug of the part of `source` that was metered from the same captures
+    counted_by: str = "the publisher"  # who the rows and classes are from
     reported: tuple[str, ...] = ()  # what third parties report of other copies; nobody here has fetched one
 
 
 _RDM = "https://rdm.uq.edu.au/files/"
 _OTHER_COUNTS = "Parquet, duplicates removed, so other counts than published: a variant, not a truncated file"
 _REPORTED = {
+    "nf-unsw-nb15-v3": (f"direct file {_RDM}abd2f5d8-e268-4ff0-84fb-f2f7b3ca3e8f",),
+    "nf-cse-cic-ids2018-v3": (f"direct file {_RDM}4ac221b1-6bd6-42b1-bdf7-03f4fc7efb22",),
     "nf-unsw-nb15-v2": (f"direct file {_RDM}8c6e2a00-ef9c-11ed-827d-e762de186848",
-                        f"version 3, with times: {_RDM}abd2f5d8-e268-4ff0-84fb-f2f7b3ca3e8f",
                         f"Kaggle dhoogla/nfunswnb15v2: {_OTHER_COUNTS}"),
     "nf-cse-cic-ids2018-v2": (f"direct file {_RDM}ce5161d0-ef9c-11ed-827d-e762de186848",
-                              f"version 3, with times: {_RDM}4ac221b1-6bd6-42b1-bdf7-03f4fc7efb22",
                               f"Kaggle dhoogla/nfcsecicids2018v2: {_OTHER_COUNTS}",
                               "Hugging Face Jetlime/NF-CSE-CIC-IDS2018-v2: 17,949,022 + 944,686 rows, all of it"),
     "nf-ton-iot-v2": (f"Kaggle dhoogla/nftoniotv2: {_OTHER_COUNTS}",
@@ -128,7 +139,7 @@ _REPORTED = {
     "nf-ton-iot": ("Kaggle dhoogla/nftoniot: version 1",),
     "nf-bot-iot": ("Kaggle dhoogla/nfbotiot: version 1",),
 }  # fmt: skip
-_ALSO = {"nf-cse-cic-ids2018-v2": ("NF-CICIDS2018-v2",)}
+_ALSO = {"nf-cse-cic-ids2018-v2": ("NF-CICIDS2018-v2",), "nf-cse-cic-ids2018-v3": ("NF-CICIDS2018-v3",)}
 
 _BOT = {"Benign": 13859, "Reconnaissance": 470655, "DDoS": 56844, "DoS": 56833, "Theft": 1909}
 _TON = {
@@ -160,6 +171,21 @@ _CSE_V2 = {
     "FTP-BruteForce": 25933, "DoS attacks-SlowHTTPTest": 14116, "DoS attacks-Slowloris": 9512,
     "Brute Force -Web": 2143, "DDOS attack-LOIC-UDP": 2112, "Brute Force -XSS": 927, "SQL Injection": 432,
 }  # fmt: skip
+_BOT_V3 = {"Benign": 51989, "DoS": 8034190, "DDoS": 7150882, "Reconnaissance": 1695132, "Theft": 1615}
+_TON_V3 = {
+    "Benign": 16792214, "ddos": 4141256, "xss": 2834435, "password": 1594777, "scanning": 1358977,
+    "injection": 381777, "dos": 203456, "backdoor": 203384, "mitm": 6013, "ransomware": 3971,
+}  # fmt: skip
+_UNSW_V3 = {
+    "Benign": 2237731, "Exploits": 42748, "Fuzzers": 33816, "Generic": 19651, "Reconnaissance": 17074,
+    "DoS": 5980, "Backdoor": 4659, "Shellcode": 2381, "Analysis": 1226, "Worms": 158,
+}  # fmt: skip
+_CSE_V3 = {
+    "Benign": 17514626, "DDOS attack-HOIC": 1032311, "FTP-BruteForce": 386720, "DDoS attacks-LOIC-HTTP": 288589,
+    "Bot": 207703, "SSH-Bruteforce": 188474, "Infilteration": 188152, "DoS attacks-SlowHTTPTest": 105550,
+    "DoS attacks-Hulk": 100076, "DoS attacks-GoldenEye": 61300, "DoS attacks-Slowloris": 36040,
+    "DDOS attack-LOIC-UDP": 3450, "Brute Force -Web": 1618, "Brute Force -XSS": 480, "SQL Injection": 440,
+}  # fmt: skip
 
 
 def merge_classes(*parts: dict[str, int | None]) -> dict[str, int]:
@@ -172,13 +198,17 @@ def merge_classes(*parts: dict[str, int | None]) -> dict[str, int]:
     return dict(sorted(merged.items(), key=lambda item: (item[0] != "Benign", -item[1])))
 
 
+def unversioned(name: str) -> str:
+    """A slug or title without its version: "nf-bot-iot-v2" -> "nf-bot-iot"."""
+    return next((name.removesuffix(end) for end in LATER if name.endswith(end)), name)
+
+
 def _netflow(slug, title, file, total, classes, version=1, **extra) -> Dataset:
-    columns = NETFLOW_V1_COLUMNS if version == 1 else NETFLOW_V2_COLUMNS
-    paper_slug = slug.removesuffix("-v2")
     source = "nf-uq-nids" if version == 1 else "nf-uq-nids-v2"
     return Dataset(
-        slug, title, "netflow", version, file, total, classes, "Benign", columns, _UQ_PAGE, _UQ_TERMS,
-        paper_slug=paper_slug, source=source, also=_ALSO.get(slug, ()), reported=_REPORTED.get(slug, ()), **extra,
+        slug, title, "netflow", version, file, total, classes, "Benign", NETFLOW_COLUMNS[version], _UQ_PAGE,
+        _UQ_TERMS, paper_slug=unversioned(slug), source=source, also=_ALSO.get(slug, ()),
+        reported=_REPORTED.get(slug, ()), **extra,
     )  # fmt: skip
 
 
@@ -219,6 +249,22 @@ _NETFLOW_V2 = (
         "nf-uq-nids-v2", "NF-UQ-NIDS-v2", "NF-UQ-NIDS-v2.csv", 75987976,
         merge_classes(_TON_V2, _BOT_V2, _UNSW_V2, _CSE_V2), 2, parts=_V2_PARTS,
     ),
+)  # fmt: skip
+
+_NETFLOW_V3 = tuple(
+    _netflow(
+        f"{part}-v3", f"{title}-v3", f"{title}-v3.csv", sum(classes.values()), classes, 3,
+        captures=f"{part}-v2", counted_by="a third party",
+        notes=("each flow has its start: split=\"time\" tests on the last fifth", *notes),
+    )
+    for part, title, classes, notes in (
+        ("nf-bot-iot", "NF-BoT-IoT", _BOT_V3, ()),
+        ("nf-ton-iot", "NF-ToN-IoT", _TON_V3, ()),
+        ("nf-unsw-nb15", "NF-UNSW-NB15", _UNSW_V3,
+         ("the publisher's table is said to swap the counts of Backdoor, Shellcode and Analysis",)),
+        ("nf-cse-cic-ids2018", "NF-CSE-CIC-IDS2018", _CSE_V3,
+         ("most attacks are on one day each: with split=\"time\" the test has classes that training lacks",)),
+    )
 )  # fmt: skip
 
 _CICFLOW = (
@@ -298,5 +344,7 @@ _SECOND_HOME = tuple(
     )
 )  # fmt: skip
 
-DATASETS = {dataset.slug: dataset for dataset in (*_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_TESTBED, *_SECOND_HOME)}
-"""slug -> Dataset: the paper's nine first, then the version-2 relatives of the NetFlow five, then our own homes."""
+DATASETS = {dataset.slug: dataset for dataset in (
+    *_NETFLOW_V1, *_CICFLOW, *_NETFLOW_V2, *_NETFLOW_V3, *_TESTBED, *_SECOND_HOME
+)}  # fmt: skip
+"""slug -> Dataset: the paper's nine first, then later versions of the NetFlow five, then our own homes."""

@@ -78,7 +78,9 @@ def clean_batches(file: FlowFile, dataset: Dataset | None, census: Census) -> It
     that is no class of `dataset`, where its classes are known; in a user's own file (None) a label is a class of its
     own under its first spelling.
     """
-    names = {_fold(name): name for name in dataset.classes} if dataset else {}
+    names = {}
+    for name in dataset.classes if dataset else ():
+        names |= dict.fromkeys((_fold(name), _fold(name.replace(" ", "_"))), name)  # version 3 has underscores
     fixed = dataset is not None and None not in dataset.classes.values()
     census.empty = None if dataset else Census()
     for batch in read_ahead(read_batches(file)):
@@ -190,7 +192,8 @@ def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset:
     what = f"{census.rows:,} rows" if census.rows != dataset.total else f"{len(wrong)} classes of other sizes"
     if more:
         what = f"{what}, {len(more)} classes with more rows than published ({more[0]})"
-    fault = f"expected the {dataset.total:,} rows of {dataset.title}, found {what} in {path_name}"
+    counted = f", as {dataset.counted_by} counted them" if dataset.counted_by != "the publisher" else ""
+    fault = f"expected the {dataset.total:,} rows of {dataset.title}{counted}, found {what} in {path_name}"
     if more or census.rows > dataset.total:
         raise InputError(f"{fault}: download it again, or give its path as your own dataset")
     raise InputError(fault, "download it again, or set allow_subset=True if a part of it is meant")

@@ -112,10 +112,11 @@ def split_of(dataset: str, split: str) -> str:
 
 
 def mark_of(parts: list[Clean], entry: Dataset | None) -> str:
-    """What to print beside a result: simulated outdoes subset, and version 2 is named with either."""
+    """What to print beside a result: simulated outdoes subset, and a later version is named with either."""
     marks = {part.mark for part in parts}
     mark = next((mark for mark in ("simulated", "subset", "own") if mark in marks), "")
-    return " ".join(word for word in ("v2" if entry and entry.version == 2 else "", mark) if word)
+    version = f"v{entry.version}" if entry and entry.version > 1 else ""
+    return " ".join(word for word in (version, mark) if word)
 
 
 def subset_mark(mark: str) -> str:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import QUOTED, InputError, quoted
 from tlids_helpers.data import lines
-from tlids_helpers.data.catalog import FEATURES, SPELLINGS, VERSION_MARKS, Dataset
+from tlids_helpers.data.catalog import DATASETS, FEATURES, SPELLINGS, VERSION_MARKS, Dataset, unversioned
 from tlids_helpers.data.parquet import stream_parquet
 
 BLOCK_BYTES = 8 << 20  # of CSV text per batch
@@ -206,10 +206,10 @@ def _family(file: FlowFile, dataset: Dataset | None) -> str:
 def _check_version(file: FlowFile, dataset: Dataset) -> None:
     found = next((v for mark, v in VERSION_MARKS.items() if find_column(mark, file.columns)), 1)
     if dataset.family == "netflow" and found != dataset.version:
-        other = f"{dataset.slug.removesuffix('-v2')}{'-v2' if found == 2 else ''}"
-        hint = f"use the slug {other} for it" if found < 3 else "version 3 is not in the catalog: give its path instead"
+        other = unversioned(dataset.slug) + (f"-v{found}" if found > 1 else "")
+        hint = f"use the slug {other} for it" if other in DATASETS else "give its path instead"
         raise InputError(
-            f"expected version {dataset.version} of {dataset.title.removesuffix('-v2')}, found that {file.path.name} "
+            f"expected version {dataset.version} of {unversioned(dataset.title)}, found that {file.path.name} "
             f"has the columns of version {found}: {hint}, or put {dataset.file} there"
         )
 

@@ -140,13 +140,22 @@ def provenance(prepared: Prepared) -> str:
         "subset": "a subset of the published file: its numbers are its own",
         "": "the whole published file, checked against its published counts",
     }
-    kind = prepared.mark.removeprefix("v2").strip()
+    kind = _kind(prepared)
     sentence = f"{prepared.title} here is {meanings[kind]}."
-    if prepared.version == 2:
-        sentence += " Version 2 was metered a second time from the same captures, so it is not the paper's input."
+    if prepared.version > 1:
+        sentence += (
+            f" Version {prepared.version} was metered again from the same captures: it is not the paper's input."
+        )
+    if prepared.version == 3:
+        sentence += " Its published counts are those that a third party reports."
     if (part := prepared.parts.get(prepared.name, {})).get("rows_of"):
         sentence += f" Its own file is not here: these are its rows in {part['file']}, with the union's classes."
     return f"{sentence} {accounted(prepared)}"
+
+
+def _kind(prepared: Prepared) -> str:
+    """The mark without the version."""
+    return prepared.mark.removeprefix(f"v{prepared.version}").strip()
 
 
 def accounted(prepared: Prepared) -> str:
@@ -166,7 +175,7 @@ def accounted(prepared: Prepared) -> str:
         if census.benign_words:
             words = ", ".join(f"{word} ({rows:,})" for word, rows in census.benign_words.items())
             sentence += f" Taken as benign, the class {prepared.benign!r}: {words}."
-        if prepared.split == "session" and prepared.mark.removeprefix("v2").strip() in ("own", "own subset"):
+        if prepared.split == "session" and _kind(prepared) in ("own", "own subset"):
             sentence += f" The test is the last recording by {sessions.ordered_by(census.sessions)}."
     return sentence
 

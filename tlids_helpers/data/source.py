@@ -34,7 +34,8 @@ def source_dataset(dataset: str, source: str, protocol: str) -> str:
     """The dataset that the source of `dataset` is under a protocol, such as "nf-uq-nids-without-nf-ton-iot".
 
     "paper": all of the source. "leave_target_out": the source without the target. No data is read. Raises InputError
-    for an unknown protocol, and where nothing would be left of the source.
+    for an unknown protocol, where nothing would be left of the source, and for the paper's protocol where the source
+    holds the target's captures as another version meters them: its test flows would be learned from.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"expected protocol to be one of {', '.join(PROTOCOLS)}, found {protocol!r}: correct it")
@@ -42,7 +43,13 @@ def source_dataset(dataset: str, source: str, protocol: str) -> str:
         raise InputError(
             f"expected a source that is more than {DATASETS[source].title} itself, found {source}: use protocol=paper"
         )
-    return f"{source}{WITHOUT}{dataset}" if protocol == "leave_target_out" and _is_part(dataset, source) else source
+    part = own_part(dataset, source)
+    if protocol == "paper" and part not in ("", dataset):
+        raise InputError(
+            f"expected a source that has not seen the test flows of {DATASETS[dataset].title}, found {source}, which "
+            "has the same captures: use protocol=leave_target_out"
+        )
+    return f"{source}{WITHOUT}{part}" if protocol == "leave_target_out" and part else source
 
 
 def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str | Path, allowed: Allowed) -> Prepared:
@@ -61,14 +68,24 @@ def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str |
 def protocols_for(target: Prepared, source: str, wanted: str) -> list[str]:
     """The protocols that make sense: "both" is one where the target is no part of the source, or is the source.
 
+    A part's captures in another version leave leave_target_out alone.
+
     Raises InputError for an unknown protocol.
     """
     if wanted not in (*PROTOCOLS, "both"):
         raise InputError(f"expected protocol to be paper, leave_target_out or both, found {wanted!r}: correct it")
     if wanted != "both":
         return [wanted]
-    return list(PROTOCOLS) if _is_part(target.name, source) else ["paper"]
+    return sensible(target.name, source)
 
 
-def _is_part(dataset: str, source: str) -> bool:
-    return dataset in DATASETS[source].parts
+def sensible(dataset: str, source: str) -> list[str]:
+    """The protocols that make sense for a dataset and a source."""
+    part = own_part(dataset, source)
+    return ["paper"] if not part else list(PROTOCOLS) if part == dataset else ["leave_target_out"]
+
+
+def own_part(dataset: str, source: str) -> str:
+    """The part of a source that is `dataset`, or was metered from the same captures; "" where there is none."""
+    entry = DATASETS.get(dataset)
+    return next((part for part in (dataset, entry.captures if entry else "") if part in DATASETS[source].parts), "")

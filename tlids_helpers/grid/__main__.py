@@ -181,8 +181,9 @@ def _check_files(grid: Grid) -> None:
 
 def _combinations(grid: Grid) -> list[Combination]:
     """What is asked for; tells what of it makes no sense."""
-    for dataset in plan.no_parts(grid):
-        print(f"no leave_target_out for {dataset}: it is no part of its source", file=sys.stderr)
+    for dataset, protocol in plan.left_out(grid):
+        why = "its source has its captures" if protocol == "paper" else "it is no part of its source"
+        print(f"no {protocol} for {dataset}: {why}", file=sys.stderr)
     found = plan.combinations(grid)
     if not found:
         raise InputError("expected at least one run, found none that makes sense: add --protocols scratch or paper")

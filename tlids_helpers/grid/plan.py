@@ -81,21 +81,25 @@ class NotebookRun:
 
 
 def combinations(grid: Grid) -> list[Combination]:
-    """Every combination that makes sense, seed by seed: a target that is no part of its source cannot be left out."""
+    """Every combination that makes sense (`source.sensible`), seed by seed."""
     return [
         Combination(dataset, task, seed, protocol)
         for seed in grid.seeds
         for dataset in grid.datasets
         for task in grid.tasks
         for protocol in grid.protocols
-        if protocol != "leave_target_out" or _is_part(dataset)
+        if protocol in _sensible(dataset)
     ]
 
 
-def no_parts(grid: Grid) -> list[str]:
-    """The datasets that `combinations` has no leave_target_out for."""
-    asked = grid.datasets if "leave_target_out" in grid.protocols else ()
-    return [cleaned.slug_of(dataset) for dataset in asked if not _is_part(dataset)]
+def left_out(grid: Grid) -> list[tuple[str, str]]:
+    """(dataset, protocol) that were asked for and `combinations` does not have."""
+    return [
+        (cleaned.slug_of(dataset), protocol)
+        for dataset in grid.datasets
+        for protocol in grid.protocols
+        if protocol not in _sensible(dataset)
+    ]
 
 
 def notebook_runs(wanted: Combination, grid: Grid) -> list[NotebookRun]:
@@ -151,5 +155,5 @@ def _source(dataset: str) -> str:
     return source.FAMILY_SOURCES[raw.inspect(files.resolve(dataset)).family]
 
 
-def _is_part(dataset: str) -> bool:
-    return dataset in DATASETS[_source(dataset)].parts
+def _sensible(dataset: str) -> list[str]:
+    return ["scratch", *source.sensible(dataset, _source(dataset))]

@@ -29,6 +29,8 @@ def netflow(dataset: Dataset, flows: pd.DataFrame, labels: np.ndarray) -> pd.Dat
         "OUT_BYTES": flows["bwd_bytes"] + header * flows["bwd_packets"],
         "TCP_FLAGS": flows["flags"],
         "FLOW_DURATION_MILLISECONDS": flows["microseconds"] // 1000,
+        "FLOW_START_MILLISECONDS": _seconds(flows) * 1000,
+        "FLOW_END_MILLISECONDS": _seconds(flows) * 1000 + flows["microseconds"] // 1000,
         "Label": (labels != dataset.benign).astype(int),
         "Attack": labels,
     }
@@ -82,9 +84,12 @@ def _direction(way: str, packets: pd.Series, total: pd.Series, flows: pd.DataFra
     }
 
 
+def _seconds(flows: pd.DataFrame) -> pd.Series:
+    return FIRST_DAY + flows["chance"] % DAY_S
+
+
 def _timestamps(flows: pd.DataFrame) -> pd.Series:
-    seconds = FIRST_DAY + flows["chance"] % DAY_S
-    return pd.to_datetime(seconds, unit="s").dt.strftime("%d/%m/%Y %I:%M:%S %p")
+    return pd.to_datetime(_seconds(flows), unit="s").dt.strftime("%d/%m/%Y %I:%M:%S %p")
 
 
 def _in_order(dataset: Dataset, known: dict, flows: pd.DataFrame) -> pd.DataFrame:
