@@ -59,9 +59,11 @@ def session_of(arguments: argparse.Namespace) -> Session:
         InputError: minutes, subnet or folder are unusable.
     """
     if not 0 < arguments.minutes <= MOST_MINUTES:
-        raise InputError(f"Expected 0 to {MOST_MINUTES} minutes, found {arguments.minutes:g}.")
+        raise InputError(
+            f"expected more than 0 and at most {MOST_MINUTES} minutes, found {arguments.minutes:g}: correct --minutes"
+        )
     if not arguments.output.is_dir():
-        raise InputError(f"Expected a folder, found {arguments.output} is none; make it first.")
+        raise InputError(f"expected a folder, found {arguments.output} is none: make it first")
     kind = KINDS[arguments.home]
     plan = Plan(arguments.seed, arguments.subnet or kind.subnet, kind.layout)
     draw_hosts(plan)

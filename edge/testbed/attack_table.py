@@ -112,7 +112,9 @@ def main(arguments: list[str]) -> int:
     names = words[1:] or list(ATTACKS)
     try:
         if not words or set(names) - set(ATTACKS):
-            raise InputError(f"Expected a model's folder and names among {', '.join(ATTACKS)}, found {words}.")
+            raise InputError(
+                f"expected a model's folder and names among {', '.join(ATTACKS)}, found {words}: correct them"
+            )
         if lab.OUTSIDE not in os.environ:
             argv, environment = lab.isolated([sys.executable, "-m", "testbed.attack_table", *arguments])
             os.execvpe(argv[0], argv, environment)

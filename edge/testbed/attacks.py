@@ -117,7 +117,11 @@ class Behind:
             InputError: as `run_session`, or it did not end.
         """
         self._thread.join(self._limit_s)
-        found = self._found[0] if self._found else InputError("Expected an attack to end at its limit, found it runs.")
+        found = (
+            self._found[0]
+            if self._found
+            else InputError("expected an attack to end at its limit, found it running: stop it")
+        )
         if isinstance(found, Window):
             return found
         raise found
@@ -160,7 +164,7 @@ def _aimed(network: lab.Network, victims: tuple[str, ...], argv: tuple[str, ...]
         address for before, word in pairwise(("", *aimed)) if before != "--spoof" for address in ADDRESS.findall(word)
     ]
     if not targets:
-        raise InputError(f"Expected a target among the hosts of the testbed, found none in {' '.join(argv)}.")
+        raise InputError(f"expected a host of the testbed as target, found none in {' '.join(argv)}: name one")
     for address in targets:
         lab.lab_address(network, address)
     return aimed
@@ -190,7 +194,7 @@ def _run(
     finally:
         network.stop(process)
     if process.returncode in NOT_RUN:
-        raise InputError(f"Expected {argv[0]} to run, found exit status {process.returncode}: {' '.join(argv)}.")
+        raise InputError(f"expected {argv[0]} to run, found exit status {process.returncode}: try {' '.join(argv)}")
     return process.returncode, relays
 
 
@@ -221,7 +225,9 @@ def _watch_relays(
             return tuple(Relay(device, server, first[device], last[device]) for device in first)
         looked = now
         time.sleep(POLL_S)
-    raise InputError(f"Expected the ARP caches of {', '.join(devices)} and {server} to heal, found them forged.")
+    raise InputError(
+        f"expected the true ARP entries of {', '.join(devices)} and {server} again, found forged ones: record again"
+    )
 
 
 def _forged(network: lab.Network, device: str, server: str) -> bool:

@@ -69,7 +69,7 @@ KINDS = {
 def main(kind: str, victim: str, target: str) -> int:
     """Send the frames of one kind from eth0, as if `victim` spoke to `target`."""
     if "TLIDS_TESTBED_OUTSIDE" not in os.environ:
-        print("forge: expected the testbed's namespaces, found none; nothing was sent.", file=sys.stderr)
+        print("forge: expected the testbed's namespaces, found none: nothing was sent", file=sys.stderr)
         return 2
     mac = bytes.fromhex(Path("/sys/class/net/eth0/address").read_text().strip().replace(":", ""))
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:

@@ -76,7 +76,7 @@ def check_alive(home: Home) -> None:
             log = FOLDER / (f"board-{name}.log" if name in BOARDS else f"life-{name}.log")
             said = last_words(log)
             raise InputError(
-                f"Expected {name} to live until the end, found it gone (status {actor.returncode}): {said!r}."
+                f"expected {name} to run until the end, found it ended ({actor.returncode}, {said!r}): record again"
             )
 
 

@@ -127,7 +127,7 @@ class Network:
         for line in process.stderr:
             if b"listening on" in line:
                 return process
-        raise InputError(f"Expected tcpdump to listen on {BRIDGE}, found that it ended; run it by hand to see why.")
+        raise InputError(f"expected tcpdump to listen on {BRIDGE}, found it ended: run it by hand to see why")
 
     def stop(self, process: subprocess.Popen, seconds: float = 5) -> str:
         """End a process and its group, by force after `seconds`; what it last wrote to a piped standard error."""
@@ -176,7 +176,7 @@ def isolated(argv: list[str]) -> tuple[list[str], dict[str, str]]:
         InputError: not root, or a program is missing.
     """
     if os.geteuid() != 0:
-        raise InputError("Making network namespaces needs root, found another user; run it with sudo.")
+        raise InputError("expected root, who may make network namespaces, found another user: run it with sudo")
     need_programs(PROGRAMS)
     unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
     return [*unshare, *argv], {**os.environ, OUTSIDE: namespace_inodes()}
@@ -193,8 +193,8 @@ def need_programs(programs: dict[str, str]) -> None:
     if missing:
         packages = " ".join(sorted({programs[name] for name in missing}))
         raise InputError(
-            f"Expected the programs of testbed/apt-packages.txt, found no {', '.join(missing)}; "
-            f"run `sudo apt install {packages}`."
+            f"expected the programs of testbed/apt-packages.txt, found no {', '.join(missing)}: "
+            f"run `sudo apt install {packages}`"
         )
 
 
@@ -225,7 +225,7 @@ def refuse_outside() -> None:
     if may_be_outside() or foreign:
         found = f"the links {', '.join(foreign)}" if foreign else "the namespace it was started from"
         raise InputError(
-            f"Expected a network namespace made by the testbed, found {found}; start it with `python -m testbed`."
+            f"expected a network namespace made by the testbed, found {found}: start it with `python -m testbed`"
         )
 
 
@@ -237,7 +237,7 @@ def refuse_outside_host() -> None:
     """
     if may_be_outside() or set(links()) != {"lo", "eth0"} or not FOLDER.is_dir():
         raise InputError(
-            "Expected the network namespace of one of the testbed's hosts, found another; only the testbed starts this."
+            "expected the network namespace of one of the testbed's hosts, found another: only the testbed starts this"
         )
 
 
@@ -250,7 +250,7 @@ def lab_address(network: Network, address: str) -> str:
     layout = network.plan.layout
     servers = {layout.server(name) for name in layout.servers}  # on the router's loopback
     if address not in {host.address for host in network.hosts.values()} | servers:
-        raise InputError(f"Expected the address of a host of the testbed, found {address!r}; nothing was sent.")
+        raise InputError(f"expected the address of a host of the testbed, found {address!r}: nothing was sent")
     return address
 
 
@@ -263,10 +263,12 @@ def draw_hosts(plan: Plan) -> dict[str, Host]:
     try:
         subnet = ipaddress.IPv4Network(plan.subnet)
     except ValueError as error:
-        raise InputError(f"Expected a subnet like 192.168.7.0/24, found {plan.subnet!r}: {error}.") from error
+        raise InputError(
+            f"expected a subnet like 192.168.7.0/24, found {plan.subnet!r} ({error}): correct --subnet"
+        ) from error
     layout = plan.layout
     if subnet.prefixlen != 24 or not subnet.is_private or subnet.overlaps(layout.outside):
-        raise InputError(f"Expected a private /24 network like 192.168.7.0/24, found {plan.subnet}.")
+        raise InputError(f"expected a private /24 network like 192.168.7.0/24, found {plan.subnet}: correct --subnet")
     draw = random.Random(f"{layout.name} hosts") if layout.settled else plan.random("hosts")
     numbers = [1, *draw.sample(range(2, 254), len(layout.vendors) - 1)]  # the router is .1, as in most homes
     hosts = {}
@@ -301,7 +303,7 @@ def build(plan: Plan) -> Network:
             join_host(host)
         make_routes(hosts, plan.layout)
     except subprocess.CalledProcessError as error:
-        raise InputError(f"`{' '.join(error.cmd)}` was refused: {error.stderr.decode().strip()}.") from error
+        raise InputError(f"expected `{' '.join(error.cmd)}` to work, found: {error.stderr.decode().strip()}") from error
     network = Network(plan, hosts)
     wait_until_joined(network)
     return network
@@ -386,5 +388,7 @@ def wait_until_joined(network: Network, seconds: float = 20) -> None:
         ready = ["ip", "-n", host.name, "-o", "link", "show", "eth0"]
         while b"state UP" not in subprocess.run(ready, capture_output=True, check=True).stdout:
             if time.monotonic() > end:
-                raise InputError(f"Expected the link of {host.name} to come up in {seconds:g} s, found it down.")
+                raise InputError(
+                    f"expected the link of {host.name} to come up in {seconds:g} s, found it down: try again"
+                )
             time.sleep(0.05)

@@ -53,7 +53,7 @@ def record(session: Session) -> list[Path]:
     lab.refuse_outside()
     lab.need_programs(KINDS[session.plan.layout.name].programs)
     if not os.access(session.folder, os.W_OK | os.X_OK):
-        raise InputError(f"Expected a folder that can be written to, found {session.folder}; make it first.")
+        raise InputError(f"expected a folder that can be written to, found {session.folder}: make it first")
     with living_home(session.plan) as home:
         whole = lab.FOLDER / "whole.pcap"
         started = time.time()
@@ -109,11 +109,12 @@ def start_watcher(network: lab.Network, model: Path) -> subprocess.Popen:
     before = packet_sockets()
     for _ in range(600):
         if watcher.poll() is not None:
-            raise InputError(f"tlids-edge ended: {(lab.FOLDER / 'watch.log').read_text(errors='replace').strip()}")
+            said = (lab.FOLDER / "watch.log").read_text(errors="replace").strip()
+            raise InputError(f"expected tlids-edge to watch, found it ended ({said}): correct --watch")
         if packet_sockets() > before:
             return watcher
         time.sleep(0.1)
-    raise InputError("Expected tlids-edge to capture within a minute, found it does not; try it on a recording first.")
+    raise InputError("expected tlids-edge to capture within a minute, found it does not: try it on a recording first")
 
 
 def packet_sockets() -> int:
@@ -146,7 +147,7 @@ def capture_counts(said: str) -> dict[str, int]:
     dropped = counts.get("dropped by kernel")
     if dropped is None or dropped:
         raise InputError(
-            f"Expected a capture without a lost packet, found {said.strip()!r}; record again on a less busy machine."
+            f"expected a capture without a lost packet, found {said.strip()!r}: record again on a less busy machine"
         )
     return {"captured": counts["captured"], "dropped": dropped}
 

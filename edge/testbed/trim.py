@@ -64,10 +64,10 @@ def trim(whole_pcap: str | Path, trimmed_pcap_gz: str | Path) -> int:
             with gzip.GzipFile("", "wb", compresslevel=9, fileobj=raw, mtime=0) as out:
                 packets = _write(source, out)
         if not packets:
-            raise InputError(f"Expected packets in {whole_pcap}, found none; was the interface that of the bridge?")
+            raise InputError(f"expected packets in {whole_pcap}, found none: capture on the bridge's interface")
         os.replace(beside, target)
     except OSError as error:
-        raise InputError(f"Cannot trim {whole_pcap} into {target}: {error.strerror}.") from error
+        raise InputError(f"expected to trim {whole_pcap} into {target}, found: {error.strerror}") from error
     finally:
         beside.unlink(missing_ok=True)
     return target.stat().st_size

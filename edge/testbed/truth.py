@@ -71,8 +71,8 @@ def label_rows(windows: list[Window], hosts: dict[str, Host], outside: IPv4Netwo
     for one, other in pairwise(windows):
         if one.end > other.start:
             raise InputError(
-                f"Expected one attack at a time, found {other.name} at {other.start:.0f} before {one.name} had ended; "
-                "record the session anew."
+                f"expected one attack at a time, found {other.name} at {other.start:.0f} before {one.name} had ended: "
+                "record the session again"
             )
     return [
         *_senders(windows, hosts), *_relays(windows, hosts, outside), *_infected(infected, hosts),

@@ -1,11 +1,13 @@
 """`python -m tlids_helpers.audit`: every check as Markdown, and one sentence where the rows are missing."""
 
+import json
 import sys
 
 import pytest
 from small_flows import write_csv
 
 from tlids_helpers.audit import __main__ as command
+from tlids_helpers.audit import stored
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +23,12 @@ def run(monkeypatch, *arguments: str) -> int:
 
 
 def test_every_check_is_a_section_with_a_table_or_a_sentence(tmp_path, monkeypatch, capsys):
-    flows = str(write_csv(tmp_path / "home.csv", n=300))
-    assert run(monkeypatch, flows, "--epochs", "0", "--seeds", "2") == 0
-    sections = capsys.readouterr().out.split("### ")[1:]
+    flows, kept = str(write_csv(tmp_path / "home.csv", n=300)), tmp_path / "audit.json"
+    kept.write_text(json.dumps({"sections": [{"title": "Another", "checks": []}, {"title": flows, "checks": []}]}))
+    assert run(monkeypatch, flows, "--epochs", "0", "--seeds", "2", "--into", str(kept)) == 0
+    printed = capsys.readouterr().out
+    assert_stored_as_printed(kept, flows, printed)
+    sections = printed.split("### ")[1:]
     titles = [section.partition("\n")[0].partition(",")[0] for section in sections]
     assert titles == [
         "Rows", "Test rows per class", "Rows that repeat", "Test rows that equal a training row",
@@ -51,3 +56,24 @@ def test_two_networks_are_crossed_and_their_benign_flows_compared(tmp_path, monk
     crossed, shifts = capsys.readouterr().out.split("### ")[1:]
     assert "| home | office | own | CNN, zero-shot |" in crossed and "over 2 pairs." in crossed
     assert "| home | office | own |" in shifts and "| office | home | own |" in shifts
+
+
+def test_rows_without_a_section_leave_the_file_as_it_is(tmp_path):
+    kept = tmp_path / "audit.json"
+    kept.write_text('{"sections": []}')
+    assert not stored.put(kept, {"title": "mine", "checks": []})
+    assert kept.read_text() == '{"sections": []}'
+
+
+def assert_stored_as_printed(kept, flows: str, printed: str) -> None:
+    """The section of these rows, and no other, has the command and every table that was printed."""
+    another, ours = json.loads(kept.read_text())["sections"]
+    assert another == {"title": "Another", "checks": []}
+    assert f'make audit DATASET="{flows}" EPOCHS="0"' in ours["command"]
+    assert [check["title"] for check in ours["checks"]] == [
+        part.partition("\n")[0] for part in printed.split("### ")[1:]
+    ]
+    for check in ours["checks"]:
+        assert check["sentence"] in printed
+        assert all(f"| {' | '.join(row)} |" in printed for row in check.get("rows", []))
+    assert sum("rows" in check for check in ours["checks"]) > 10

@@ -1,24 +1,29 @@
-"""The figures that README.md and docs/audit.md state, each from a committed result file: name -> text."""
+"""The figures that the pages state, each from a committed result file: name -> text."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
+
+import docs_measured
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 SCRATCH, INSIDE, OUTSIDE = ("scratch", "none"), ("paper", "blocks"), ("leave_target_out", "blocks")
 SETS = {"bot": "NF-BoT-IoT-v2", "cic": "NF-CSE-CIC-IDS2018-v2", "bed": "The testbed"}
 HOME = "four devices"
+NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real")
 
 
 def read() -> dict[str, Mapping]:
-    """Name -> what docs/results/<name>.json holds."""
-    return {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("transfer", "adapt", "audit")}
+    """Name -> what docs/results/<name>.json holds; `benchmarks` is what `make bench` left in docs/."""
+    files = {name: RESULTS / f"{name}.json" for name in NAMES} | {"benchmarks": RESULTS.parent / "benchmarks.json"}
+    return {name: json.loads(file.read_text()) for name, file in files.items()}
 
 
 def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
     """Every figure by its name."""
-    return {**transfer(results["transfer"]), **adapt(results["adapt"]), **audit(results["audit"]["sections"])}
+    return {**transfer(results["transfer"]), **adapt(results["adapt"]), **audit(results["audit"]["sections"]),
+            **docs_measured.figures(results)}  # fmt: skip
 
 
 def transfer(results: Mapping) -> dict[str, str]:

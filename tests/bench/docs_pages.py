@@ -1,4 +1,4 @@
-"""`make docs`: the figures of README.md and docs/audit.md, and docs/audit-tables.md, from docs/results/*.json.
+"""`make docs`: the figures of the pages in `FILLED`, and docs/audit-tables.md, from docs/results/*.json.
 
 A figure stands in a text between `<!-- = NAME -->` and `<!-- . -->`. `--check` changes nothing, and ends with 1 where
 a text and the results differ. The version in edge/pyproject.toml goes into pyproject.toml and CITATION.cff.
@@ -16,7 +16,7 @@ import page
 import picture
 
 REPOSITORY = docs_figures.REPOSITORY
-FILLED = ("README.md", "docs/audit.md")
+FILLED = ("README.md", "edge/README.md", "docs/audit.md", "docs/paper.md")
 MARK = re.compile(r"(<!-- = (\S+) -->)(.*?)(<!-- \. -->)", re.DOTALL)
 TABLES = "docs/audit-tables.md"
 HEAD = """# The audit's tables
@@ -78,7 +78,8 @@ def filled(text: str, found: Mapping[str, str]) -> str:
 def section(whole: Mapping) -> str:
     """The checks of one set of rows as Markdown."""
     checks = "".join(f"\n### {check['title']}\n\n{table(check)}{check['sentence']}\n" for check in whole["checks"])
-    return f"\n## {whole['title']}\n\n```\n{whole['command']}\n```\n{checks}"
+    told = f"{whole['machine'][0].upper()}{whole['machine'][1:]}, {whole['date']}."
+    return f"\n## {whole['title']}\n\n```\n{whole['command']}\n```\n\n{told}\n{checks}"
 
 
 def table(check: Mapping) -> str:

@@ -1,7 +1,8 @@
 """`python -m tlids_helpers.audit DATASET` prints the checks of notebooks 08 and 09 as Markdown (docs/audit.md).
 
 A dataset of `SAMPLES` is the real sample under TLIDS_SHARED (default ../shared); any other is in data/, as always.
-`--cross` takes several datasets and prints who was trained where and tested where.
+`--cross` takes several datasets and prints who was trained where and tested where. `--into` also stores the tables, in
+place of those that docs/results/audit.json has of the same rows.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlids_helpers import audit, experiment
-from tlids_helpers.audit import alarms, baselines, explain, networks, seeds, show
+from tlids_helpers.audit import alarms, baselines, explain, networks, seeds, show, stored
 from tlids_helpers.audit.check import Check
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -34,6 +35,9 @@ SAMPLES = {
 }
 HOME = Path("build/audit")
 TASK, SEED, CORES = "multiclass", 42, 2
+CROSSED = "From one network to another"
+TITLES = {"nf-bot-iot-v2": "NF-BoT-IoT-v2", "nf-cse-cic-ids2018-v2": "NF-CSE-CIC-IDS2018-v2", "testbed": "The testbed"}
+"""Dataset -> the title of its section in docs/results/audit.json."""
 
 Titled = Iterator[tuple[str, Check]]
 
@@ -47,17 +51,45 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=50, help="of the CNN; 0: no CNN")
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="NAME", help="of the CNN; default: all")
     parser.add_argument("--cross", action="store_true", help="train on each, test on each")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="store the tables there, in the section of these rows"
+    )
     options = parser.parse_args()
     setup = Setup(task=TASK, seed=SEED, runs_dir=str(HOME.resolve() / "runs"), notebook="09_audit_models")
     try:
         folders = {dataset: data_dir_of(dataset) for dataset in options.datasets}
         of = cross_checks(folders, setup, options) if options.cross else checks(options.datasets[0], setup, options)
+        shown = []
         for title, check in of:
             print(f"### {title}\n\n{show.markdown(check)}\n", flush=True)
+            shown.append((title, check))
+        if options.into:
+            store(options, shown)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def store(options: argparse.Namespace, shown: list[tuple[str, Check]]) -> None:
+    """Put the checks into the section of these rows, and say so; rows without a section there are not stored."""
+    title = CROSSED if options.cross else TITLES.get(options.datasets[0], options.datasets[0])
+    put = stored.put(options.into, stored.section(title, command(options), shown))
+    told = (
+        f"stored in {files.shown(options.into)}: `make docs` renders it"
+        if put
+        else f"not stored: {title} has no section"
+    )
+    print(told, file=sys.stderr)
+
+
+def command(options: argparse.Namespace) -> str:
+    """The make command that gives the same tables."""
+    backend = os.environ.get("KERAS_BACKEND")
+    given = {"DATASET": " ".join(options.datasets), "ROWS": options.rows, "EPOCHS": options.epochs,
+             "RECIPES": " ".join(options.recipes), "CROSS": "yes" if options.cross else None}  # fmt: skip
+    words = [f'{name}="{value}"' for name, value in given.items() if value is not None]
+    return " ".join([*([f"KERAS_BACKEND={backend}"] if backend else []), "make audit", *words])
 
 
 def data_dir_of(dataset: str) -> Path:

@@ -65,12 +65,16 @@ def markdown(check: Check) -> str:
     """A check as a Markdown table, its mark in the corner, and its sentence below."""
     if check.table is None:
         return check.sentence
-    names = list(check.table.columns)
+    columns, rows = texts(check.table)
     corner = check.table.columns.name
-    head = [f"{corner}: {names[0]}" if corner else names[0], *names[1:]]
-    lines = [head, ["---"] * len(names), *check.table.astype(object).to_numpy().tolist()]
-    body = "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+    head = [f"{corner}: {columns[0]}" if corner else columns[0], *columns[1:]]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
     return f"{body}\n\n{check.sentence}"
+
+
+def texts(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A table's columns and rows as they are shown: counts with commas, four digits, "-" for what is missing."""
+    return list(table.columns), [list(map(_cell, row)) for row in table.astype(object).to_numpy().tolist()]
 
 
 def _cell(value) -> str:

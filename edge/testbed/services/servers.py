@@ -199,7 +199,7 @@ def wait_until_listening(network: Network, host: str, ports: dict[str, tuple[int
     while missing := wanted - open_ports(network, host):
         if time.monotonic() > end:
             raise InputError(
-                f"Expected {host} to listen on {sorted(missing)} after {seconds:g} s, found it does not: {messages()}"
+                f"expected {host} to listen on {sorted(missing)} after {seconds:g} s, found it does not: {messages()}"
             )
         time.sleep(0.1)
 

@@ -52,7 +52,7 @@ class PWM:
         if width is None:
             return self.width
         if not 0 <= width <= 1023:
-            raise ValueError(f"Expected a duty from 0 to 1023, found {width}.")
+            raise ValueError(f"expected a duty from 0 to 1023, found {width}")
         self.width = width
         return None
 
@@ -63,7 +63,7 @@ class ADC:
     def __init__(self, number: int) -> None:
         """Converter 0; there is no other."""
         if number != 0:
-            raise ValueError(f"Expected converter 0 of an ESP8266, found {number}.")
+            raise ValueError(f"expected converter 0 of an ESP8266, found {number}")
 
     def read(self) -> int:
         """0 to 1023."""

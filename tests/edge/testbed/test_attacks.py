@@ -201,7 +201,7 @@ def test_a_cache_that_stays_forged_is_an_error(local, monkeypatch):
     monkeypatch.setattr(attacks, "POLL_S", 0.01)
     ended = subprocess.Popen(["true"])
     ended.wait()
-    with pytest.raises(InputError, match="phone and pi-server to heal"):
+    with pytest.raises(InputError, match="phone and pi-server again"):
         attacks._watch_relays(local, ("phone", "pi-server"), ended, 0.05)
 
 

@@ -28,7 +28,7 @@ def test_hosts_are_drawn_from_the_seed_and_differ_between_seeds():
     "subnet", ["192.168.7.0/16", "8.8.8.0/24", "192.168.7.1/24", "198.51.100.0/24", "x", "fd00::/64"]
 )
 def test_a_subnet_that_is_no_private_24_is_a_sentence(subnet):
-    with pytest.raises(InputError, match="Expected a .*subnet|Expected a private /24"):
+    with pytest.raises(InputError, match="expected a .*subnet|expected a private /24"):
         lab.draw_hosts(lab.Plan(1, subnet))
 
 
@@ -71,7 +71,7 @@ def test_an_address_that_is_nobodys_is_refused():
 
 
 def test_a_missing_program_is_a_sentence_with_the_command_that_installs_it():
-    with pytest.raises(InputError, match="found no nosuchprogram; run `sudo apt install some-package`"):
+    with pytest.raises(InputError, match="found no nosuchprogram: run `sudo apt install some-package`"):
         lab.need_programs({"nosuchprogram": "some-package", "sh": "dash"})
 
 

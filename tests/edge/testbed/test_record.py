@@ -32,10 +32,10 @@ def test_a_lost_packet_makes_a_recording_unusable():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--minutes", "0"), "Expected 0 to 120 minutes"),
-        (("--minutes", "nan"), "Expected 0 to 120 minutes"),
+        (("--minutes", "0"), "expected more than 0 and at most 120 minutes"),
+        (("--minutes", "nan"), "expected more than 0 and at most 120 minutes"),
         (("--subnet", "1.2.3.0/24"), "private /24"),
-        (("-o", "/nosuchfolder"), "Expected a folder"),
+        (("-o", "/nosuchfolder"), "expected a folder"),
     ],
 )
 def test_unusable_options_are_one_sentence(words, sentence):

@@ -1,0 +1,95 @@
+"""A figure in a text is written by `make docs` from a result file, or its source is named in figures.toml."""
+
+import importlib
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LISTED = tomllib.loads((REPOSITORY / "tests" / "figures.toml").read_text())
+MADE = {"docs/audit-tables.md", "docs/transfer.md", "docs/benchmarks.md"}
+"""Pages that are rendered whole from their results: here, test_docs.py and test_transfer_tables.py compare them."""
+PAGES = sorted(
+    {str(path.relative_to(REPOSITORY)) for pattern in ("*.md", "docs/*.md", "edge/**/*.md", "data/*.md", "runs/*.md",
+                                                       "notebooks/*.ipynb") for path in REPOSITORY.glob(pattern)} - MADE
+)  # fmt: skip
+FIGURE = re.compile(r"(?<![\w./:,-])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)? ?%|\d+\.\d+(?![\w.])"
+                    r"|\d+ (?:[kM]B|MiB|GB|times|[mµ]s)\b)")  # fmt: skip
+VERSION = re.compile(r"(?:Sec(?:tions?|s)?\.?|Python|nDPI|CC BY|MicroPython|NumPy|Debian|version|release) "
+                     r"\d+\.\d+(?:(?:, | to | and | or |-)\d+\.\d+)*|each of 3\.11, 3\.12 and 3\.13")  # fmt: skip
+NO_TEXT = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|doi:\S+", re.DOTALL)
+ADAPTED = re.compile(r"(<!-- make adapt-homes: begin -->\n)(.*?)(\n<!-- make adapt-homes: end -->)", re.DOTALL)
+ELSEWHERE = ("paper", "publisher", "advice", "example", "definition")
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """A script of tests/bench by its name; its neighbours are imported by name, as when it is run."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tests" / "bench"))
+    return importlib.import_module
+
+
+def read(name: str) -> str:
+    """A page's text; of a notebook that of its Markdown cells."""
+    text = (REPOSITORY / name).read_text()
+    if not name.endswith(".ipynb"):
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def figures(text: str) -> set[str]:
+    """The figures that stand outside marks, code, links, section numbers and versions."""
+    marks = r"(<!-- = \S+ -->).*?<!-- \. -->"
+    text = re.sub(marks, "", ADAPTED.sub("", text), flags=re.DOTALL)
+    return {" ".join(found.split()) for found in FIGURE.findall(VERSION.sub("", NO_TEXT.sub("", text)))}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_each_figure_of_a_page_is_rendered_or_its_source_is_listed(name):
+    listed = set(LISTED.get(name, {}))
+    found = figures(read(name))
+    assert found - listed == set(), "nobody can trace these: let `make docs` write them, or name their source"
+    assert listed - found == set(), "listed, but no longer on the page"
+
+
+@pytest.mark.parametrize(("name", "figure"), [(name, figure) for name in LISTED for figure in LISTED[name]])
+def test_a_listed_source_says_what_the_list_says(name, figure):
+    where, _, words = LISTED[name][figure].partition(": ")
+    if where not in ELSEWHERE:
+        assert words in (REPOSITORY / where).read_text()
+
+
+def test_a_figure_without_a_source_is_found_wherever_it_stands():
+    text = (
+        "Of 1,234 rows, 5.6 % in 7 MB; `8.9`, [a](b-1.2), Section 3.4, <!-- = x -->0.5<!-- . -->.\n```\n4.5\n```\n0.75"
+    )
+    assert figures(text) == {"1,234", "5.6 %", "7 MB", "0.75"}
+
+
+def test_the_benchmarks_page_is_what_its_results_give(bench):
+    results = json.loads((REPOSITORY / "docs" / "benchmarks.json").read_text())
+    assert bench("page").page(results) == (REPOSITORY / "docs" / "benchmarks.md").read_text()
+
+
+def test_the_table_of_learned_homes_is_what_its_results_give(bench):
+    results = json.loads((REPOSITORY / "docs" / "results" / "adapt.json").read_text())
+    table = ADAPTED.search(read("edge/README.md"))[2]
+    assert table == "\n".join(bench("adapt_homes").tables(results))
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if "<!-- = " in read(name)])
+def test_a_mark_does_not_break_the_paragraph_it_stands_in(name):
+    html = [token.content for token in MarkdownIt().enable("table").parse(read(name)) if token.type == "html_block"]
+    assert [text for text in html if re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL).strip()] == []
+
+
+@pytest.mark.parametrize("name", ["edge", "mqttset", "real", "audit", "adapt", "transfer"])
+def test_a_result_file_names_its_machine_and_the_command_or_the_day(name):
+    found = json.loads((REPOSITORY / "docs" / "results" / f"{name}.json").read_text())
+    parts = found.get("sections") or (found.values() if name == "edge" else [found])
+    assert all(part["machine"] and (part.get("command") or part.get("commands") or part.get("homes")) for part in parts)
