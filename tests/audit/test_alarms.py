@@ -219,13 +219,15 @@ def test_calibration_is_counted_for_each_model():
     assert check.table["model"].tolist() == ["CNN", "trees"] and check.table.columns.name == "v2"
     assert check.table.loc[0, ["confidence", "accuracy", "gap"]].tolist() == pytest.approx([0.75, 4 / 6, 4 / 6 - 0.75])
     assert check.table.loc[0, "ece"] == alarms.ece(alarms.reliability(probabilities, truth))
-    assert check.sentence.startswith("CNN: Over 6 test rows it says 75.0% on average and 4 (66.7%) are so: too sure by")
+    assert check.sentence.startswith(
+        "CNN: Over 6 test rows mean confidence 75.0%, accuracy 66.7% (4 right): overconfident by"
+    )
 
 
 def test_the_sentence_counts():
     assert alarms.calibration_sentence(alarms.reliability(*two_classes(CONFIDENCE, RIGHT), bins=4)) == (
-        "Over 6 test rows it says 75.0% on average and 4 (66.7%) are so: too sure by 8.33%; ECE 0.2500 over 3 bins "
-        "with rows."
+        "Over 6 test rows mean confidence 75.0%, accuracy 66.7% (4 right): overconfident by 8.3 points; "
+        "ECE 0.2500 over 3 bins with rows."
     )
 
 

@@ -109,7 +109,7 @@ def test_a_mean_with_a_missing_score_is_missing():
 def test_the_sentence_counts_and_adds_that_three_seeds_are_few():
     sentence = seeds.paired(THREE, "CNN", "extra trees").sentence()
     assert sentence.startswith("CNN has a higher macro_f1 than extra trees on 3 of 3 seeds, by +2.00 points on average")
-    assert sentence.endswith("Fewer than 5 seeds are no result.")
+    assert sentence.endswith("Fewer than 5 seeds prove little.")
     five = table({"a": [0.1, 0.2, 0.3, 0.4, 0.5], "b": [0.2, 0.1, 0.3, 0.3, 0.3]})
     assert "no result" not in seeds.paired(five, "a", "b").sentence()
 
@@ -155,7 +155,7 @@ def test_the_sentence_counts_the_scores_and_names_the_worst():
     sentence = audit.against_best(CLOSE, "CNN", ("accuracy", "macro_f1")).sentence
     assert "ahead of the best baseline in 0 of 2 scores and behind it in 2" in sentence
     assert "most of all in accuracy (decision tree by 32.00 points)" in sentence
-    assert "Fewer than 5 seeds are no result." in sentence
+    assert "Fewer than 5 seeds prove little." in sentence
 
 
 def test_a_model_that_leads_in_every_score():

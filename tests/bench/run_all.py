@@ -3,7 +3,7 @@
     python tests/bench/run_all.py                      everything
     python tests/bench/run_all.py training export      those two again, keeping the rest
     python tests/bench/run_all.py --gpu FILE           what on_a_gpu.py left on a machine with a GPU, put on the page
-    python tests/bench/run_all.py --from-json          the page and the figure anew, from benchmarks.json
+    python tests/bench/run_all.py --from-json          the page and the figure again, from benchmarks.json
 
 What each script says on standard error is kept under build/bench/logs. A part that fails says so on the page.
 """
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"among {', '.join(PARTS)}; default: all")
     parser.add_argument("--quick", action="store_true", help="a smoke run, into build/bench/quick")
-    parser.add_argument("--from-json", action="store_true", help="measure nothing, write the page anew")
+    parser.add_argument("--from-json", action="store_true", help="measure nothing, write the page again")
     parser.add_argument("--gpu", type=Path, metavar="FILE", help="measure nothing, take on_a_gpu.py's lines from FILE")
     parser.add_argument("--into", type=Path, help="folder of the page; default: docs")
     options = parser.parse_args(arguments)
@@ -125,7 +125,7 @@ def read(into: Path, must_exist: bool = False) -> dict[str, dict]:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         found = f"expected results in {files.shown(file)}, found none ({error})"
-        raise InputError(f"{found}: move the file away and measure anew") from None
+        raise InputError(f"{found}: move the file away and measure again") from None
 
 
 def from_gpu(file: Path) -> dict:

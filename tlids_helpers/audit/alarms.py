@@ -163,7 +163,7 @@ def calibration(given: Mapping[str, np.ndarray], truth: np.ndarray, mark: str = 
 
     `given` is model -> probabilities (n, C) and `truth` the codes (n,) of the test rows; `mark` is that of the rows.
     `confidence` is the mean probability of the class that was named, `accuracy` the share that was right, `gap` their
-    difference (below 0: too sure) and `ece` that of `ece`.
+    difference (below 0: overconfident) and `ece` that of `ece`.
     """
     tables = {name: reliability(probabilities, truth) for name, probabilities in given.items()}
     lines = [
@@ -177,11 +177,11 @@ def calibration(given: Mapping[str, np.ndarray], truth: np.ndarray, mark: str = 
 def calibration_sentence(bins: pd.DataFrame) -> str:
     """`reliability`'s table in counts."""
     rows, (confidence, accuracy) = int(bins["count"].sum()), _means(bins)
-    verdict = "too sure" if confidence > accuracy else "not sure enough"
+    verdict = "overconfident" if confidence > accuracy else "underconfident"
     return (
-        f"Over {rows:,} test rows it says {confidence:.1%} on average and {round(accuracy * rows):,} ({accuracy:.1%}) "
-        f"are so: {verdict} by {abs(confidence - accuracy):.2%}; ECE {ece(bins):.4f} over "
-        f"{int((bins['count'] > 0).sum())} bins with rows."
+        f"Over {rows:,} test rows mean confidence {confidence:.1%}, accuracy {accuracy:.1%} "
+        f"({round(accuracy * rows):,} right): {verdict} by {100 * abs(confidence - accuracy):.1f} points; "
+        f"ECE {ece(bins):.4f} over {int((bins['count'] > 0).sum())} bins with rows."
     )
 
 

@@ -49,7 +49,7 @@ class Paired:
 
     def sentence(self) -> str:
         """The comparison in counts."""
-        few = "" if self.seeds >= len(SEEDS) else f" Fewer than {len(SEEDS)} seeds are no result."
+        few = "" if self.seeds >= len(SEEDS) else f" Fewer than {len(SEEDS)} seeds prove little."
         return (
             f"{self.model} has a higher {self.score} than {self.against} on {self.wins} of {self.seeds} seeds, by "
             f"{100 * self.difference:+.2f} points on average (deviation {100 * self.deviation:.2f}); "
@@ -159,7 +159,7 @@ def _against_best_sentence(table: pd.DataFrame) -> str:
     if len(behind):
         row = behind.loc[behind["points"].idxmin()]
         worst = f", most of all in {row['score']} ({row['best baseline']} by {-row['points']:.2f} points)"
-    few = "" if table["seeds"].min() >= len(SEEDS) else f" Fewer than {len(SEEDS)} seeds are no result."
+    few = "" if table["seeds"].min() >= len(SEEDS) else f" Fewer than {len(SEEDS)} seeds prove little."
     return (
         f"Over {table['seeds'].iloc[0]} seeds {table.columns[1]} is ahead of the best baseline in "
         f"{(table['points'] > 0).sum()} of {len(table)} scores and behind it in {len(behind)}{worst}.{few}"
@@ -179,4 +179,4 @@ def _check(seeds: Sequence[int]) -> None:
     if len(set(seeds)) != len(seeds):
         raise InputError(f"expected each seed once, found {list(seeds)}: leave the second one out")
     if len(seeds) < 2:
-        raise InputError(f"expected at least two seeds (five for a result), found {len(seeds)}: one seed is no result")
+        raise InputError(f"expected at least two seeds (five for a result), found {len(seeds)}: one seed has no spread")

@@ -182,7 +182,7 @@ def _check_files(grid: Grid) -> None:
 def _combinations(grid: Grid) -> list[Combination]:
     """What is asked for; tells what of it makes no sense."""
     for dataset, protocol in plan.left_out(grid):
-        why = "its source has its captures" if protocol == "paper" else "it is no part of its source"
+        why = "its source has its captures" if protocol == "paper" else "it is not part of its source"
         print(f"no {protocol} for {dataset}: {why}", file=sys.stderr)
     found = plan.combinations(grid)
     if not found:

@@ -47,7 +47,7 @@ class Times:
         """Count a step back."""
         self.steps += 1
         found = f"a step back by {step_us / 1e6:.0f} s"
-        self._refuse("times that go on", found, "give each recording by itself")
+        self._refuse("times that go on", found, "give each recording separately")
 
     def note_late(self, late_us: int) -> None:
         """Count a packet that is stored far behind its place."""
@@ -86,7 +86,7 @@ class Times:
         if self.steps:
             found.append(
                 f"time steps back by more than {STEP_US // 1_000_000} s {self.steps} times: "
-                "give each recording by itself, and check the clock"
+                "give each recording separately, and check the clock"
             )
         if self.late:
             found.append(

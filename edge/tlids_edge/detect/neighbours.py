@@ -111,7 +111,7 @@ class NeighbourWatch:
         if (packet.src, packet.src_mac) in self._routers:
             return []
         details = {"target": address_text(message.target)}
-        return self._accuse(packet, SID_REDIRECT, "a redirect from who is no router", details)
+        return self._accuse(packet, SID_REDIRECT, "a redirect from a host that is not a router", details)
 
     def _accuse(self, packet: Packet, sid: int, what: str, details: dict[str, str]) -> list[RuleAlert]:
         """Suspect the MAC address of a frame."""
