@@ -112,7 +112,7 @@ def test_the_names_from_parameters_are_those_of_the_prepared_rows(rows, four_par
     wanted = asked("--datasets", own, "--protocols", "paper", "--seeds", "0", "--rows", rows, "--allow-subset")
     setup = Setup("multiclass", Recipe(), 0)
     for run in missing(wanted)[:2]:  # the source and the scratch run
-        prepared = prepare.prepare(run.preparation.dataset, data_dir, "paper", 0, int(rows), True)
+        prepared = prepare.prepare(run.preparation.dataset, data_dir, "paper", 0, int(rows), raw.SUBSET)
         assert runs.name_for(prepared, "scratch", setup) == run.name
 
 
