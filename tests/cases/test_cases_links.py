@@ -124,7 +124,16 @@ def test_an_arp_frame_in_a_tunnel_is_seen_and_what_carries_no_ip_is_counted():
     frames = outer(lf.erspan_2(ethernet(arp(2), 0x0806)), 47), outer_udp(lf.vxlan(ethernet(bytes(46), 0x88CC)), 4789)
     packets, stats = decode(pcap(*frames), decap=True)
     assert [packet.arp and packet.arp[0] for packet in packets] == [2]
-    assert (stats.non_ip, stats.opened) == (1, 2)
+    assert (stats.non_ip, stats.inner_non_ip, stats.opened) == (1, 1, 2)
+    assert "1 not IP (1 inside tunnels)" in stats.summary()
+    assert "1 not IP," in decode(pcap(frames[0], ethernet(bytes(46), 0x88CC)), decap=True)[1].summary()
+
+
+def test_the_frames_of_an_aggregate_in_a_tunnel_that_carry_no_ip_are_counted_there():
+    body = wifi(amsdu(snap(bytes(40), 0x88CC), snap(U4)), qos=0x80)
+    packets, stats = decode(pcap(outer_udp(lf.tzsp(body, 18), 37008)), decap=True)
+    assert facts(packets) == [("10.0.0.1", 40002, "10.0.0.2", 50003, 33)]
+    assert (stats.non_ip, stats.inner_non_ip, stats.aggregated) == (1, 1, 1)
 
 
 def test_two_tunnels_are_opened_and_the_third_is_the_flow():
@@ -292,11 +301,24 @@ def test_frames_cut_alike_are_no_repeats_when_the_wire_carried_other_lengths():
     assert decode(pcap(*frames, snap_length=34 + 4))[1].repeats == 0
 
 
+def mirrored(frame: bytes, number: int) -> bytes:
+    """A frame through ERSPAN, whose header counts the frames."""
+    return outer(lf.gre(struct.pack("!HHI", 0x1007, 100, 3) + frame, 0x88BE, 0x1000, struct.pack("!I", number)), 47)
+
+
+def test_frames_without_ip_and_aggregates_mirrored_twice_through_a_tunnel_are_repeats_too():
+    discovery = ethernet(bytes(46), 0x88CC)
+    twice = [(START + number, mirrored(discovery, number)) for number in range(2)]
+    stats = decode(pcap(*twice), dedup=True, decap=True)[1]
+    assert (stats.packets, stats.dropped, stats.non_ip) == (2, 1, 1)
+    body = wifi(amsdu(snap(T4), snap(U4)), qos=0x80)
+    twice = [(START + number, outer(ipv4(udp(number + 1, 37008, lf.tzsp(body, 18)), 17), 4)) for number in range(2)]
+    packets, stats = decode(pcap(*twice), dedup=True, decap=True)
+    assert (len(packets), stats.dropped) == (2, 1)
+
+
 def test_packets_mirrored_twice_through_a_numbered_tunnel_are_repeats_too():
-    frames = [
-        outer(lf.gre(struct.pack("!HHI", 0x1007, 100, 3) + E4, 0x88BE, 0x1000, struct.pack("!I", number)), 47)
-        for number in range(2)
-    ]
+    frames = [mirrored(E4, number) for number in range(2)]
     packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames))), dedup=True, decap=True)
     assert (len(packets), stats.dropped) == (1, 1)
     packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames * 2))), decap=True)

@@ -192,6 +192,7 @@ def _aggregated(time_us: int, frame: bytes, offset: int, reading: _Reading, dept
             decode = _NETWORK_LAYERS.get(link[0])
             if decode is None:
                 stats.non_ip += 1
+                stats.inner_non_ip += depth < DEPTH
                 continue
             packet = decode(time_us, part, size, link, reading)
         except Malformed as reason:
@@ -221,14 +222,15 @@ def _out_of_tunnels(packet: Packet, reading: _Reading, depth: int) -> Iterator[P
     ethertype, offset, vlan, dst_mac, src_mac = found.header
     if depth == DEPTH:
         stats.opened += 1
+    if _left_out(packet, found.header, reading):
+        return
     if ethertype == AGGREGATE:
         yield from _aggregated(packet.time_us, frame, offset, reading, depth - 1)
         return
     decode = _NETWORK_LAYERS.get(ethertype)
     if decode is None:
         stats.non_ip += 1
-        return
-    if _left_out(packet, found.header, reading):
+        stats.inner_non_ip += 1
         return
     try:
         link = ethertype, offset, vlan or packet.vlan, dst_mac or packet.dst_mac, src_mac or packet.src_mac

@@ -38,7 +38,8 @@ class PacketStats:
     dropped: int = 0  # repeats that were left out: `dedup`
     tunnels: dict[str, int] = field(default_factory=dict)  # packets that carry another, by the tunnel's name
     opened: int = 0  # packets that the one inside them stands for: `decap`
-    merged: bool = False  # one of several captures: repeats are left out when these have been merged
+    inner_non_ip: int = 0  # of `non_ip`, those that came out of tunnels
+    merged: bool = False  # one of several captures: repeats among their packets are left out once these are merged
     tiny_fragments: int = 0  # first TCP fragments with less than a TCP header
     tiny_senders: dict[tuple[bytes, bytes], TinyFragments] = field(default_factory=dict)  # not taken yet, by sender
 
@@ -71,6 +72,7 @@ class PacketStats:
     def summary(self) -> str:
         """One line for a log."""
         line = f"{self.packets} packets, {self.truncated} truncated, {self.non_ip} not IP"
+        line += f" ({self.inner_non_ip} inside tunnels)" * (self.inner_non_ip > 0)
         line += f", {self.malformed_total} malformed"
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.malformed.items()))
         line = f"{line} ({reasons})" if reasons else line
