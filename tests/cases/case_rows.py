@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
+from tlids_helpers.data.raw import Allowed
 
 COLUMNS = [*NETFLOW_FEATURES, "Attack"]
+NO_ROWS = ("header_lines", "blank_lines", "continued_lines", "repeated_headers", "other_headers")
+DROPPED = ("missing", "infinite", "unlabelled", "malformed", "unclosed_quotes", "nul_lines", "html_lines")
+ALL = Allowed(loss=1.0)
 LABELS = ("Benign", "DoS", "Scan")
 
 
@@ -34,3 +38,8 @@ def numbers_by_pandas(text: str) -> list[int]:
     """The row numbers that pandas finds in a text with no fault: it raises for any line of another width."""
     frame = pd.read_csv(io.StringIO(text), on_bad_lines="error", keep_default_na=False)
     return frame["IN_BYTES"].astype(int).tolist()
+
+
+def dropped(census: dict) -> dict[str, int]:
+    """The reasons for which lines of a census are no rows, with their counts."""
+    return {reason: census[reason] for reason in (*DROPPED, *NO_ROWS[1:]) if census[reason]}

@@ -1,9 +1,6 @@
-"""Link layers, tunnels and repeats: what tshark sees in each frame is what the meter is given."""
+"""Link layers and tunnels: what tshark sees in each frame is what the meter is given."""
 
-import io
-import itertools
 import shutil
-import struct
 import subprocess
 
 import link_frames as lf
@@ -11,43 +8,25 @@ import pytest
 from build_pcap import (
     ALICE_MAC,
     BOB_MAC,
-    SECOND,
     START,
-    SYN,
     arp,
     enhanced_packet,
     ethernet,
-    icmp,
     interface,
     ipv4,
-    ipv6,
     pcap,
     section,
-    tcp,
     udp,
 )
-from edge_process import events, run_edge
+from case_packets import decode, facts
 from link_frames import E4, LINKS, T4, TUNNELS, U4, amsdu, outer, outer_udp, radiotap, snap, wifi
 from shared_captures import shared_folder
-from tiny_model import tiny_tflite, write_model
-from tlids_edge.capture.link_layers import LINK_TYPES
-from tlids_edge.capture.packets import PacketStats, address_text, read_packets
+from tlids_edge.capture.packets import address_text
 from tlids_edge.cli import meter as meter_cli
-from tlids_edge.errors import InputError
 from tshark_oracle import OPTIONS
 
 FIELDS = ("frame.protocols", "ip.src", "ip.dst", "ip.len", "ipv6.src", "ipv6.dst", "ipv6.plen")
 PORTS = ("tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport")
-
-
-def decode(capture: bytes, **options):
-    stats = PacketStats(**options)
-    return list(read_packets(io.BytesIO(capture), stats)), stats
-
-
-def facts(packets) -> list[tuple]:
-    """Addresses, ports and IP bytes."""
-    return [(address_text(p.src), p.src_port, address_text(p.dst), p.dst_port, p.length) for p in packets]
 
 
 @pytest.fixture(scope="module")
@@ -205,225 +184,6 @@ def test_aggregates_and_tunnels_in_one_another_end_and_large_aggregates_cost_wha
     assert decode(pcap(empty), decap=True)[1].malformed == {"A-MSDU cut": 1}
     many = amsdu(*([b"\xaa\xaa"] * 15_000))
     assert decode(pcap(radiotap(wifi(many, qos=0x80)), link_type=127))[1].non_ip == 15_000
-
-
-# ---- snap lengths
-
-CUTS = {
-    "TCP": (ethernet(ipv4(tcp(40000, 80, SYN, b"hello", options=bytes(12)))), 34),
-    "TCP over IPv6": (ethernet(ipv6(tcp(40000, 80, SYN, b"hello")), 0x86DD), 54),
-    "UDP": (ethernet(ipv4(udp(40000, 53, b"hello"), 17)), 34),
-    "UDP with IP options": (ethernet(ipv4(udp(40000, 53, b"hello"), 17, options=bytes(8))), 42),
-    "SCTP": (ethernet(ipv4(udp(7, 9, b"hello"), 132)), 34),
-    "ICMP": (ethernet(ipv4(icmp(payload=b"hello"), 1)), 30),
-    "in VXLAN": (outer_udp(lf.vxlan(ethernet(ipv4(udp(40000, 53, b"hello"), 17))), 4789), 84),
-}
-
-
-@pytest.mark.parametrize("name", CUTS)
-def test_a_capture_cut_anywhere_after_the_ports_gives_the_flows_of_the_whole_one(name):
-    frame, transport = CUTS[name]
-    whole = facts(decode(pcap(frame), decap=True)[0])
-    for kept in range(transport + 4, len(frame)):
-        packets, stats = decode(pcap(frame, snap_length=kept), decap=True)
-        assert facts(packets) == whole, kept
-        assert (stats.truncated, stats.malformed) == (1, {})
-
-
-@pytest.mark.parametrize(
-    ("kept", "expected"), [(4, (0, 0, 17)), (13, (0, 0, 5)), (14, (SYN, 0, 5)), (16, (SYN, 1000, 5))]
-)
-def test_tcp_facts_that_were_not_captured_count_as_none(kept, expected):
-    frame, transport = CUTS["TCP"]
-    packet = decode(pcap(frame, snap_length=transport + kept))[0][0]
-    assert (packet.tcp_flags, packet.tcp_window, packet.payload_length) == expected
-
-
-def test_a_first_fragment_of_eight_bytes_names_its_ports():
-    fragments = ipv4(tcp(40000, 80, SYN)[:8], fragment=0x2000), ipv6(b"\6\0\0\1\0\0\0\7" + tcp(40000, 80, SYN)[:8], 44)
-    for packet, ethertype in zip(fragments, (0x0800, 0x86DD), strict=True):
-        packets, stats = decode(pcap(ethernet(packet, ethertype)))
-        assert [(packet.src_port, packet.dst_port) for packet in packets] == [(40000, 80)] and not stats.malformed
-
-
-def test_eight_bytes_of_tcp_without_a_fragment_are_malformed():
-    assert decode(pcap(ethernet(ipv4(tcp()[:8]))))[1].malformed == {"TCP header cut": 1}
-
-
-# ---- repeats
-
-
-def numbered(count: int) -> list[bytes]:
-    return [ethernet(ipv4(udp(1000 + index, 53, bytes(20)), 17)) for index in range(count)]
-
-
-def repeated(frames, gaps=(0, 20), step: int = 10_000) -> list[tuple[int, bytes]]:
-    """Each frame once for each gap, which is in microseconds."""
-    return sorted((START + index * step + gap, frame) for index, frame in enumerate(frames) for gap in gaps)
-
-
-REPEATS = {
-    "none": repeated(numbered(50), (0,)),
-    "twice": repeated(numbered(50)),
-    "three times": repeated(numbered(50), (0, 20, 500)),
-    "exactly a millisecond later": repeated(numbered(20), (0, 1000)),
-    "more than a millisecond later": repeated(numbered(20), (0, 1001)),
-    "each 0.9 ms after the last": repeated(numbered(5), (0, 900, 1800, 2700)),
-    "with others between": repeated(numbered(400), (0, 700), step=7),
-    "a burst of many": repeated(numbered(3000), (0, 300), step=1),
-    "other bytes at the end": [(START + i, frame + bytes([i])) for i, frame in enumerate(numbered(1) * 4)],
-}
-
-
-@pytest.mark.parametrize("name", REPEATS)
-def test_dedup_leaves_out_what_editcap_leaves_out(name, tmp_path):
-    if not shutil.which("editcap"):
-        pytest.skip("editcap is not installed: apt install wireshark-common")
-    before, after = tmp_path / "before.pcap", tmp_path / "after.pcap"
-    before.write_bytes(pcap(*REPEATS[name]))
-    subprocess.run(["editcap", "-w", "0.001", before, after], check=True, capture_output=True)
-    packets, stats = decode(before.read_bytes(), dedup=True)
-    expected, _ = decode(after.read_bytes())
-    assert [(p.time_us, p.frame) for p in packets] == [(p.time_us, p.frame) for p in expected]
-    assert stats.dropped == len(REPEATS[name]) - len(expected)
-
-
-def test_repeats_are_warned_of_with_their_share_unless_they_are_few():
-    warning = decode(pcap(*repeated(numbered(50))))[1].warnings()["repeats"]
-    assert "50 of 100" in warning and "50 %" in warning and "--dedup" in warning
-    few = repeated(numbered(300)[2:], (0,)) + repeated(numbered(2))
-    assert "repeats" not in decode(pcap(*sorted(few)))[1].warnings()
-    assert decode(pcap(*repeated(numbered(50))), dedup=True)[1].warnings() == {}
-
-
-def test_frames_cut_alike_are_no_repeats_when_the_wire_carried_other_lengths():
-    frames = [(START + index, ethernet(ipv4(udp(1, 2, bytes(50 + index)), 17, length=500))) for index in range(4)]
-    assert decode(pcap(*frames, snap_length=34 + 4))[1].repeats == 0
-
-
-def mirrored(frame: bytes, number: int) -> bytes:
-    """A frame through ERSPAN, whose header counts the frames."""
-    return outer(lf.gre(struct.pack("!HHI", 0x1007, 100, 3) + frame, 0x88BE, 0x1000, struct.pack("!I", number)), 47)
-
-
-def test_frames_without_ip_and_aggregates_mirrored_twice_through_a_tunnel_are_repeats_too():
-    discovery = ethernet(bytes(46), 0x88CC)
-    twice = [(START + number, mirrored(discovery, number)) for number in range(2)]
-    stats = decode(pcap(*twice), dedup=True, decap=True)[1]
-    assert (stats.packets, stats.dropped, stats.non_ip) == (2, 1, 1)
-    body = wifi(amsdu(snap(T4), snap(U4)), qos=0x80)
-    twice = [(START + number, outer(ipv4(udp(number + 1, 37008, lf.tzsp(body, 18)), 17), 4)) for number in range(2)]
-    packets, stats = decode(pcap(*twice), dedup=True, decap=True)
-    assert (len(packets), stats.dropped) == (2, 1)
-
-
-def test_packets_mirrored_twice_through_a_numbered_tunnel_are_repeats_too():
-    frames = [mirrored(E4, number) for number in range(2)]
-    packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames))), dedup=True, decap=True)
-    assert (len(packets), stats.dropped) == (1, 1)
-    packets, stats = decode(pcap(*((START + i, frame) for i, frame in enumerate(frames * 2))), decap=True)
-    assert (len(packets), stats.repeats) == (4, 3)
-
-
-def test_a_clock_set_back_and_large_frames_forget_and_do_not_fail():
-    frame = ethernet(ipv4(udp(1, 2, bytes(60_000)), 17))
-    times = [START, START - 3600 * SECOND, START - 3600 * SECOND + 5, START + 10]
-    assert decode(pcap(*((time, frame) for time in times)), dedup=True)[1].dropped == 1
-    large = [(START, struct.pack("!I", index) + bytes(200_000)) for index in range(100)]
-    assert decode(pcap(*large), dedup=True)[1].dropped == 0
-
-
-def test_in_a_long_capture_a_part_of_the_packets_is_looked_at_and_the_sentence_says_so():
-    one = pcap(numbered(1)[0])[24:][8:]  # behind the record's time
-    times = ((START // SECOND + index // 200, index % 200 // 2 * 5000) for index in range(70_000))
-    stats = decode(pcap() + b"".join(struct.pack("<II", *time) + one for time in times))[1]
-    assert 2048 <= stats.looked_at < 5000 < stats.packets
-    assert "looked at (50 %)" in stats.warnings()["repeats"]
-
-
-# ---- link types that are not read
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize(
-    ("link_type", "name"),
-    [
-        (195, "IEEE 802.15.4"), (230, "IEEE 802.15.4"), (283, "IEEE 802.15.4"), (189, "USB"), (249, "USB"),
-        (187, "Bluetooth"), (201, "Bluetooth"), (251, "Bluetooth"), (227, "CAN"), (253, "netlink"), (147, "147"),
-        (65535, "65535"),
-    ],
-)  # fmt: skip
-def test_a_link_type_that_cannot_be_read_is_refused_by_name_at_once(link_type, name, order):
-    with pytest.raises(InputError) as refusal:
-        read_packets(io.BytesIO(pcap(bytes(60), link_type=link_type, order=order)), PacketStats())
-    assert "expected a link type whose IP packets can be read" in str(refusal.value)
-    assert name in refusal.value.fault.split("found")[1] and str(link_type) in refusal.value.fault
-
-
-def mixed(*link_types: int) -> bytes:
-    """A pcapng with an interface and a packet for each link type."""
-    capture = section() + b"".join(map(interface, link_types))
-    return capture + b"".join(enhanced_packet(E4, START + i, i) for i in range(len(link_types)))
-
-
-def test_a_pcapng_without_a_packet_that_can_be_read_is_refused_with_the_names_of_its_link_types():
-    with pytest.raises(InputError, match=r"found USBPcap \(249\), Bluetooth Low Energy \(251\)"):
-        decode(mixed(251, 249, 249))
-    assert decode(section() + interface(249))[0] == []  # no packet at all is no fault of the link type
-
-
-def test_a_pcapng_of_several_link_types_gives_what_can_be_read_and_counts_the_rest_by_name():
-    packets, stats = decode(mixed(195, 1, 249, 249))
-    assert facts(packets) == [("10.0.0.1", 40000, "10.0.0.2", 50001, 45)]
-    assert stats.malformed == {}
-    assert sorted(stats.unreadable.values()) == [1, 2]
-    assert (
-        "3 of other link types (IEEE 802.15.4 (Zigbee, Thread) with FCS (195): 1, USBPcap (249): 2)" in stats.summary()
-    )
-
-
-def test_the_command_names_the_file_and_writes_nothing(tmp_path, capsys):
-    for name, capture in (("a.pcap", pcap(bytes(30), link_type=195)), ("b.pcapng", mixed(251))):
-        (tmp_path / name).write_bytes(capture)
-        assert meter_cli.main([str(tmp_path / name), "-o", str(tmp_path / "flows.csv")]) == 2
-        assert name in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pcap", "b.pcapng"]
-
-
-def test_every_link_type_that_is_read_is_read_or_counted_whatever_it_holds():
-    for link_type, size in itertools.product(LINK_TYPES, range(90)):
-        for fill in (b"\0", b"\xff", b"\x45", b"\x21", b"\x88\x03"):
-            packets, stats = decode(pcap((fill * size)[:size], link_type=link_type))
-            assert len(packets) + stats.non_ip + stats.malformed_total == 1
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("tiny-model"), tiny_tflite())
-
-
-def test_the_edge_command_looks_into_tunnels_drops_repeats_and_says_what_it_would_have_done(model, tmp_path):
-    capture = tmp_path / "mirrored.pcap"
-    frames = [outer_udp(lf.vxlan(frame), 4789) for frame in numbered(30)]
-    capture.write_bytes(pcap(*repeated(frames)))
-    plain = run_edge(model, str(capture), "--all-flows", "--flow-alerts", "all")
-    assert {event["dest_port"] for event in events(plain.stdout) if event["event_type"] == "flow"} == {4789}
-    assert b"VXLAN 60" in plain.stderr and b"--decap" in plain.stderr and b"30 of 60" in plain.stderr
-    looked = run_edge(model, str(capture), "--all-flows", "--flow-alerts", "all", "--decap", "--dedup")
-    flows = [event for event in events(looked.stdout) if event["event_type"] == "flow"]
-    assert {event["src_port"] for event in flows} == set(range(1000, 1030))
-    assert {event["flow"]["pkts_toserver"] for event in flows} == {1}
-    assert b"30 repeats left out, 30 out of tunnels" in looked.stderr and b"warning" not in looked.stderr
-
-
-def test_the_edge_command_refuses_a_link_type_by_name(model, tmp_path):
-    for name, capture in (("a.pcap", pcap(bytes(30), link_type=195)), ("b.pcapng", mixed(230))):
-        (tmp_path / name).write_bytes(capture)
-        refused = run_edge(model, str(tmp_path / name))
-        assert refused.returncode == 2 and b"IEEE 802.15.4" in refused.stderr and refused.stdout == b""
-        assert refused.stderr.count(f" in {tmp_path / name}: ".encode()) == 1
-        refused = run_edge(model, "-", stdin=(tmp_path / name).open("rb"))
-        assert refused.stderr.count(b" in standard input: ") == 1
 
 
 # ---- the inputs on which the program was found wanting

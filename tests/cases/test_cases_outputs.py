@@ -13,7 +13,6 @@ import sys
 import pytest
 from case_commands import LIMIT_S, METER, NOBODY, as_nobody, capture_of, environment, shell
 from edge_process import events, run_edge, unread, wait_for
-from tiny_fixtures import model, nothing_left_running, tflite  # noqa: F401 - fixtures
 from tlids_edge import outputs
 from tlids_edge.cli import meter as meter_cli
 from tlids_edge.errors import InputError
@@ -270,21 +269,21 @@ def test_a_capture_that_fails_before_its_first_flow_leaves_no_header_alone(folde
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "2>&- <&-", "2>/dev/full", "<&-", "2> >(exec sleep 3)"])
-def test_no_status_line_is_among_the_json(model, folder, closed):  # noqa: F811
+def test_no_status_line_is_among_the_json(model, folder, closed):
     options = f"--model {model} --source a.pcap --status 0.01 --all-flows --flow-alerts all"
     done = shell(f"{sys.executable} -m tlids_edge.cli.edge {options} {closed}", folder)
     assert done.returncode == 0
     assert len(events(done.stdout, "flow")) == FLOWS
 
 
-def test_a_closed_standard_error_is_not_the_first_file_that_is_opened(model, folder):  # noqa: F811
+def test_a_closed_standard_error_is_not_the_first_file_that_is_opened(model, folder):
     options = f"--model {model} --source a.pcap --status 0.01 --eve eve.json --all-flows --flow-alerts all"
     done = shell(f"{sys.executable} -m tlids_edge.cli.edge {options} <&- >&- 2>&-", folder)
     assert done.returncode == 0
     assert len(events((folder / "eve.json").read_bytes(), "flow")) == FLOWS
 
 
-def test_a_closed_standard_output_is_refused_for_eve_lines(model, folder):  # noqa: F811
+def test_a_closed_standard_output_is_refused_for_eve_lines(model, folder):
     done = shell(f"{sys.executable} -m tlids_edge.cli.edge --model {model} --source a.pcap >&-", folder)
     assert done.returncode == 2 and b"closed" in done.stderr
 
@@ -306,7 +305,7 @@ EVE_PLACES = {
 
 
 @pytest.mark.parametrize("name", EVE_PLACES)
-def test_eve_lines_go_into_what_stands_at_the_place(name, model, folder):  # noqa: F811
+def test_eve_lines_go_into_what_stands_at_the_place(name, model, folder):
     plain = run_edge(model, str(folder / "a.pcap"), "--all-flows", "--flow-alerts", "all").stdout
     before, place, after = EVE_PLACES[name]
     options = f"--model {model} --source a.pcap --all-flows --flow-alerts all"
@@ -327,7 +326,7 @@ def test_eve_lines_go_into_what_stands_at_the_place(name, model, folder):  # noq
         ("ln -s link link", "link", "Too many levels"),
     ],
 )
-def test_a_place_that_takes_no_eve_lines_is_refused(model, folder, before, place, found):  # noqa: F811
+def test_a_place_that_takes_no_eve_lines_is_refused(model, folder, before, place, found):
     options = f"--model {model} --source a.pcap --eve {place}"
     done = shell(f"{before}\n{sys.executable} -m tlids_edge.cli.edge {options}", folder)
     said = done.stderr.decode()

@@ -116,9 +116,8 @@ class Clock:
         block, self._block = self._block, []
         if not block:
             return []
-        times = list(map(_time, block))
-        first, last = times[0], times[-1]
-        in_order = sorted(times) == times and first >= max(self._newest, EARLIEST_US)
+        last = block[-1][0]
+        in_order = sorted(block, key=_time) == block and block[0][0] >= max(self._newest, EARLIEST_US)
         in_order = in_order and self.times.possible(last)
         if in_order:
             before, self._newest, self._seen_possible = [], last, True

@@ -27,9 +27,10 @@ class Malformed(Exception):  # noqa: N818 - it never leaves the package: a packe
 
 def ethernet(frame: bytes) -> LinkHeader:
     """IEEE 802.3: 6 + 6 bytes of addresses, then an ethertype, or a length before an LLC header."""
-    if len(frame) < 14:
-        raise Malformed("Ethernet header cut")
-    dst, src, ethertype = _unpack_ethernet(frame)
+    try:
+        dst, src, ethertype = _unpack_ethernet(frame)
+    except struct.error:
+        raise Malformed("Ethernet header cut") from None
     if ethertype == IPV4:
         return ethertype, 14, 0, dst, src
     if ethertype < 0x0600:

@@ -26,7 +26,7 @@ from tlids_edge.capture.link_layers import (
     subframes,
 )
 from tlids_edge.capture.link_names import link_name, refuse_unreadable
-from tlids_edge.capture.pcap import Record, new_tuple, read_records
+from tlids_edge.capture.pcap import Fields, new_tuple, read_fields
 from tlids_edge.capture.repeats import LOOKED_AT, OUT_OF, Repeats
 from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.transport import (
@@ -91,7 +91,7 @@ def read_packets(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object
         InputError: the stream is empty, is no capture, or is of a link type that cannot be read (at once, before the
             first packet is asked for); at its end, when all its packets were of such link types.
     """
-    return _decode(read_records(stream, stats, tick), _Reading(stats, where(stream)))
+    return _decode(read_fields(stream, stats, tick), _Reading(stats, where(stream)))
 
 
 class Decoder:
@@ -101,7 +101,7 @@ class Decoder:
         """`named` is " in FILE"."""
         self._reading = _Reading(stats, named)
 
-    def packets(self, records: Iterable[Record]) -> Iterator[Packet]:
+    def packets(self, records: Iterable[Fields]) -> Iterator[Packet]:
         """The packets of the next records, which are counted."""
         return _decode(records, self._reading)
 
@@ -131,7 +131,7 @@ class _Reading:
     fragments: Fragments = field(default_factory=Fragments)
 
 
-def _decode(records: Iterator, reading: _Reading) -> Iterator[Packet]:
+def _decode(records: Iterable[Fields], reading: _Reading) -> Iterator[Packet]:
     """Decode records one by one. What most packets are is handled here, the rest in functions of its own."""
     stats, repeats = reading.stats, reading.repeats
     dedup, out_of, looked_at, tcp = stats.dedup and not stats.merged, OUT_OF, LOOKED_AT, TCP
@@ -270,9 +270,10 @@ def _inside(packet: Packet) -> Inside | None:
 def _ipv4(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, reading: _Reading) -> Packet:
     """RFC 791."""
     _, offset, vlan, dst_mac, src_mac = link
-    if len(frame) < offset + 20:
-        raise Malformed("IPv4 header cut")
-    version, length, identification, fragment, protocol, src, dst = _unpack_ipv4(frame, offset)
+    try:
+        version, length, identification, fragment, protocol, src, dst = _unpack_ipv4(frame, offset)
+    except struct.error:
+        raise Malformed("IPv4 header cut") from None
     if version >> 4 != 4:
         raise Malformed("IP version")
     header = (version & 15) * 4
@@ -306,9 +307,10 @@ def _ipv4(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, readin
 def _ipv6(time_us: int, frame: bytes, wire_length: int, link: LinkHeader, reading: _Reading) -> Packet:
     """RFC 8200; the packet's protocol is the one after the extension headers."""
     _, offset, vlan, dst_mac, src_mac = link
-    if len(frame) < offset + 40:
-        raise Malformed("IPv6 header cut")
-    version, length, following, src, dst = _unpack_ipv6(frame, offset)
+    try:
+        version, length, following, src, dst = _unpack_ipv6(frame, offset)
+    except struct.error:
+        raise Malformed("IPv6 header cut") from None
     if version >> 4 != 6:
         raise Malformed("IP version")
     length = length + 40 if length else wire_length - offset  # 0: a jumbogram, or segmentation offload

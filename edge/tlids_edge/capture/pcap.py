@@ -42,6 +42,7 @@ class Record(NamedTuple):
     wire_length: int
 
 
+Fields = tuple[int, int, bytes, int]  # of a Record: making one costs as much as reading it
 # A NamedTuple's own constructor costs three times as much, and there is one for each packet.
 new_tuple = tuple.__new__
 
@@ -81,8 +82,13 @@ def read_records(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object
     Raises:
         InputError: the stream is empty or is no capture.
     """
+    return map(Record._make, read_fields(stream, stats, tick))
+
+
+def read_fields(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object] = bool) -> Iterator[Fields]:
+    """The same as plain tuples, for whoever takes them apart at once."""
     source = open_source(stream, tick)
-    return chain(_records(source.read, source.start, stats), source.fault(stats))
+    return records_behind(source, source.start, stats)
 
 
 class Source(NamedTuple):
@@ -92,7 +98,7 @@ class Source(NamedTuple):
     start: bytes  # read already; no bytes for an empty capture
     inflated: Inflated | None
 
-    def fault(self, stats: PacketStats) -> Iterator[Record]:
+    def fault(self, stats: PacketStats) -> Iterator[Fields]:
         """No record more: count what ended a gzip stream early."""
         if self.inflated is not None and self.inflated.fault:
             stats.reject(self.inflated.fault)
@@ -146,12 +152,12 @@ def open_plain_pcap(source: Source) -> PlainPcap | bytes:
     return PlainPcap(order == ">", said == 1_000_000_000, start[:24], first)
 
 
-def records_behind(source: Source, start: bytes, stats: PacketStats) -> Iterator[Record]:
-    """The records of a stream of which `start` was read, as from `read_records`."""
+def records_behind(source: Source, start: bytes, stats: PacketStats) -> Iterator[Fields]:
+    """The records of a stream of which `start` was read, as from `read_fields`."""
     return chain(_records(source.read, start, stats), source.fault(stats))
 
 
-def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
+def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Fields]:
     """Tell pcap from pcapng by the first four bytes."""
     if not start:
         raise InputError("expected a pcap or pcapng capture, found nothing", "record one with `tcpdump -w FILE`")
@@ -188,7 +194,7 @@ def _link_type(header: bytes) -> int:
     return struct.unpack_from(PCAP_MAGIC[header[:4]][0] + "I", header, 20)[0] & 0xFFFF
 
 
-def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Record]:
+def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Iterator[Fields]:
     """Yield the records of a pcap stream: a 24-byte header, then 16 bytes before each frame."""
     order, fractions = PCAP_MAGIC[start[:4]]
     if len(start) < 24:
@@ -202,7 +208,8 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
     before_us = 0
     while True:
         position, end = 0, len(buffer)
-        while end - position >= 16:
+        last_header = end - 16
+        while position <= last_header:
             seconds, fraction, captured, wire_length = unpack_header(buffer, position)
             if captured > MAX_CAPTURED:
                 stats.reject("record length")
@@ -223,7 +230,7 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
                 stats.times.note_misread(RESOLUTIONS[said], RESOLUTIONS[fractions])
             before_us = seconds * 1_000_000 + fraction
             frame = buffer[position + 16 : frame_end]
-            yield new_tuple(Record, (before_us, link_type, frame, wire_length))
+            yield before_us, link_type, frame, wire_length
             position = frame_end
         buffer = buffer[position:]
         chunk = read(READ_SIZE)
@@ -254,7 +261,7 @@ def _fractions(buffer: bytes, order: str, said: int, most: int) -> int:
     return 1_000_000 if low and len({seconds for seconds, _ in found}) >= 3 else said
 
 
-def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> Iterator[Record]:
+def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> Iterator[Fields]:
     """Yield the records of a pcapng stream: sections of blocks, each block with its own length."""
     order, interfaces, clock = "<", [], 0
     while True:
@@ -276,7 +283,7 @@ def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> 
                 if record is None:
                     stats.reject("packet block")
                     continue
-                clock = record.time_us
+                clock = record[0]
                 yield record
             elif kind == INTERFACE:
                 if len(interfaces) < MAX_INTERFACES:
@@ -319,7 +326,7 @@ def _options(body: bytes, position: int, order: str) -> Iterator[tuple[int, byte
 
 def _packet_block(
     kind: int, body: bytes, order: str, interfaces: list[Interface | None], clock: int, times: Times
-) -> Record | None:
+) -> Fields | None:
     """Read one packet block; None when it is cut, too long, or names an interface the section does not have.
 
     A simple packet block has no time of its own: it takes the time of the packet before it (`clock`).
@@ -342,4 +349,4 @@ def _packet_block(
         captured = min(captured, interface.snap_length or captured)
     else:
         clock = interface.time_us(high << 32 | low, times)
-    return Record(clock, interface.link_type, body[header : header + captured], wire_length)
+    return clock, interface.link_type, body[header : header + captured], wire_length

@@ -2,11 +2,10 @@
 
 A flow is the packets of one 5-tuple in one VLAN, in both directions; `vlans` says how the way back may be in another.
 ICMP and other protocols without ports have ports 0, as in the NetFlow datasets (every ICMP row of the samples has 0 and
-0). The sender of the first packet is the source,
-but not where TCP says that the packet answers another: a flow that opens with SYN and ACK, or with a RST, has its
-source turned round, and so has one that opens without a SYN while the opposite direction was reset less than an idle
-timeout ago (MAX_RESETS of those are remembered, the oldest go first; of the two directions the one that was reset later
-counts).
+0). The sender of the first packet is the source, but not where TCP says that the packet answers another: a flow that
+opens with SYN and ACK, or with a RST, has its source turned round, and so has one that opens without a SYN while the
+opposite direction was reset less than an idle timeout ago (MAX_RESETS of those are remembered, the oldest go first; of
+the two directions the one that was reset later counts).
 
 A flow ends
 - "idle": nothing came for `idle_timeout`;
@@ -22,9 +21,9 @@ A flow ends
 
 A flow is answered by its first packet in return that is no RST and does not come from the source's own MAC, for such
 an answer is forged (where source and destination have one MAC, as on the loopback, this cannot be told). One that is
-not answered is noted once, at the first of: more
-than UNANSWERED_US since its first packet, a RST in return, its end. Notes are handed over by `take_unanswered`; of
-those that nobody takes the oldest are given up, so that they are no more than the table and MAX_NOTES.
+not answered is noted once, at the first of: more than UNANSWERED_US since its first packet, a RST in return, its end.
+Notes are handed over by `take_unanswered`; of those that nobody takes the oldest are given up, so that they are no more
+than the table and MAX_NOTES.
 
 A source is proven once it has sent a packet, no RST, from the flow's source MAC after an answer that went to that MAC;
 where the link layer has no MAC, the packets alone count. Whoever forges a source sees no answer, or has no say in where
@@ -136,7 +135,7 @@ class Meter:
             if now > self._next_end:
                 self.expire(now)
         elif now < self._clock - self._clock_step_us:
-            self._start_clock_anew(now)
+            self._restart_clock(now)
         key = (src, dst, src_port, dst_port, protocol, vlan)
         flow = self._by_key.get(key)
         if flow is None and (vlan or self._ways is not None):
@@ -151,7 +150,7 @@ class Meter:
         else:
             self._by_silence.move_to_end(flow)
             own = flow.key
-            forward = src == own[0] and src_port == own[2]
+            forward = src_port == own[2] and src == own[0]
             if forward:
                 if flow.heeds_source:
                     self._heed_source(flow, flags, src_mac)
@@ -361,9 +360,9 @@ class Meter:
 
     def begin_again(self) -> None:
         """Another recording follows, with a clock of its own: all open flows end."""
-        self._start_clock_anew(0)
+        self._restart_clock(0)
 
-    def _start_clock_anew(self, now: int) -> None:
+    def _restart_clock(self, now: int) -> None:
         """The machine's clock was set back: flows of the old time cannot be told from silent ones."""
         self.close_all("idle")
         self._resets.clear()

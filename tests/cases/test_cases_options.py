@@ -1,0 +1,91 @@
+"""Options that are no numbers, full tables, and text in other encodings."""
+
+import io
+import os
+import re
+
+import pytest
+from build_pcap import ALICE, START, enhanced_packet, interface, section
+from case_times import TWO, run_meter
+from edge_process import run_edge
+from timed_captures import MS, question, written
+from tlids_edge.capture.packets import PacketStats, read_packets
+
+# what was made to fill the memory, and tables that are full
+
+
+def test_a_section_has_65536_interfaces_at_most():
+    bomb = (
+        section() + interface() * 70_000 + enhanced_packet(TWO[0][1], START) + enhanced_packet(TWO[0][1], START, 69_000)
+    )
+    stats = PacketStats()
+    assert len(list(read_packets(io.BytesIO(bomb), stats))) == 1
+    assert stats.malformed == {"interface beyond the 65,536th": 70_000 - 65_536, "packet block": 1}
+
+
+def test_flows_that_end_because_the_table_is_full_are_told_with_what_to_raise(tmp_path):
+    path = written(
+        tmp_path / "c.pcap", [packet for port in range(1, 51) for packet in question(START + port * MS, port)]
+    )
+    done = run_meter(path, "--max-flows", "10", "--quiet")
+    assert b"40 of 50 flows" in done.stderr and b"--max-flows" in done.stderr
+    assert run_meter(path, "--max-flows", "50", "--quiet").stderr == b""
+
+
+# options
+
+
+@pytest.mark.parametrize("value", ["60s", "1m", "1,5", "60 s", "ten", "", "0x10", "1:30"])
+@pytest.mark.parametrize("option", ["--idle-timeout", "--active-timeout", "--status"])
+def test_a_time_that_is_no_number_is_answered_by_an_example(option, value, model):
+    done = run_edge(model, "x.pcap", option, value)
+    assert done.returncode == 2 and f"expected seconds, such as 60, found {value!r}".encode() in done.stderr
+    if option != "--status":
+        assert b"expected seconds, such as 60, found" in run_meter("x.pcap", option, value).stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--max-flows", "20k"), ("--max-flows", "2.5"), ("--max-flows", "inf")])
+def test_a_number_of_flows_that_is_none_is_answered_by_an_example(option, value, model):
+    for done in (run_edge(model, "x.pcap", option, value), run_meter("x.pcap", option, value)):
+        assert done.returncode == 2 and b"expected a whole number, such as 20000" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["inf", "1e400", "1e300", "nan", "-1", "-inf"])
+def test_no_number_is_infinite_or_below_zero(value, model):
+    for name in ("--idle-timeout", "--active-timeout", "--max-flows", "--status", "--eve-max-mb"):
+        answers = [run_edge(model, "x.pcap", f"{name}={value}")]
+        if name not in ("--status", "--eve-max-mb"):
+            answers.append(run_meter("x.pcap", f"{name}={value}"))
+        sentences = {re.search(rb"argument .*: expected .*, found '.*'", done.stderr)[0] for done in answers}
+        assert len(sentences) == 1 and name.encode() in sentences.pop()
+        assert {done.returncode for done in answers} == {2}
+
+
+@pytest.mark.parametrize("option", ["--idle-timeout", "--active-timeout", "--max-flows", "--status"])
+def test_zero_is_refused_but_for_a_size(option, model):
+    assert b"above zero, found '0'" in run_edge(model, "x.pcap", option, "0").stderr
+
+
+def test_a_number_of_flows_may_be_written_with_an_exponent_and_megabytes_have_an_example(model, tmp_path):
+    path = written(tmp_path / "c.pcap", TWO)
+    assert run_meter(path, "--max-flows", "1e6").returncode == 0
+    assert b"expected megabytes, such as 100, found '100MB'" in run_edge(model, "x", "--eve-max-mb", "100MB").stderr
+
+
+C_LOCALE = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_accents_in_a_session_and_a_class_are_written_in_utf8_in_the_c_locale(to_file, tmp_path):
+    path, labels = written(tmp_path / "c.pcap", TWO), tmp_path / "labels.csv"
+    labels.write_text(f"start,end,src,dst,dst_port,attack\n,,{ALICE},,,Dénial\n", encoding="utf-8")
+    output = ["-o", tmp_path / "flows.csv"] if to_file else []
+    done = run_meter(path, "--labels", labels, "--session", "Büro", *output, env=C_LOCALE)
+    content = (tmp_path / "flows.csv").read_bytes() if to_file else done.stdout
+    assert done.returncode == 0 and content.decode("utf-8").count("Dénial,Büro") == 2
+
+
+@pytest.mark.parametrize("environment", [dict(os.environ), C_LOCALE], ids=["here", "C"])
+def test_a_session_that_is_no_utf8_is_one_message(environment, tmp_path):
+    done = run_meter(written(tmp_path / "c.pcap", TWO), "--session", b"B\xfcro", env=environment)
+    assert done.returncode == 2 and b"expected text in UTF-8" in done.stderr and b"Traceback" not in done.stderr
