@@ -9,6 +9,7 @@ import pytest
 from case_commands import LIMIT_S, capture_of
 from case_lines import FLOWS, counts, numbered, numbers
 from edge_process import events, run_edge, start_edge, stop, wait_until_told
+from full_disk import leave_room
 from tlids_edge.alerts import eve_stdout
 from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.eve_stdout import PathSink, StdoutSink
@@ -188,16 +189,7 @@ def test_a_device_that_is_full_costs_counted_lines_with_the_reason(model, folder
 
 def test_a_line_that_was_torn_is_ended_before_the_next(monkeypatch):
     reading, writing = os.pipe()
-    sink, write, room = StdoutSink(writing), os.write, [12]
-
-    def cramped(descriptor: int, data: bytes) -> int:
-        if not room[0]:
-            raise OSError(28, "No space left on device")
-        done = write(descriptor, data[: room[0]])
-        room[0] -= done
-        return done
-
-    monkeypatch.setattr("tlids_edge.alerts.eve_stdout.os.write", cramped)
+    sink, room = StdoutSink(writing), leave_room(monkeypatch, 12)
     sink.write([b'{"n":1}\n', b'{"n":2}\n'])
     assert (sink.written, sink.unwritten) == (1, 1) and "No space left" in sink.fault
     room[0] = 1000

@@ -3,18 +3,11 @@
 import io
 import itertools
 
-import link_frames as lf
 import pytest
-from build_pcap import (
-    START,
-    enhanced_packet,
-    interface,
-    pcap,
-    section,
-)
+from build_pcap import START, enhanced_packet, interface, pcap, section
 from case_packets import decode, facts
-from edge_process import events, run_edge
-from link_frames import E4, outer_udp
+from edge_process import run_edge
+from link_frames import E4
 from tlids_edge.capture.link_layers import LINK_TYPES
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.cli import meter as meter_cli

@@ -5,19 +5,7 @@ import subprocess
 
 import link_frames as lf
 import pytest
-from build_pcap import (
-    ALICE_MAC,
-    BOB_MAC,
-    START,
-    arp,
-    enhanced_packet,
-    ethernet,
-    interface,
-    ipv4,
-    pcap,
-    section,
-    udp,
-)
+from build_pcap import ALICE_MAC, BOB_MAC, START, arp, enhanced_packet, ethernet, interface, ipv4, pcap, section, udp
 from case_packets import decode, facts
 from link_frames import E4, LINKS, T4, TUNNELS, U4, amsdu, outer, outer_udp, radiotap, snap, wifi
 from shared_captures import shared_folder

@@ -6,17 +6,10 @@ import subprocess
 
 import link_frames as lf
 import pytest
-from edge_process import events, run_edge
-from build_pcap import (
-    SECOND,
-    START,
-    ethernet,
-    ipv4,
-    pcap,
-    udp,
-)
+from build_pcap import SECOND, START, ethernet, ipv4, pcap, udp
 from case_packets import decode
-from link_frames import E4, T4, U4, amsdu, outer, snap, wifi, outer_udp
+from edge_process import events, run_edge
+from link_frames import E4, T4, U4, amsdu, outer, outer_udp, snap, wifi
 
 
 def numbered(count: int) -> list[bytes]:

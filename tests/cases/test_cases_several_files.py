@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from build_pcap import SECOND, START, pcap
-from case_times import YEAR_2100, TWO, meter, ng, rows, run_meter, warning
+from case_times import TWO, YEAR_2100, meter, ng, rows, run_meter, warning
 from edge_process import LIMIT_S
 from timed_captures import MS, day, session, shaken, tool, with_time, written
 from tlids_edge.errors import InputError

@@ -2,16 +2,7 @@
 
 import link_frames as lf
 import pytest
-from build_pcap import (
-    SYN,
-    ethernet,
-    icmp,
-    ipv4,
-    ipv6,
-    pcap,
-    tcp,
-    udp,
-)
+from build_pcap import SYN, ethernet, icmp, ipv4, ipv6, pcap, tcp, udp
 from case_packets import decode, facts
 from link_frames import outer_udp
 

@@ -8,6 +8,7 @@ import types
 
 import pytest
 from edge_process import events, need_root
+from full_disk import leave_room
 from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.outlet import Kind, Outlet
 from tlids_edge.errors import InputError
@@ -80,16 +81,7 @@ def test_a_full_disk_costs_counted_lines_and_never_half_a_line(tmp_path):
 
 def test_a_disk_that_fills_half_way_through_a_line_is_cut_back(tmp_path, monkeypatch):
     sink = FileSink(tmp_path / "eve.json")
-    write, room = os.write, [25]
-
-    def cramped(descriptor: int, data: bytes) -> int:
-        if not room[0]:
-            raise OSError(28, "No space left on device")
-        taken = write(descriptor, data[: room[0]])
-        room[0] -= taken
-        return taken
-
-    monkeypatch.setattr("tlids_edge.alerts.eve_file.os.write", cramped)
+    room = leave_room(monkeypatch, 25)
     sink.write([b'{"line":1}\n', b'{"line":2}\n', b'{"line":3}\n'])
     assert (sink.written, sink.unwritten) == (2, 1)
     assert (tmp_path / "eve.json").read_bytes() == b'{"line":1}\n{"line":2}\n'
