@@ -3,7 +3,7 @@
 The first WHOLE_PACKETS packets of each flow are kept whole: nDPI names the application by them. (Cut at 600 bytes, it
 no longer sees a server's TLS certificate.) Of every later packet only the headers stay. The length on the wire stays in
 each record, and the meter counts IP lengths, so all features are those of the whole capture. A flow here is the meter's
-flow: nDPI starts anew where the meter does, and so does the count of packets.
+flow: nDPI starts again where the meter does, and so does the count of packets.
 """
 
 import gzip

@@ -19,7 +19,7 @@ def write(notebooks: list[Path], folder: Path) -> None:
 
 
 def _small(cell) -> list:
-    """The cell, emptied; after one that sets some of SMALL, a cell that sets them anew, as papermill would."""
+    """The cell, emptied; after one that sets some of SMALL, a cell that sets them again, as papermill would."""
     if cell.cell_type != "code":
         return [cell]
     cell.outputs, cell.execution_count = [], None

@@ -266,7 +266,7 @@ def score_bounds(counts: np.ndarray) -> pd.DataFrame:
     """Best scores for `counts` (G, C): score, best, what. Averages are over the classes that have rows.
 
     accuracy and balanced_accuracy are exact: each group takes the class that adds most. macro_f1 is a bound from
-    above, the mean of the best F1 of each class by itself, which one model need not reach in all classes at once;
+    above, the mean of the best F1 of each class alone, which one model need not reach in all classes at once;
     macro_f1_majority is reached, by the most accurate model (the lower code in a tie). The best is between the two.
     """
     counts = counts[:, counts.sum(axis=0) > 0]

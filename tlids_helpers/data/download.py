@@ -24,7 +24,7 @@ from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
 from tlids_helpers.common import progress
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import InputError, quoted
 from tlids_helpers.data import check, raw
 from tlids_helpers.data.catalog import Dataset
 
@@ -73,7 +73,7 @@ def fetch(url: str, folder: Path, title: str = "") -> Path:
     or the connection breaks `TRIES` times; what has come by then is kept. Raises OSError when the disk is full.
     """
     if not _is_web(url):
-        raise InputError(f"expected an address that begins with http:// or https://, found {url!r}: correct it")
+        raise InputError(f"expected an address that begins with http:// or https://, found {quoted(url)}: correct it")
     part = folder / "part"
     with progress.counter(title, "B") as bar:
         for left in reversed(range(TRIES)):

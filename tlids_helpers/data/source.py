@@ -56,9 +56,8 @@ def prepare_source(target: Prepared, source: str, protocol: str, data_dir: str |
     """The source's rows under a protocol, split and subsampled as the target is.
 
     No test row of the target is a training row of the source under either protocol, because a union is split part by
-    part. A source is never split by recordings or by time: it has neither in common with the
-    target. Raises InputError as
-    `source_dataset` and `prepare.prepare` do.
+    part. A source is never split by recordings or by time: it has neither in common with the target. Raises InputError
+    as `source_dataset` and `prepare.prepare` do.
     """
     dataset = source_dataset(target.name, source, protocol)
     split = "paper" if target.split in ("session", "time") else target.split

@@ -121,7 +121,7 @@ def _scheduler(address: str | None) -> str | None:
     scheme, _, host = (address or "").rpartition("://")
     if address is not None and not ((not scheme or scheme in SCHEMES) and host.rpartition(":")[2].isdigit()):
         raise InputError(
-            f"expected --scheduler to be an address such as tcp://host:8786, found {address!r}: correct it"
+            f"expected --scheduler to be an address such as tcp://host:8786, found {quoted(address)}: correct it"
         )
     return address
 
@@ -137,14 +137,14 @@ def _whole(given: argparse.Namespace, name: str) -> int | None:
     text = getattr(given, name)
     if text is not None and not (text.isdecimal() and int(text) > 0):
         option = f"--{name.replace('_', '-')}"
-        raise InputError(f"expected {option} to be a whole number of 1 or more, found {text!r}: correct it")
+        raise InputError(f"expected {option} to be a whole number of 1 or more, found {quoted(text)}: correct it")
     return None if text is None else int(text)
 
 
 def _protocols(names: list[str]) -> tuple[str, ...]:
     for name in names:
         if name not in PROTOCOLS:
-            raise InputError(f"expected --protocols of {', '.join(PROTOCOLS)}, found {name!r}: correct it")
+            raise InputError(f"expected --protocols of {', '.join(PROTOCOLS)}, found {quoted(name)}: correct it")
     return tuple(dict.fromkeys(names))
 
 
@@ -154,7 +154,7 @@ def _dataset(name: str) -> str:
     if name not in DATASETS and not path.is_file():
         raise InputError(
             f"expected --datasets of the catalog ({', '.join(DATASETS)}) or paths of CSV or Parquet files, "
-            f"found {name!r}: correct it"
+            f"found {quoted(name)}: correct it"
         )
     return name if name in DATASETS else str(path)
 

@@ -113,7 +113,7 @@ class Link:
             set_clock(self.config)
 
     def lost(self):
-        """Wait, longer each time, before the next attempt; start anew when nothing helps."""
+        """Wait, longer each time, before the next attempt; start over when nothing helps."""
         self.failures += 1
         if self.failures > MOST_FAILURES:
             machine.reset()

@@ -6,11 +6,11 @@ from surroundings import sense
 
 
 class Reset(BaseException):
-    """The board starts anew; no `except Exception` of a main.py stops it."""
+    """The board starts again; no `except Exception` of a main.py stops it."""
 
 
 def reset() -> None:
-    """Start anew."""
+    """Start again."""
     raise Reset
 
 

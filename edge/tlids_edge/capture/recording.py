@@ -67,11 +67,11 @@ def read_recording(
         stats.times.note_sorted([capture.name for capture in ordered])
     repeats = Repeats()
 
-    def anew() -> None:
+    def next_recording() -> None:
         repeats.forget()
         begin_again()
 
-    merged = _merged(deque(_chained(place, captures, anew) for place, captures in enumerate(chains)), stats)
+    merged = _merged(deque(_chained(place, captures, next_recording) for place, captures in enumerate(chains)), stats)
     return _without_repeats(merged, repeats, stats) if stats.dedup else merged
 
 

@@ -98,7 +98,7 @@ class Times:
         if self.overlapping:
             found.append(
                 f"{self.overlapping} files overlap in time with others and were merged by time: "
-                "give captures of different places by themselves, those of the same packets with --dedup"
+                "give captures of different places separately, those of the same packets with --dedup"
             )
         return "; ".join(found)
 

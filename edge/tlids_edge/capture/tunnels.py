@@ -25,14 +25,7 @@ from tlids_edge.capture.link_layers import (
 DEPTH = 2  # levels that are opened
 UDP = 17
 _IPV4, _IPV6, _GRE, _ETHERIP, _MPLS = 4, 41, 47, 97, 137  # IP protocol numbers
-_TEB, _PPP, _ERSPAN, _ERSPAN_3, _MPLS_TYPE, _WCCP = (
-    0x6558,
-    0x880B,
-    0x88BE,
-    0x22EB,
-    0x8847,
-    0x883E,
-)  # as GRE's protocol type
+_TEB, _PPP, _ERSPAN, _ERSPAN_3, _MPLS_TYPE, _WCCP = 0x6558, 0x880B, 0x88BE, 0x22EB, 0x8847, 0x883E  # in GRE
 
 NO_LINK = 0, b"", b""  # the packet inside has no link layer of its own: neither VLAN nor MAC addresses
 

@@ -103,7 +103,7 @@ def test_tcp_options_of_later_packets_stay(trimmed):
 
 
 def test_a_successor_with_the_same_ports_is_kept_whole_anew(trimmed):
-    """nDPI starts anew with the meter's flow, so the count must too."""
+    """nDPI starts again with the meter's flow, so the count must too."""
     payload, second = b"y" * 100, build.SECOND
     first = [(build.START + n * 1000, frame(payload)) for n in range(WHOLE_PACKETS + 1)]
     reset = [(build.START + second // 2, frame(flags=build.RST))]
