@@ -159,3 +159,43 @@ def test_plan_says_what_waits_for_what_and_starts_nothing(asked, tmp_path, capsy
         f"notebook 03  {target.name}",
         f"             after {scratch.name}",
     ]
+
+
+SHARED = ("--datasets", "nf-ton-iot", "--protocols", "paper", "leave_target_out", "--seeds", "0")
+
+
+def test_shares_and_what_is_frozen_multiply_the_transfers_and_not_the_scratch_runs(asked):
+    wanted = asked("--datasets", "nf-ton-iot", "--seeds", "0", "--share", "1", "0.1", "--frozen", "blocks", "none")
+    found = plan.combinations(wanted)
+    assert len(found) == 1 + 2 * 2 * 2
+    on_all = [each.protocol for each in found if each.share == 1]
+    assert on_all == ["scratch", "paper", "paper", "leave_target_out", "leave_target_out"]
+    assert len(set(map(str, found))) == len(found)
+    given = {(run.parameters["share"][0], run.parameters["frozen"]) for run in missing(wanted) if run.notebook == "03"}
+    assert given == {(1.0, ""), (1.0, "none"), (0.1, ""), (0.1, "none")}
+
+
+def test_the_names_of_transfers_on_a_share_are_those_that_notebook_03_leaves(asked):
+    *_, transfer = missing(asked(*SHARED[:4], "--share", "0.05", "--frozen", "none", "--seeds", "3"))
+    setup = Setup("multiclass", Recipe(frozen="none"), 3, share=0.05)
+    assert transfer.name == runs.run_name("nf-ton-iot", "paper", None, "paper", setup, "nf-uq-nids")
+    assert "0.05share" in transfer.name and transfer.name != runs.run_name(
+        "nf-ton-iot", "paper", None, "paper", Setup("multiclass", Recipe(frozen="none"), 3), "nf-uq-nids"
+    )
+    assert transfer.brings == runs.run_name("nf-ton-iot", "paper", None, "scratch", setup)
+
+
+def test_transfers_on_a_share_need_no_other_scratch_run_and_wait_for_the_one_that_trains_theirs(asked):
+    found = missing(asked(*SHARED, "--share", "0.1"))
+    sources, transfers = ([run for run in found if run.notebook == number] for number in ("02", "03"))
+    assert [brief(run)[0] for run in sources] == ["nf-uq-nids", "nf-uq-nids-without-nf-ton-iot"]
+    assert [run.needs for run in transfers] == [(source.name,) for source in sources]
+    first, second = transfers
+    assert (first.after, second.after) == ((), (first.name,)) and first.brings == second.brings
+
+
+def test_version_3_is_transferred_to_without_its_own_captures_alone(asked):
+    wanted = asked("--datasets", "nf-unsw-nb15-v3", "--seeds", "0")
+    assert [each.protocol for each in plan.combinations(wanted)] == ["scratch", "leave_target_out"]
+    assert plan.left_out(wanted) == [("nf-unsw-nb15-v3", "paper")]
+    assert brief(missing(wanted)[1])[0] == "nf-uq-nids-v2-without-nf-unsw-nb15-v2"

@@ -88,6 +88,13 @@ def test_a_failed_run_stops_its_dependants_and_no_other(client, folders, noteboo
     assert sorted(notebooks.begun) == ["other", "scratch", "source"]
 
 
+def test_a_run_waits_for_the_end_of_another_and_not_for_its_success(client, folders, notebooks):
+    notebooks.broken["first"] = InputError("expected rows, found none: get some")
+    second = NotebookRun("second", "03", notebook_run("second").preparation, {}, after=("first",))
+    ends = run.run_all(client, [notebook_run("first"), second], folders, 1)
+    assert [end.status for end in ends.values()] == ["failed", "finished"] and notebooks.begun == ["first", "second"]
+
+
 def seeds_of(*names: str) -> list[NotebookRun]:
     """Scratch runs that differ in their seed alone, one of another task, and a transfer from the first."""
     preparation = Preparation("testbed", Path("data"), "session", 0, None, False)

@@ -41,6 +41,8 @@ def parser() -> argparse.ArgumentParser:
     add("--split", default="paper", help=f"one of {', '.join(SPLITS)}; default paper")
     add("--rows", help="keep a stratified subsample of so many rows of each dataset")
     add("--recipe", default="paper", help=f"one of {', '.join(RECIPES)}; default paper")
+    add("--frozen", nargs="+", default=[""], help="of the source: blocks, none or both; default the recipe's")
+    add("--share", nargs="+", default=["1"], help="of the target's labelled rows, such as 0.01 0.1 1; default 1")
     for name in ("epochs", "batch_size", "learning_rate", "patience"):
         add(f"--{name.replace('_', '-')}", help="default: the recipe's")
     add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
@@ -84,19 +86,23 @@ def asked(given: argparse.Namespace) -> Grid:
     data_dir, runs_dir = files.resolve(given.data_dir), files.resolve(given.runs_dir)
     for folder in (data_dir, runs_dir):
         _make(folder)
+    recipe, protocols = named(_given(given, "recipe"), **changes), _protocols(given.protocols)
+    frozen = (brought("frozen", each, "--frozen") or recipe.frozen for each in given.frozen)
     return Grid(
         datasets=tuple(dict.fromkeys(map(_dataset, given.datasets))),
         tasks=tuple(dict.fromkeys(brought("task", task, "--tasks") for task in given.tasks)),
         seeds=seeds(given.seeds),
-        protocols=_protocols(given.protocols),
+        protocols=protocols,
         split=_given(given, "split"),
         rows=_given(given, "rows"),
         recipe_name=_given(given, "recipe"),
-        recipe=named(_given(given, "recipe"), **changes),
+        recipe=recipe,
         allow_subset=given.allow_subset,
         allow_loss=_given(given, "allow_loss"),
         data_dir=data_dir,
         runs_dir=runs_dir,
+        shares=_shares(given.share, protocols),
+        frozen=tuple(dict.fromkeys(frozen)),
     )
 
 
@@ -139,6 +145,17 @@ def _whole(given: argparse.Namespace, name: str) -> int | None:
         option = f"--{name.replace('_', '-')}"
         raise InputError(f"expected {option} to be a whole number of 1 or more, found {quoted(text)}: correct it")
     return None if text is None else int(text)
+
+
+def _shares(words: list[str], protocols: tuple[str, ...]) -> tuple[float, ...]:
+    """The shares, ascending. Raises InputError where there is no transfer to train from scratch beside."""
+    shares = tuple(brought("share", ",".join(words), "--share"))
+    if protocols == ("scratch",) and shares != (1,):
+        raise InputError(
+            f"expected --share 1 with --protocols scratch alone, found {shares[0]:g}: add paper or leave_target_out, "
+            "whose notebook also trains from scratch on the share"
+        )
+    return shares
 
 
 def _protocols(names: list[str]) -> tuple[str, ...]:
@@ -199,7 +216,7 @@ def _print_plan(grid: Grid, combinations: list[Combination]) -> int:
         if name not in to_run:
             print(f"there        {name}")
     for each in missing:
-        after = [name for name in each.needs if name in to_run]
+        after = [name for name in (*each.needs, *each.after) if name in to_run]
         print(f"notebook {each.notebook}  {each.name}" + "".join(f"\n             after {name}" for name in after))
     return 0
 

@@ -138,11 +138,11 @@ def run_all(client: Client, missing: list[NotebookRun], folders: Folders, thread
     found = client.run(under_way, on_error="ignore")
     busy = {key: address for address, keys in found.items() for key in keys}
     for run in missing:
-        before = [futures[name] for name in run.needs if name in futures]
+        before = [futures[name] for name in (*run.needs, *run.after) if name in futures]
         before += [ahead[run.name]] if run.name in ahead else []
         key = _key(f"notebook {run.notebook}", folders, run.name)
         # what others wait for goes first
-        priority = sum(run.name in other.needs for other in missing)
+        priority = sum(run.name in (*other.needs, *other.after) for other in missing)
         futures[run.name] = client.submit(
             run_notebook, run, folders, threads, before, key=key, priority=priority,
             workers=busy.get(key), allow_other_workers=key in busy,
