@@ -22,6 +22,8 @@ import numpy as np
 import transfer_net as net
 import transfer_score as score
 
+from tlids_helpers.network.pure import Weights, fresh
+
 SHARES = (0.01, 0.05, 0.1, 1.0)
 SEEN = 3000  # validation rows of a look
 LEAST = 64  # rows of the smallest share
@@ -191,34 +193,35 @@ def train_sources(grid: Grid) -> None:
         pools.append(balanced(rows, pool, job["seed"]) if job["kind"] == "balanced" else pool)
         seen.append((look, look))
         masks.append(rows.allowed(parts, job["task"], outputs))
-        start.append(net.fresh(job["seed"], outputs, int(masks[-1].any(0).sum())))
-    models, updates = net.begin(*zip(*start, strict=True), False), grid.updates(SOURCE_UPDATES)
+        start.append(fresh(outputs, job["seed"], int(masks[-1].any(0).sum())))
+    models, updates = net.begin(start, False), grid.updates(SOURCE_UPDATES)
     data = rows.table, packed(pools, seen, sum(map(len, pools))), setting_of(jobs, scales, masks)
     early = max(net.CHECK, round(updates * EARLY / SOURCE_UPDATES / net.CHECK) * net.CHECK)
     limit = grid.limit("sources", TIME["sources"])
     (best, _, at_first), _, _, updates = net.train(models, data, updates, early=early, limit=limit)
     for i, job in enumerate(jobs):
         for kind, kept in ((job["kind"], best), *([("early", at_first)] if job["kind"] == "plain" else [])):
-            model = {name: {k: np.asarray(v[i]) for k, v in kept[name].items()} for name in ("weights", "averages")}
-            grid.sources[kind, job["seed"], job["left_out"]] = {**model, "scale": scales[i], "allowed": masks[i][0]}
+            model = jax.tree.map(np.asarray, net.part(kept["weights"], i))
+            grid.sources[kind, job["seed"], job["left_out"]] = {"weights": model, "scale": scales[i],
+                                                                "allowed": masks[i][0]}  # fmt: skip
     grid.note("sources", len(jobs), updates, began)
 
 
-def begun(grid: Grid, job: dict, pool: np.ndarray, mask: np.ndarray) -> tuple[tuple[dict, dict], tuple]:
+def begun(grid: Grid, job: dict, pool: np.ndarray, mask: np.ndarray) -> tuple[Weights, tuple]:
     """Where a target's model starts: new weights and the share's scale, or the source's and a new output layer."""
-    weights, averages = net.fresh(1000 + job["seed"], grid.rows.n, int(mask[0].sum()))
+    weights = fresh(grid.rows.n, 1000 + job["seed"], int(mask[0].sum()))
     if job["arm"] == "scratch":
-        return (weights, averages), scale_of(grid.rows, pool)
+        return weights, scale_of(grid.rows, pool)
     left_out = job["target"] if job["arm"] == "leave_target_out" else None
     source = grid.sources[job.get("source", "plain"), job["seed"], left_out]
-    old = {name: value for name, value in source["weights"].items() if not name.startswith("output")}
-    return ({**weights, **old}, source["averages"]), source["scale"]
+    params, state = source["weights"]
+    return Weights({**params, "output": weights.params["output"]}, state), source["scale"]
 
 
-def train_targets(grid: Grid, stage: str, jobs: list[dict], updates: int, *, frozen=False, adamw=False) -> None:
+def train_targets(grid: Grid, stage: str, jobs: list[dict], updates: int, *, frozen=False, adaptive=False) -> None:
     """Train a stack of targets' models, and score each on its target's test rows."""
     wanted = not grid.wanted.stages or stage in grid.wanted.stages
-    limit = grid.limit(stage, TIME["AdamW" if adamw else stage.split(",")[0]] * (FROZEN if frozen else 1))
+    limit = grid.limit(stage, TIME["AdamW" if adaptive else stage.split(",")[0]] * (FROZEN if frozen else 1))
     if not wanted or not limit:
         return
     rows, began = grid.rows, time.perf_counter()
@@ -235,10 +238,10 @@ def train_targets(grid: Grid, stage: str, jobs: list[dict], updates: int, *, fro
         job |= {"rows": len(pool), "validation_rows": min(len(look), SEEN),
                 "unseen": np.setdiff1d(there, rows.label[pool])}  # fmt: skip
     width = len(jobs) * int(np.mean([len(rows.of(job["seed"], 0, [job["target"]])) for job in jobs]) + 1)
-    models = net.begin(*zip(*start, strict=True), adamw)
+    models = net.begin(start, adaptive)
     data = rows.table, packed(pools, seen, width), setting_of(jobs, scales, masks)
     best, curve, losses, updates = net.train(
-        models, data, grid.updates(updates), limit=limit, frozen=frozen, adamw=adamw
+        models, data, grid.updates(updates), limit=limit, frozen=frozen, adaptive=adaptive
     )
     for i, job in enumerate(jobs):
         job["updates"] = updates
@@ -286,7 +289,7 @@ def main() -> None:
         if task == MULTICLASS:
             for share, short in SHORT.items():
                 train_targets(grid, "recipes", recipe_cells(share, RECIPES, seeds), short)
-                train_targets(grid, "recipes", recipe_cells(share, ADAMW, seeds), short, adamw=True)
+                train_targets(grid, "recipes", recipe_cells(share, ADAMW, seeds), short, adaptive=True)
     print(f"done in {time.perf_counter() - grid.began:.0f} s")
 
 

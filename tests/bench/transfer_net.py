@@ -1,155 +1,98 @@
-"""The paper's network in plain JAX, many models at once: for a machine with a GPU, NumPy and JAX, and nothing else.
+"""Many models of the paper's network in one `vmap`, each with rows and a scale of its own: for `transfer_grid.py`.
 
-Model i of a stack has weights of its own, rows of its own and a scale of its own. All train in one `vmap`, a stretch of
-updates in one `lax.scan`. Convolutions are matrix products, which a GPU runs for many models in one call; grouped
-convolutions, which `vmap` makes of them, are several times slower. `tests/test_transfer_grid.py` holds it to Keras.
+The network and the optimisers are those of `tlids_helpers.network` (pure.py, stretch.py), which need NumPy and JAX and
+nothing else. Here are batches drawn with replacement on the device, classes that a model may not say, rates by layer,
+smoothed labels, and two sets of validation rows. A stretch of updates is one `lax.scan`.
 """
 
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / folder) for folder in ("", "edge")]
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+from tlids_helpers.network import pure  # noqa: E402
+from tlids_helpers.network.pure import BLOCKS, HEAD, LAYERS, POOLED, Training, Weights  # noqa: E402
+from tlids_helpers.network.stretch import adagrad, adamw, first_slots  # noqa: E402
 
 BATCH = 128
 CHECK = 250  # updates between two looks at the validation rows
-FILTERS, KERNELS = (32, 64, 128), (2, 1, 1)
-WIDTHS = (128, 256, 512)
-DROPOUT, MOMENTUM, EPSILON = 0.05, 0.99, 1e-3  # Keras's names and defaults for batch normalisation
-GROUPS = ("block1", "block2", "block3", "dense", "output")  # what can be trained at a rate of its own
-DECAY = 1e-4  # AdamW's
+DROPOUT, MOMENTUM = 0.05, 0.99  # of the paper, and Keras's default
+AS_IT_IS = Training((), 0.0, 1.0)  # nothing learns
+GROUPS = (*BLOCKS, HEAD[:2], HEAD[2:])
+"""Layers that can be trained at a rate of their own."""
+KEPT = sum(positions * filters for positions, filters in POOLED)  # values of a row that dropout keeps or not
 
 
-def fresh(seed: int, outputs: int, used: int) -> tuple[dict, dict]:
-    """New weights and moving averages as Keras draws them: uniform +-0.05 in convolutions, Glorot in dense layers.
+def masks(keep) -> tuple:
+    """`pure.masks` from booleans (n, KEPT)."""
+    ends = np.cumsum([positions * filters for positions, filters in POOLED])[:-1]
+    return tuple(each.reshape(len(keep), *shape) for each, shape in zip(jnp.split(keep, ends, 1), POOLED, strict=True))
 
-    `outputs` is how wide the last layer is, `used` how many of its classes the task has: the rest are masked, and the
-    width of the draw is that of a layer of `used` outputs.
+
+def predicted(weights: Weights, x, allowed, how: Training = AS_IT_IS, kept: tuple | None = None):
+    """Logarithms of the class probabilities of standardised rows `x` (n, 9), and the new moving averages.
+
+    A class that is not `allowed` has no probability.
     """
-    rng = np.random.default_rng(seed)
-    weights, averages, depth = {}, {}, 1
-    for block, (filters, kernel) in enumerate(zip(FILTERS, KERNELS, strict=True), start=1):
-        for half in "ab":
-            weights[f"block{block}/conv{half}/w"] = rng.uniform(-0.05, 0.05, (kernel * depth, filters))
-            weights[f"block{block}/conv{half}/b"] = np.zeros(filters)
-            depth = filters
-        weights[f"block{block}/norm/scale"], weights[f"block{block}/norm/shift"] = np.ones(filters), np.zeros(filters)
-        averages[f"block{block}/mean"], averages[f"block{block}/variance"] = np.zeros(filters), np.ones(filters)
-    for name, into, out, width in (
-        ("dense/1", WIDTHS[0], WIDTHS[1], WIDTHS[1]), ("dense/2", WIDTHS[1], WIDTHS[2], WIDTHS[2]),
-        ("output/0", WIDTHS[2], outputs, used),
-    ):  # fmt: skip
-        limit = np.sqrt(6 / (into + width))
-        weights[f"{name}/w"], weights[f"{name}/b"] = rng.uniform(-limit, limit, (into, out)), np.zeros(out)
-    as32 = partial(jax.tree.map, lambda value: np.asarray(value, np.float32))
-    return as32(weights), as32(averages)
+    found, averages = pure.logits(weights, x, how, kept)
+    return jax.nn.log_softmax(jnp.where(allowed, found, -1e9)), averages
 
 
-def blocks(weights: dict, averages: dict, x, keep=None, momentum=MOMENTUM):
-    """The three convolution blocks: (n, 9) -> (n, 128), and the new moving averages.
-
-    Training where `keep` is given: 384 booleans a row, which values dropout keeps; the batch's own mean and variance.
-    """
-    h, moved, used = x[:, :, None], dict(averages), 0
-    for block, kernel in enumerate(KERNELS, start=1):
-        name = f"block{block}"
-        for half in "ab":
-            if kernel == 2:
-                h = jnp.concatenate([h, jnp.pad(h[:, 1:], ((0, 0), (0, 1), (0, 0)))], axis=2)
-            h = jax.nn.relu(h @ weights[f"{name}/conv{half}/w"] + weights[f"{name}/conv{half}/b"])
-        mean, variance = averages[f"{name}/mean"], averages[f"{name}/variance"]
-        if keep is not None:
-            mean = h.mean((0, 1))
-            variance = jnp.maximum((h * h).mean((0, 1)) - mean * mean, 0.0)
-            for what, value in (("mean", mean), ("variance", variance)):
-                moved[f"{name}/{what}"] = momentum * averages[f"{name}/{what}"] + (1 - momentum) * value
-        h = (h - mean) * (weights[f"{name}/norm/scale"] * jax.lax.rsqrt(variance + EPSILON))
-        h = h + weights[f"{name}/norm/shift"]
-        half_length = h.shape[1] // 2
-        h = (h[:, 0 : 2 * half_length : 2] + h[:, 1 : 2 * half_length : 2]) / 2
-        if keep is not None:
-            size = h.shape[1] * h.shape[2]
-            h = jnp.where(keep[:, used : used + size].reshape(h.shape), h / (1 - DROPOUT), 0.0)
-            used += size
-    return h.reshape(len(x), -1), moved
-
-
-def head(weights: dict, flat, allowed):
-    """The dense layers: (n, 128) -> logarithms of the class probabilities; a class not in `allowed` has none."""
-    for name in ("dense/1", "dense/2"):
-        flat = jax.nn.relu(flat @ weights[f"{name}/w"] + weights[f"{name}/b"])
-    logits = flat @ weights["output/0/w"] + weights["output/0/b"]
-    return jax.nn.log_softmax(jnp.where(allowed, logits, -1e9))
-
-
-def predicted(weights: dict, averages: dict, x, allowed):
-    """Logarithms of the class probabilities of standardised rows `x` (n, 9)."""
-    return head(weights, blocks(weights, averages, x)[0], allowed)
-
-
-def _loss(weights, averages, batch, setting, frozen: bool):
+def _loss(params, state, batch, setting, frozen: bool):
     """Mean cross-entropy of a batch, labels smoothed over the allowed classes, and the moving averages."""
     x, codes, allowed, keep = batch
     if frozen:  # as in tlids_helpers: nothing in a frozen block changes or is random
-        flat, moved = jax.lax.stop_gradient(blocks(weights, averages, x)[0]), averages
+        params = {name: params[name] if name in HEAD else jax.lax.stop_gradient(params[name]) for name in params}
+        log_p, moved = predicted(Weights(params, state), x, allowed)
     else:
-        flat, moved = blocks(weights, averages, x, keep, setting["momentum"])
-    log_p = head(weights, flat, allowed)
+        how = Training(LAYERS, DROPOUT, setting["momentum"])
+        log_p, moved = predicted(Weights(params, state), x, allowed, how, masks(keep))
     hit = (jax.nn.one_hot(codes, log_p.shape[1]) * log_p).sum(1)  # a gather's gradient is a slow scatter
     even = jnp.where(allowed, log_p, 0.0).sum(1) / allowed.sum(1)
     smooth = setting["smooth"]
     return -((1 - smooth) * hit + smooth * even).mean(), moved
 
 
-def _update(model: dict, batch, setting, step, total, frozen: bool, adamw: bool) -> dict:
-    """One update of one model: Adagrad as Keras has it, or AdamW on a cosine after a warm-up."""
-    (_, averages), slope = jax.value_and_grad(_loss, has_aux=True)(
-        model["weights"], model["averages"], batch, setting, frozen
-    )
+def _update(model: dict, batch, setting, step, total, frozen: bool, adaptive: bool) -> dict:
+    """One update of one model: Adagrad, or AdamW (`adaptive`) on a cosine after a warm-up."""
+    params, state = model["weights"]
+    (_, state), slope = jax.value_and_grad(_loss, has_aux=True)(params, state, batch, setting, frozen)
     on = jnp.where(step >= setting["since"], setting["rate"], 0.0)
-    new = {"averages": averages, "weights": {}, "ema": {}, "first": {}, "second": {}}
-    warm = jnp.minimum(1.0, (step + 1) / (0.05 * total)) * 0.5 * (1 + jnp.cos(jnp.pi * step / total))
-    for name, value in model["weights"].items():
-        rate, g = on[GROUPS.index(name.split("/")[0])], slope[name]
-        if adamw:
-            first = 0.9 * model["first"][name] + 0.1 * g
-            second = 0.999 * model["second"][name] + 0.001 * g * g
-            whole = first / (1 - 0.9 ** (step + 1)) / (jnp.sqrt(second / (1 - 0.999 ** (step + 1))) + 1e-7)
-            after = value - rate * warm * (whole + DECAY * value)
-            new["first"][name], new["second"][name] = first, second
-        else:
-            second = model["second"][name] + g * g
-            after = value - rate * g * jax.lax.rsqrt(second + 1e-7)
-            new["second"][name] = second
-        new["weights"][name] = after
-        new["ema"][name] = 0.999 * model["ema"][name] + 0.001 * after
-    return new
+    if adaptive:
+        on = on * jnp.minimum(1.0, (step + 1) / (0.05 * total)) * 0.5 * (1 + jnp.cos(jnp.pi * step / total))
+    rates = {layer: on[number] for number, group in enumerate(GROUPS) for layer in group}
+    stepped = partial(adamw, step=step + 1) if adaptive else adagrad
+    params, slots = stepped(params, model["slots"], slope, rates)
+    ema = jax.tree.map(lambda old, new: 0.999 * old + 0.001 * new, model["ema"], params)
+    return {"weights": Weights(params, state), "ema": ema, "slots": slots}
 
 
-def begin(weights: list[dict], averages: list[dict], adamw: bool) -> dict:
-    """The stack of models at update 0, from one dict of weights and of moving averages each."""
+def begin(weights: list[Weights], adaptive: bool) -> dict:
+    """The stack of models at update 0."""
     stacked = stack(weights)
-    second = jax.tree.map(lambda value: jnp.full_like(value, 0.0 if adamw else 0.1), stacked)
-    first = jax.tree.map(jnp.zeros_like, stacked) if adamw else {}
-    return {
-        "weights": stacked, "averages": stack(averages), "ema": jax.tree.map(jnp.copy, stacked),
-        "first": first, "second": second,
-    }  # fmt: skip
+    slots = first_slots("adamw" if adaptive else "adagrad", jax.tree.map(np.asarray, stacked.params))
+    ema = jax.tree.map(jnp.copy, stacked.params)
+    return {"weights": stacked, "ema": ema, "slots": jax.tree.map(jnp.asarray, slots)}
 
 
-def stack(trees: list[dict]) -> dict:
-    """Dicts of arrays as one dict of arrays with an axis in front."""
-    return {name: jnp.asarray(np.stack([np.asarray(tree[name]) for tree in trees])) for name in trees[0]}
+def stack(trees: list[Weights]) -> Weights:
+    """Models as one with an axis in front."""
+    return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *trees)
 
 
-def part(tree: dict, index: int) -> dict:
+def part(stacked: Weights, index: int) -> Weights:
     """Model `index` of a stack."""
-    return {name: value[index] for name, value in tree.items()}
+    return jax.tree.map(lambda value: value[index], stacked)
 
 
-@partial(jax.jit, static_argnames=("frozen", "adamw"), donate_argnums=(0, 1))
-def stretch(models, best, table, rows, setting, key, at, total, *, frozen: bool, adamw: bool):
+@partial(jax.jit, static_argnames=("frozen", "adaptive"), donate_argnums=(0, 1))
+def stretch(models, best, table, rows, setting, key, at, total, *, frozen: bool, adaptive: bool):
     """CHECK updates of all models, then a look at both validation sets; the best weights so far are kept.
 
     `table`: x (n, 9), codes (tasks, n), part (n,). `rows`: all pools one after the other, where each begins (m,) and
@@ -166,43 +109,40 @@ def stretch(models, best, table, rows, setting, key, at, total, *, frozen: bool,
 
     def step(models, inputs):
         number, pick, key = inputs
-        width = 1 if frozen else 3 * WIDTHS[0]
+        width = 1 if frozen else KEPT
         keep = jax.random.bits(key, (count, BATCH, width), jnp.uint16) >= round(DROPOUT * 2**16)
 
         def one(model, pick, keep, setting):
             x, codes, allowed = taken(pick, *(setting[k] for k in ("mean", "scale", "task", "allowed")))
-            return _update(model, (x, codes, allowed, keep), setting, at + number, total, frozen, adamw)
+            return _update(model, (x, codes, allowed, keep), setting, at + number, total, frozen, adaptive)
 
         return jax.vmap(one)(models, rows["pool"][pick], keep, setting), None
 
     keys = jax.random.split(drop, CHECK)
     models, _ = jax.lax.scan(step, models, (jnp.arange(CHECK), picks, keys))
-    chosen = jax.tree.map(
-        lambda plain, mean: jnp.where(_wide(setting["ema"], plain), mean, plain), models["weights"], models["ema"]
-    )
+    plain, state = models["weights"]
+    picked = partial(jax.tree.map, lambda plain, mean: jnp.where(_wide(setting["ema"], plain), mean, plain))
+    chosen = Weights(picked(plain, models["ema"]), state)
 
-    def look(weights, averages, index, weight, setting):
+    def look(weights, index, weight, setting):
         x, codes, allowed = taken(index, *(setting[k] for k in ("mean", "scale", "task", "allowed")))
-        log_p = predicted(weights, averages, x, allowed)
+        log_p, _ = predicted(weights, x, allowed)
         loss = -(jnp.take_along_axis(log_p, codes[:, None], 1)[:, 0] * weight).sum()
         outputs = log_p.shape[1]
         true, said = (jax.nn.one_hot(v, outputs) for v in (codes, log_p.argmax(1)))
         return loss, jnp.einsum("nt,ns->ts", true, said)
 
-    looks = [jax.vmap(look)(chosen, models["averages"], i, w, setting) for i, w in zip(*rows["seen"], strict=True)]
+    looks = [jax.vmap(look)(chosen, i, w, setting) for i, w in zip(*rows["seen"], strict=True)]
     losses = jnp.stack([loss for loss, _ in looks])
-    kept = [_better(old, chosen, models["averages"], loss) for old, loss in zip(best, losses, strict=True)]
+    kept = [_better(old, chosen, loss) for old, loss in zip(best, losses, strict=True)]
     return models, kept, looks[1][1], losses
 
 
-def _better(old: dict, weights, averages, loss) -> dict:
+def _better(old: dict, weights: Weights, loss) -> dict:
     """The weights with the lower loss, model by model."""
     up = loss < old["loss"]
     pick = partial(jax.tree.map, lambda new, was: jnp.where(_wide(up, new), new, was))
-    return {
-        "weights": pick(weights, old["weights"]), "averages": pick(averages, old["averages"]),
-        "loss": jnp.where(up, loss, old["loss"]),
-    }  # fmt: skip
+    return {"weights": pick(weights, old["weights"]), "loss": jnp.where(up, loss, old["loss"])}
 
 
 def _wide(flags, like):
@@ -210,7 +150,7 @@ def _wide(flags, like):
     return flags.reshape(flags.shape + (1,) * (like.ndim - 1))
 
 
-def train(models: dict, data: tuple, updates: int, *, early: int = 0, limit=float("inf"), frozen=False, adamw=False):
+def train(models: dict, data: tuple, updates: int, *, early: int = 0, limit=float("inf"), frozen=False, adaptive=False):
     """Train a stack for `updates`; returns the best weights, the curve, the losses and how many updates it came to.
 
     `data` is `stretch`'s table, rows and setting. Best are those by the share's validation rows, those by the other
@@ -218,13 +158,13 @@ def train(models: dict, data: tuple, updates: int, *, early: int = 0, limit=floa
     The curve is (checks, m, C, C), the losses (checks, 2, m), a check every CHECK updates.
     """
     table, rows, setting = data
-    first = {"weights": models["weights"], "averages": models["averages"], "loss": jnp.full(len(rows["n"]), jnp.inf)}
+    first = {"weights": models["weights"], "loss": jnp.full(len(rows["n"]), jnp.inf)}
     best = [jax.tree.map(jnp.copy, first) for _ in range(2)]
     curve, losses, at_first, began = [], [], None, time.perf_counter()
     for check in range(updates // CHECK):
         key = jax.random.fold_in(jax.random.key(updates, impl="rbg"), check)
         models, best, seen, loss = stretch(
-            models, best, table, rows, setting, key, check * CHECK, float(updates), frozen=frozen, adamw=adamw
+            models, best, table, rows, setting, key, check * CHECK, float(updates), frozen=frozen, adaptive=adaptive
         )
         losses.append(np.asarray(loss))
         if not early:
@@ -237,7 +177,7 @@ def train(models: dict, data: tuple, updates: int, *, early: int = 0, limit=floa
 
 
 @jax.jit
-def probabilities(weights, averages, x, index, mean, scale, allowed):
+def probabilities(weights: Weights, x, index, mean, scale, allowed):
     """Class probabilities of the rows `index` of the logarithms `x` by one model, and the likeliest class."""
-    log_p = predicted(weights, averages, (x[index] - mean) / scale, allowed)
+    log_p, _ = predicted(weights, (x[index] - mean) / scale, allowed)
     return jnp.exp(log_p), log_p.argmax(1)

@@ -27,13 +27,13 @@ def auc(attack: np.ndarray, suspicion: np.ndarray) -> float:
     return float((ranks[attack].sum() - n * (n + 1) / 2) / (n * (len(attack) - n)))
 
 
-def predict(rows, model: tuple[dict, dict], chosen: np.ndarray, view: tuple, likeliest: bool) -> np.ndarray:
+def predict(rows, model, chosen: np.ndarray, view: tuple, likeliest: bool) -> np.ndarray:
     """Probabilities (n, C) of the rows numbered `chosen`, or the likeliest classes (n,).
 
-    `model` is weights and moving averages, `view` mean, scale and the allowed classes (C,).
+    `model` is `pure.Weights`, `view` mean, scale and the allowed classes (C,).
     """
     same = np.pad(chosen, (0, rows.most - len(chosen)))  # one shape is compiled once
-    found = net.probabilities(*model, rows.table["x"], same, *map(jnp.asarray, view))
+    found = net.probabilities(model, rows.table["x"], same, *map(jnp.asarray, view))
     return np.asarray(found[likeliest])[: len(chosen)]
 
 
@@ -41,8 +41,8 @@ def of_model(grid, kept: dict, index: int, job: dict, view: tuple) -> np.ndarray
     """Confusion matrix (C, C) of one model of a stack on its target's test rows."""
     rows = grid.rows
     test = rows.of(job["seed"], 2, [job["target"]])
-    model = net.part(kept["weights"], index), net.part(kept["averages"], index)
-    return counted(rows.codes[job["task"], test], predict(rows, model, test, view, likeliest=True), rows.n)
+    said = predict(rows, net.part(kept["weights"], index), test, view, likeliest=True)
+    return counted(rows.codes[job["task"], test], said, rows.n)
 
 
 def counted(truth: np.ndarray, said: np.ndarray, n: int) -> np.ndarray:
@@ -77,8 +77,7 @@ def sources(grid) -> None:
         for target in range(len(rows.parts)) if left_out is None else (left_out,):
             test = rows.of(seed, 2, [target])
             view = (*source["scale"], source["allowed"])
-            model = source["weights"], source["averages"]
-            p = predict(rows, model, test, view, likeliest=False)
+            p = predict(rows, source["weights"], test, view, likeliest=False)
             found = {"stage": "zero-shot", "target": rows.parts[target], "source": kind, "seed": seed,
                      "protocol": "paper" if left_out is None else "leave_target_out"}  # fmt: skip
             attack, said = rows.label[test] != rows.benign, p.argmax(1) != rows.benign

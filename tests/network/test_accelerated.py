@@ -10,7 +10,6 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.network import accelerated, model, pure, stretch, training
 from tlids_helpers.network.accelerated import Job, Plan, Table
 from tlids_helpers.network.backend import keras, set_seed
-from tlids_helpers.network.batches import Batches
 from tlids_helpers.network.recipe import Recipe
 
 CLASSES = 3
@@ -37,12 +36,12 @@ def furthest(some: pure.Weights, others: pure.Weights) -> float:
 
 def by_keras(learner: keras.Model, rows: Table, recipe: Recipe, seed: int) -> dict:
     """Keras's `fit` on the batches that a job of `seed` has; the weights are those of the last epoch."""
-    batches, history = Batches(TRAIN, seed), []
+    draw, history = np.random.default_rng(seed), []
     loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
     learner.compile(training.optimiser(recipe, 5), loss, metrics=metrics, jit_compile=False)
     checked = rows.inputs[VALIDATION], rows.codes[VALIDATION]
     for _ in range(recipe.epochs):
-        order = batches.epoch()
+        order = draw.permutation(TRAIN)
         sizes = {"batch_size": recipe.batch_size, "validation_batch_size": 100, "shuffle": False, "verbose": 0}
         fitted = learner.fit(rows.inputs[order], rows.codes[order], validation_data=checked, **sizes)
         history.append({name: values[0] for name, values in fitted.history.items()})
@@ -144,7 +143,7 @@ def test_the_optimisers_step_as_those_of_keras(recipe):
     value = rng.normal(size=(4, 3)).astype(np.float32)
     variable, optimiser = keras.Variable(value), training.optimiser(recipe, 5)
     params = {"output": {"kernel": value}}
-    moving = stretch.Moving(params, {}, stretch.first_slots(recipe, params), None, np.int32(0), None, None)
+    moving = stretch.Moving(params, {}, stretch.first_slots(recipe.optimiser, params), np.int32(0), None, None)
     for step in range(10):  # two epochs of five batches; the first three climb
         gradient = rng.normal(size=(4, 3)).astype(np.float32) * 10.0 ** rng.integers(-6, 2, size=(4, 3))
         gradient = gradient.astype(np.float32)

@@ -17,7 +17,6 @@ import numpy as np
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.network import pure
-from tlids_helpers.network.batches import Batches
 from tlids_helpers.network.pure import Weights
 from tlids_helpers.network.recipe import OPTIMISERS
 from tlids_helpers.network.stretch import Given, Moving, Plan, Table, compiled, first_slots
@@ -35,10 +34,6 @@ class Job:
     n_classes: int
     seed: int = 42  # of its order of rows and its dropout, and of its weights where none are given
     start: Weights | None = field(default=None, repr=False)  # None: `pure.fresh`
-    mean: np.ndarray | float = 0.0  # (9,): subtracted from the inputs
-    deviation: np.ndarray | float = 1.0  # (9,): what they are then divided by
-    recode: np.ndarray | None = None  # (classes of the table,): this network's code of each; None: the same
-    class_weights: np.ndarray | None = None  # (n_classes,): factors of the loss
 
 
 @dataclass
@@ -62,7 +57,7 @@ def train_many(
 ) -> list[Outcome]:
     """Train one network a job, as many side by side as have equal shapes; outcomes in the order of the jobs.
 
-    Networks go together when they have as many classes and, with epochs, as many training rows. `at_once` is the most
+    Networks go together when they have as many classes and as many training rows. `at_once` is the most
     at a time (None: all); the device's memory halves it where it is too small, with a warning. `after_check` is called
     after each look at the validation rows. Raises InputError without rows to train or to validate on, and for an
     optimiser it does not know.
@@ -70,17 +65,16 @@ def train_many(
     _check(jobs, plan)
     alike: dict[tuple, list[int]] = {}
     for number, job in enumerate(jobs):
-        rows = len(job.train) if plan.updates is None else 0
-        alike.setdefault((job.n_classes, rows, job.start is not None and len(job.start.params)), []).append(number)
-    codes = np.asarray(table.codes)
-    on_device = Table(jnp.asarray(table.inputs, jnp.float32), jnp.asarray(codes, jnp.int32))
+        shape = job.n_classes, len(job.train), job.start is not None and len(job.start.params)
+        alike.setdefault(shape, []).append(number)
+    on_device = Table(jnp.asarray(table.inputs, jnp.float32), jnp.asarray(table.codes, jnp.int32))
     outcomes: dict[int, Outcome] = {}
     for numbers in alike.values():
         waiting, most = list(numbers), min(at_once or len(numbers), len(numbers))
         while waiting:
             now = waiting[:most]
             try:
-                found = _together(on_device, [jobs[number] for number in now], plan, codes, after_check)
+                found = _together(on_device, [jobs[number] for number in now], plan, after_check)
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -116,21 +110,19 @@ def _check(jobs: Sequence[Job], plan: Plan) -> None:
             )
 
 
-def _together(
-    table: Table, jobs: Sequence[Job], plan: Plan, codes: np.ndarray, after_check: Callable[[], object]
-) -> list[Outcome]:
+def _together(table: Table, jobs: Sequence[Job], plan: Plan, after_check: Callable[[], object]) -> list[Outcome]:
     """Train jobs of equal shapes side by side."""
-    given, moving = _prepared(jobs, plan, codes)
-    orders = [_batches(job, plan, codes) for job in jobs]
-    checks = plan.recipe.epochs if plan.updates is None else math.ceil(plan.updates / plan.every)
+    given, moving = _prepared(jobs, plan)
+    draws = [np.random.default_rng(job.seed) for job in jobs]
+    epochs = plan.recipe.epochs
     stretch = compiled(plan)
     history, alive, waited = _History(len(jobs)), np.ones(len(jobs), bool), np.zeros(len(jobs), int)
-    order = _next(orders, plan, 0)
-    for check in range(checks):
+    order = _order(jobs, draws, plan.recipe.batch_size)
+    for epoch in range(1, epochs + 1):
         began = time.perf_counter()
         moving, seen = stretch(table, given, moving, order, jnp.asarray(alive))
-        if check + 1 < checks:
-            order = _next(orders, plan, check + 1)  # while the device is at work
+        if epoch < epochs:
+            order = _order(jobs, draws, plan.recipe.batch_size)  # while the device is at work
         seen = jax.device_get(seen)
         history.add(seen, alive, time.perf_counter() - began)
         after_check()
@@ -172,12 +164,11 @@ class _History:
         )
 
 
-def _prepared(jobs: Sequence[Job], plan: Plan, codes: np.ndarray) -> tuple[Given, Moving]:
+def _prepared(jobs: Sequence[Job], plan: Plan) -> tuple[Given, Moving]:
     """Both halves of every network, stacked."""
     rows = max(len(job.validation) for job in jobs)
     size = min(LARGEST_CHECK, rows, max(64, CHECKED_AT_ONCE // len(jobs)))
     padded = math.ceil(rows / size) * size
-    classes = int(codes.max()) + 1
     given, moving = [], []
     for job in jobs:
         weights = job.start or pure.fresh(job.n_classes, job.seed)
@@ -185,17 +176,14 @@ def _prepared(jobs: Sequence[Job], plan: Plan, codes: np.ndarray) -> tuple[Given
         still = {name: layer for name, layer in weights.params.items() if name not in plan.layers}
         checked, counted = np.zeros(padded, np.int32), np.zeros(padded, np.float32)
         checked[: len(job.validation)], counted[: len(job.validation)] = job.validation, 1.0
-        recode = np.arange(classes) if job.recode is None else job.recode
-        factors = np.ones(job.n_classes) if job.class_weights is None else job.class_weights
-        steps = plan.updates or plan.recipe.epochs * math.ceil(len(job.train) / plan.recipe.batch_size)
+        steps = plan.recipe.epochs * math.ceil(len(job.train) / plan.recipe.batch_size)
         given.append(Given(
-            still, np.float32(job.mean), np.float32(job.deviation), np.int32(recode), np.float32(factors),
-            jax.random.key_data(jax.random.key(job.seed)), np.float32(steps),
+            still, jax.random.key_data(jax.random.key(job.seed)), np.float32(steps),
             checked.reshape(-1, size), counted.reshape(-1, size),
         ))  # fmt: skip
         moving.append(Moving(
-            learning, weights.state, first_slots(plan.recipe, learning), weights if plan.averaging else None,
-            np.int32(0), weights, np.float32(np.inf),
+            learning, weights.state, first_slots(plan.recipe.optimiser, learning), np.int32(0), weights,
+            np.float32(np.inf),
         ))  # fmt: skip
     return _stacked(given), _stacked(moving)
 
@@ -204,20 +192,8 @@ def _stacked(trees: list):
     return jax.tree.map(lambda *each: jnp.asarray(np.stack(each)), *trees)
 
 
-def _batches(job: Job, plan: Plan, codes: np.ndarray) -> Batches:
-    if not plan.balanced:
-        return Batches(job.train, job.seed)
-    own = codes[job.train]
-    return Batches(job.train, job.seed, own if job.recode is None else np.asarray(job.recode)[own])
-
-
-def _next(orders: list[Batches], plan: Plan, check: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers up to the next check: (networks, batches, rows), and of a smaller last batch (networks, rows)."""
-    size = plan.recipe.batch_size
-    if plan.updates is None:
-        rows = np.stack([each.epoch() for each in orders])
-    else:
-        count = min(plan.every, plan.updates - check * plan.every)
-        rows = np.stack([each.some(count * size) for each in orders])
+def _order(jobs: Sequence[Job], draws: Sequence[np.random.Generator], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """An epoch's row numbers (networks, batches, rows), and those of a smaller last batch (networks, rows)."""
+    rows = np.stack([draw.permutation(np.int32(job.train)) for job, draw in zip(jobs, draws, strict=True)])
     whole = rows.shape[1] // size * size
     return rows[:, :whole].reshape(len(rows), -1, size), rows[:, whole:]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tlids_helpers.network.shape import DENSE, FILTERS, KERNELS, POOL
+from tlids_helpers.network.shape import DENSE, FILTERS, KERNELS, N_FEATURES, POOL
 
 EPSILON = 1e-3  # of batch normalisation: Keras's default
 LEAST = 1e-7  # a probability below this counts as this in the loss: Keras's epsilon
@@ -22,6 +22,8 @@ BLOCKS = tuple((f"conv{k}a", f"conv{k}b", f"norm{k}") for k in (1, 2, 3))
 HEAD = ("dense1", "dense2", "output")
 NORMS = tuple(block[-1] for block in BLOCKS)
 LAYERS = (*(name for block in BLOCKS for name in block), *HEAD)
+POOLED = tuple((N_FEATURES // POOL**k, filters) for k, filters in enumerate(FILTERS, start=1))
+"""What each block gives of a flow: (positions, filters)."""
 
 
 class Weights(NamedTuple):
@@ -42,8 +44,11 @@ class Training(NamedTuple):
     momentum: float  # of the moving averages
 
 
-def fresh(n_classes: int, seed: int) -> Weights:
-    """A network nothing has been taught, initialised as `model.py` does: uniform kernels, Glorot's in the head."""
+def fresh(n_classes: int, seed: int, used: int | None = None) -> Weights:
+    """A network nothing has been taught, initialised as `model.py` does: uniform kernels, Glorot's in the head.
+
+    Where only `used` of the classes can occur, the last layer is drawn as one of so many outputs.
+    """
     rng = np.random.default_rng(seed)
     params, state, width = {}, {}, 1
     for names, filters, kernel in zip(BLOCKS, FILTERS, KERNELS, strict=True):
@@ -53,7 +58,8 @@ def fresh(n_classes: int, seed: int) -> Weights:
         params[names[2]] = {"gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
         state[names[2]] = {"mean": np.zeros(width, np.float32), "variance": np.ones(width, np.float32)}
     for name, units in zip(HEAD, (*DENSE, n_classes), strict=True):
-        params[name] = _dense(rng, width, units)
+        limit = np.sqrt(6 / (width + ((used or units) if name == HEAD[-1] else units)))
+        params[name] = _layer(rng.uniform(-limit, limit, (width, units)))
         width = units
     return Weights(params, state)
 
@@ -95,8 +101,23 @@ def probabilities(weights: Weights, inputs: jax.Array) -> jax.Array:
     return run(weights, inputs, Training((), 0.0, 1.0), None)[0]
 
 
-def run(weights: Weights, inputs: jax.Array, how: Training, key: jax.Array | None) -> tuple[jax.Array, dict]:
-    """Class probabilities (n, C), and the moving averages after this batch; `key` is for dropout's masks."""
+def run(weights: Weights, inputs: jax.Array, how: Training, kept: tuple | None) -> tuple[jax.Array, dict]:
+    """Class probabilities (n, C), and the moving averages after this batch; `kept` is what `masks` draws."""
+    found, averages = logits(weights, inputs, how, kept)
+    return jax.nn.softmax(found), averages
+
+
+def masks(key: jax.Array, rows: int, dropout: float) -> tuple[jax.Array, ...]:
+    """Which values dropout keeps behind each block: booleans (rows, positions, filters)."""
+    # sixteen random bits are enough for a share, and cost half of what a float32 does
+    least = round(dropout * 65536)
+    keys = (jax.random.fold_in(key, number) for number in range(len(BLOCKS)))
+    return tuple(jax.random.bits(key, (rows, *shape), jnp.uint16) >= least
+                 for key, shape in zip(keys, POOLED, strict=True))  # fmt: skip
+
+
+def logits(weights: Weights, inputs: jax.Array, how: Training, kept: tuple | None) -> tuple[jax.Array, dict]:
+    """What the softmax takes (n, C), and the moving averages after this batch."""
     params, state = weights
     flat, averages = inputs, dict(state)
     if "conv1a" in params:
@@ -104,18 +125,18 @@ def run(weights: Weights, inputs: jax.Array, how: Training, key: jax.Array | Non
         for number, names in enumerate(BLOCKS):
             values, averages[names[2]] = _block(weights, names, values, how)
             if how.dropout and set(names) & set(how.layers):
-                values = _dropped(values, how.dropout, jax.random.fold_in(key, number))
+                values = jnp.where(kept[number], values / (1.0 - how.dropout), 0.0)
         flat = values.reshape(len(values), -1)
     for name in HEAD[:2]:
         flat = jax.nn.relu(flat @ params[name]["kernel"] + params[name]["bias"])
-    return jax.nn.softmax(flat @ params["output"]["kernel"] + params["output"]["bias"]), averages
+    return flat @ params["output"]["kernel"] + params["output"]["bias"], averages
 
 
-def cross_entropies(found: jax.Array, codes: jax.Array, smoothing: float = 0.0) -> jax.Array:
-    """The loss of each row (n,), from probabilities (n, C), as Keras has it; `smoothing` spreads over all classes."""
+def cross_entropies(found: jax.Array, codes: jax.Array) -> jax.Array:
+    """The loss of each row (n,), from probabilities (n, C), as Keras has it."""
     logs = jnp.log(jnp.clip(found, LEAST, 1.0 - LEAST))
-    right = jax.nn.one_hot(codes, found.shape[-1], dtype=found.dtype)
-    return -jnp.sum((right * (1.0 - smoothing) + smoothing / found.shape[-1]) * logs, axis=-1)
+    right = jax.nn.one_hot(codes, found.shape[-1], dtype=found.dtype)  # a gather's gradient is a slow scatter
+    return -jnp.sum(right * logs, axis=-1)
 
 
 def _block(weights: Weights, names: tuple[str, ...], values: jax.Array, how: Training) -> tuple[jax.Array, dict]:
@@ -143,17 +164,5 @@ def _convolved(values: jax.Array, kernel: jax.Array) -> jax.Array:
     return values @ kernel.reshape(-1, kernel.shape[-1])
 
 
-def _dropped(values: jax.Array, share: float, key: jax.Array) -> jax.Array:
-    """Values with `share` of them zeroed and the others scaled up."""
-    # sixteen random bits are enough for a share, and cost half of what a float32 does
-    kept = jax.random.bits(key, values.shape, jnp.uint16) >= round(share * 65536)
-    return jnp.where(kept, values / (1.0 - share), 0.0)
-
-
 def _layer(kernel: np.ndarray) -> dict[str, np.ndarray]:
     return {"kernel": kernel.astype(np.float32), "bias": np.zeros(kernel.shape[-1], np.float32)}
-
-
-def _dense(rng: np.random.Generator, width: int, units: int) -> dict[str, np.ndarray]:
-    limit = np.sqrt(6 / (width + units))
-    return _layer(rng.uniform(-limit, limit, (width, units)))

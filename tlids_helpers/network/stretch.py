@@ -34,22 +34,13 @@ class Plan:
 
     recipe: Recipe = Recipe()
     layers: tuple[str, ...] = pure.LAYERS  # that learn: pure.HEAD for frozen blocks
-    updates: int | None = None  # batches in all; None: the recipe's epochs, each row once in each
-    every: int = 1000  # updates between two checks on the validation rows; with epochs, after each
-    patience: int | None = None  # checks without a lower validation loss before a network stops; None: never
-    balanced: bool = False  # whether batches draw every class equally often
-    smoothing: float = 0.0  # of the labels, over all classes
-    averaging: float = 0.0  # share of the old in a moving average of the weights, which is then checked and kept
+    patience: int | None = None  # epochs without a lower validation loss before a network stops; None: never
 
 
 class Given(NamedTuple):
     """What stays as it is while one network trains; stacked, of all."""
 
     params: dict  # of the layers that do not learn
-    mean: jax.Array
-    deviation: jax.Array
-    recode: jax.Array
-    class_weights: jax.Array
     key: jax.Array
     steps: jax.Array  # batches in all, for schedules
     checked: jax.Array  # (batches, rows): validation row numbers
@@ -62,15 +53,14 @@ class Moving(NamedTuple):
     params: dict
     state: dict
     slots: tuple  # of the optimiser
-    average: Weights | None
     step: jax.Array
     best: Weights
     best_loss: jax.Array
 
 
-def first_slots(recipe: Recipe, params: dict) -> tuple:
-    """What the recipe's optimiser remembers of each weight, before the first batch."""
-    if recipe.optimiser == "adamw":
+def first_slots(optimiser: str, params: dict) -> tuple:
+    """What an optimiser remembers of each weight, before the first batch."""
+    if optimiser == "adamw":
         return tuple(jax.tree.map(np.zeros_like, params) for _ in MOMENTA)
     return (jax.tree.map(lambda each: np.full_like(each, FIRST_SQUARES), params),)
 
@@ -78,8 +68,7 @@ def first_slots(recipe: Recipe, params: dict) -> tuple:
 def compiled(plan: Plan):
     """`stretch` for many networks, compiled: (table, given, moving, order, alive) -> (moving, seen)."""
     # what is decided outside would only make XLA compile the same again
-    recipe = replace(plan.recipe, epochs=0, patience=0)
-    return _compiled(replace(plan, recipe=recipe, updates=None, every=0, patience=None, balanced=False))
+    return _compiled(replace(plan, recipe=replace(plan.recipe, epochs=0, patience=0), patience=None))
 
 
 @functools.lru_cache(maxsize=32)
@@ -103,7 +92,7 @@ def stretch(
     if rest.size:
         moving, (last, right) = update(plan, table, given, moving, rest)
         loss, hit = loss + last, hit + right
-    now = moving.average if plan.averaging else _weights(given, moving)
+    now = _weights(given, moving)
     val_loss, confusion = check(table, given, now)
     better = alive & (val_loss < moving.best_loss)
     # as Keras does: where no check is ever better (nothing but NaN), the first one's weights are kept
@@ -118,22 +107,18 @@ def update(
     plan: Plan, table: Table, given: Given, moving: Moving, rows: jax.Array
 ) -> tuple[Moving, tuple[jax.Array, jax.Array]]:
     """One batch: what training changes, and the batch's summed loss and hits."""
-    inputs, codes = _taken(table, given, rows)
+    inputs, codes = table.inputs[rows], table.codes[rows]
     how = pure.Training(plan.layers, plan.recipe.dropout, plan.recipe.momentum)
     key = jax.random.fold_in(jax.random.wrap_key_data(given.key), moving.step)
+    kept = pure.masks(key, len(rows), how.dropout)
 
     def loss(params):
-        found, state = pure.run(Weights({**given.params, **params}, moving.state), inputs, how, key)
-        each = pure.cross_entropies(found, codes, plan.smoothing) * given.class_weights[codes]
-        return each.mean(), (state, (found.argmax(-1) == codes).sum())
+        found, state = pure.run(Weights({**given.params, **params}, moving.state), inputs, how, kept)
+        return pure.cross_entropies(found, codes).mean(), (state, (found.argmax(-1) == codes).sum())
 
     (value, (state, hits)), gradients = jax.value_and_grad(loss, has_aux=True)(moving.params)
     params, slots = stepped(plan.recipe, moving, gradients, given.steps)
     moving = moving._replace(params=params, state=state, slots=slots, step=moving.step + 1)
-    if plan.averaging:
-        keep = plan.averaging
-        average = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, moving.average, _weights(given, moving))
-        moving = moving._replace(average=average)
     return moving, (value * len(rows), hits)
 
 
@@ -143,7 +128,7 @@ def check(table: Table, given: Given, weights: Weights) -> tuple[jax.Array, jax.
 
     def some(sums, batch):
         rows, counted = batch
-        inputs, codes = _taken(table, given, rows)
+        inputs, codes = table.inputs[rows], table.codes[rows]
         found = pure.probabilities(weights, inputs)
         loss = sums[0] + (pure.cross_entropies(found, codes) * counted).sum()
         truth, said = (jax.nn.one_hot(each, classes) for each in (codes, found.argmax(-1)))
@@ -157,36 +142,48 @@ def _weights(given: Given, moving: Moving) -> Weights:
     return Weights({**given.params, **moving.params}, moving.state)
 
 
-def _taken(table: Table, given: Given, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Inputs and codes of the table's rows, as one network takes them."""
-    return (table.inputs[rows] - given.mean) / given.deviation, given.recode[table.codes[rows]]
-
-
 def stepped(recipe: Recipe, moving: Moving, gradients: dict, steps: jax.Array) -> tuple[dict, tuple]:
     """Weights and the optimiser's slots after a step."""
     done = moving.step.astype(jnp.float32)
     if recipe.optimiser == "adamw":
         rate = 0.5 * recipe.learning_rate * (1 + jnp.cos(jnp.pi * jnp.minimum(done, steps) / steps))
-        return _adamw(_warmed(recipe, rate, done, steps), moving, gradients, done + 1)
+        rates = dict.fromkeys(moving.params, _warmed(recipe, rate, done, steps))
+        return adamw(moving.params, moving.slots, gradients, rates, done + 1)
     rate = _warmed(recipe, recipe.learning_rate / (1 + RATE_DECAY * done), done, steps)
-    squares = jax.tree.map(lambda old, new: old + new * new, moving.slots[0], gradients)
-    params = jax.tree.map(
-        lambda value, gradient, square: value - rate * gradient / jnp.sqrt(square + TINY),
-        moving.params, gradients, squares,
-    )  # fmt: skip
-    return params, (squares,)
+    return adagrad(moving.params, moving.slots, gradients, dict.fromkeys(moving.params, rate))
 
 
-def _adamw(rate: jax.Array, moving: Moving, gradients: dict, step: jax.Array) -> tuple[dict, tuple]:
+def adagrad(params: dict, slots: tuple, gradients: dict, rates: dict[str, jax.Array]) -> tuple[dict, tuple]:
+    """A step of Adagrad as Keras has it, each layer at its rate: weights and slots after it."""
+    squares = jax.tree.map(lambda old, new: old + new * new, slots[0], gradients)
+
+    def moved(rate, value, gradient, square):
+        return value - rate * gradient / jnp.sqrt(square + TINY)
+
+    return _by_layer(moved, rates, params, gradients, squares), (squares,)
+
+
+def adamw(
+    params: dict, slots: tuple, gradients: dict, rates: dict[str, jax.Array], step: jax.Array
+) -> tuple[dict, tuple]:
+    """The same of AdamW; `step` counts from 1."""
     first, second = MOMENTA
-    means = jax.tree.map(lambda old, new: old + (new - old) * (1 - first), moving.slots[0], gradients)
-    squares = jax.tree.map(lambda old, new: old + (new * new - old) * (1 - second), moving.slots[1], gradients)
-    scaled = rate * jnp.sqrt(1 - second**step) / (1 - first**step)
-    params = jax.tree.map(
-        lambda value, mean, square: value * (1 - WEIGHT_DECAY * rate) - mean * scaled / (jnp.sqrt(square) + TINY),
-        moving.params, means, squares,
-    )  # fmt: skip
-    return params, (means, squares)
+    means = jax.tree.map(lambda old, new: old + (new - old) * (1 - first), slots[0], gradients)
+    squares = jax.tree.map(lambda old, new: old + (new * new - old) * (1 - second), slots[1], gradients)
+    scale = jnp.sqrt(1 - second**step) / (1 - first**step)
+
+    def moved(rate, value, mean, square):
+        return value * (1 - WEIGHT_DECAY * rate) - mean * (rate * scale) / (jnp.sqrt(square) + TINY)
+
+    return _by_layer(moved, rates, params, means, squares), (means, squares)
+
+
+def _by_layer(moved, rates: dict[str, jax.Array], params: dict, *others: dict) -> dict:
+    """`moved`, with the layer's rate, of every array of every layer."""
+    return {
+        layer: jax.tree.map(functools.partial(moved, rates[layer]), params[layer], *(other[layer] for other in others))
+        for layer in params
+    }
 
 
 def _warmed(recipe: Recipe, rate: jax.Array, done: jax.Array, steps: jax.Array) -> jax.Array:
