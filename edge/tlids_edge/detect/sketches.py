@@ -5,7 +5,8 @@ had within the window? It is a count-min sketch whose counters are bitmaps (line
 as in SpreadSketch, Tang et al. 2020): ROWS rows of CELLS cells of `bits` entries. A key has one cell in each row,
 a target one entry in a cell; the count is that of the row where the fewest entries are set. Entries wear out:
 each is set to UNITS lives and loses one each `window_s / UNITS` seconds, so an entry lasts between 14/15 of the
-window and the whole.
+window and the whole. While fewer are set in all than would make one key's count too high, they wear out later, all at
+once: a quiet home costs next to nothing. Many keys are entered by `add`, one by `add_one`; both leave the same behind.
 
 **Memory**: ROWS * CELLS * (bits + 8) bytes: 278,528 with 128 entries, 540,672 with 256.
 
@@ -22,35 +23,51 @@ of 256 (standard deviations). So "50" means 43 to 57 in 19 of 20 cases, "100" me
 3. A flood of forged sources at one host and port sets one and the same entry in every cell: its size does not
    matter. One at random ports and hosts fills all cells. So a count is held against the median cell: with a
    share f of it set, a key must have set n targets' worth of the entries that are left, and three standard
-   deviations more. Beyond f of about 0.7 nothing can be told any more, and `blind` says so.
+   deviations more. Beyond f of about 0.7 nothing can be told any more, and `blind` says so. The median is looked at
+   again after LOOK new entries, a quarter of an entry a cell.
 
 Hashes are multilinear, with 64-bit keys that are drawn at the start, then mixed: whoever does not know the keys
 cannot choose addresses that share cells. A file is replayed with fixed keys, so that each replay gives the same alerts.
 """
 
 import os
+from array import array
+from math import sqrt
 
 import numpy as np
 
 ROWS, CELLS = 4, 512
 UNITS = 15
 SURE = 3.0  # standard deviations above what others left in a cell
+LOOK = 512
+MOST_LATE = 255 - UNITS - UNITS  # lives are bytes
+MASK = 2**64 - 1
+_HALF = ROWS * CELLS // 2
 _SHIFTS = np.arange(ROWS, dtype=np.uint64)[:, None] * np.uint64(9)  # nine bits of a hash choose one of 512 cells
 _FIRST = np.arange(ROWS)[:, None] * CELLS
-_FEW = 64  # entries newly set, from which on the median is looked at again
+_ROW_OF, _FIFTEEN = np.arange(ROWS), np.arange(ROWS, dtype=np.uint64)[:, None] * np.uint64(15)
+_33, _TIMES, _AGAIN = np.uint64(33), 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
+
+Cells = tuple[int, int, int, int]  # of one key, one in each row
 
 
 class Spread:
     """Counts the distinct targets of every key within a window; memory is fixed."""
 
-    def __init__(self, bits: int, window_s: float) -> None:
-        """`bits` entries a cell, a power of two that is at least the count one asks for."""
-        self._bits = bits
+    def __init__(self, bits: int, window_s: float, least: int = 0) -> None:
+        """`bits` entries a cell, a power of two that is at least the count one asks for, which is `least` or more."""
+        self._bits, self._shift = bits, bits.bit_length() - 1
         self._unit_us = int(window_s * 1e6 / UNITS)
         self._unit: int | None = None
-        self._lives = np.zeros(ROWS * CELLS * bits, np.uint8)
-        self._filled = np.zeros(ROWS * CELLS, np.int64)
+        # each twice, of one memory: numpy is fast for many entries, Python's own types are for one
+        self._lives_of_one, self._filled_of_one = bytearray(ROWS * CELLS * bits), array("q", bytes(ROWS * CELLS * 8))
+        self._lives = np.frombuffer(self._lives_of_one, np.uint8)
+        self._filled = np.frombuffer(self._filled_of_one, np.int64)
+        self._entries, self._unlooked = 0, 0  # that are set, and that were set since the median was looked at
+        self._late = 0  # units by which entries have not been worn out yet: set ones have so many lives more
         self._median = 0.0
+        self._needed: dict[int, float] = {}  # at this median
+        self._few = ROWS * self.needed(least)
 
     @property
     def nbytes(self) -> int:
@@ -62,64 +79,176 @@ class Spread:
         """Whether others have filled the cells so far that fifty targets of one key would not be noticed."""
         return self.needed(50) > self._bits
 
-    def unit(self, time_us: np.ndarray) -> np.ndarray:
+    @property
+    def is_quiet(self) -> bool:
+        """Whether so few entries are set that no key can have reached the least count: the mean of its rows is less."""
+        return self._entries < self._few
+
+    def unit(self, time_us: np.ndarray | int) -> np.ndarray | int:
         """The unit of time of each moment; notes are added a unit at a time."""
         return time_us // self._unit_us
 
     def roll(self, time_us: int) -> None:
         """Let the window move on to `time_us`. What is slightly late counts as now; a clock set back clears all."""
         unit = time_us // self._unit_us
-        passed = unit - (unit if self._unit is None else self._unit)
-        if self._unit is not None and -UNITS < passed <= 0:
+        if self._unit is None:
+            self._unit = unit
+        passed = unit - self._unit
+        if -UNITS < passed <= 0:
             return
         self._unit = unit
-        if not 0 <= passed < UNITS:
+        if not self._entries:
+            return
+        if 0 < passed < UNITS:
+            self._late += passed
+            if self._late > MOST_LATE or not self.is_quiet:
+                self._wear_out()
+        else:
             self._lives[:] = 0
             self._filled[:] = 0
-        elif passed and self._filled.any():
-            self._wear_out(passed)
-        self._median = self._middle()
+            self._entries = self._late = 0
+            self._look()
 
-    def _wear_out(self, passed: int) -> None:
+    def _wear_out(self) -> None:
         """Take lives from every entry that has some: they are in cells that are counted as filled."""
         cells = self._lives.reshape(ROWS * CELLS, self._bits)
         filled = np.flatnonzero(self._filled)
-        lives = np.maximum(cells[filled], passed) - np.uint8(passed)
+        lives = np.maximum(cells[filled], self._late) - np.uint8(self._late)
         cells[filled] = lives
-        self._filled[filled] = np.count_nonzero(lives, axis=1)
+        counts = np.add.reduce(lives > 0, axis=1, dtype=np.int64)
+        self._filled[filled] = counts
+        self._entries, self._late = int(counts.sum()), 0
+        self._look()
 
-    def _middle(self) -> float:
-        """The median of `_filled`. For so few numbers `np.median` takes longer to begin than to count."""
-        half = ROWS * CELLS // 2
-        low, high = np.partition(self._filled, (half - 1, half))[half - 1 : half + 1].tolist()
-        return (low + high) / 2
+    def _look(self) -> None:
+        """Look at the median again. It is 0 while fewer entries are set than half the cells."""
+        self._unlooked = 0
+        median = 0.0
+        if self._entries >= _HALF:
+            counted = np.cumsum(np.bincount(self._filled))
+            low, high = counted.searchsorted((_HALF, _HALF + 1)).tolist()
+            median = (low + high) / 2
+        if median != self._median:
+            self._median = median
+            self._needed.clear()
 
-    def add(self, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Note one target of each key, all hashes of 64 bits; the entries that each key has set by now."""
-        cells, entries = self._places(keys, targets)
+    def add(self, cells: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Note one target of each key, a hash; how many entries each key has set by now. `cells` are those of `places`.
+
+        Keys and targets are the same number, and `cells` has ROWS rows of it.
+        """
+        entries = (cells << self._shift) + (targets & np.uint64(self._bits - 1)).view(np.int64)
         new = entries[self._lives[entries] == 0]
-        self._lives[entries] = UNITS
+        self._lives[entries] = UNITS + self._late
         if new.size:
             new.sort()
             once = new[np.flatnonzero(np.diff(new, prepend=-1))]
-            self._filled += np.bincount(once // self._bits, minlength=ROWS * CELLS)
-            if new.size >= _FEW:
-                self._median = self._middle()
+            self._filled += np.bincount(once >> self._shift, minlength=ROWS * CELLS)
+            self._entries += once.size
+            self._unlooked += once.size
+        self.settle()
         return self._filled[cells].min(axis=0)
 
-    def holds(self, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Whether each key may have had its target; if it has, this is True."""
-        return (self._lives[self._places(keys, targets)[1]] > 0).all(axis=0)
+    def add_one(self, cells: Cells, target: int) -> None:
+        """Note one target of one key, as `add`; when all of a turn's are noted, `settle`."""
+        lives, shift, entry, fresh = self._lives_of_one, self._shift, target & self._bits - 1, UNITS + self._late
+        for cell in cells:
+            at = (cell << shift) + entry
+            if not lives[at]:
+                self._filled_of_one[cell] += 1
+                self._entries += 1
+                self._unlooked += 1
+            lives[at] = fresh
+
+    def settle(self) -> None:
+        """Wear out what should have been, and look at the median, when enough entries were set."""
+        if self._late and not self.is_quiet:
+            self._wear_out()
+        if self._unlooked >= LOOK:
+            self._look()
+
+    def has_reached(self, cells: Cells, needed: float) -> bool:
+        """Whether one key has set so many entries."""
+        filled = self._filled_of_one
+        for cell in cells:  # most often the first is enough
+            if filled[cell] < needed:
+                return False
+        return True
 
     def needed(self, count: int) -> float:
         """How many entries `count` targets of one key set, over what others have set in a cell."""
-        bits, others = self._bits, self._median
-        return others + (bits - others) * (1 - (1 - 1 / bits) ** count) + SURE * np.sqrt(others * (1 - others / bits))
+        if count not in self._needed:
+            bits, others = self._bits, self._median
+            theirs = SURE * sqrt(others * (1 - others / bits))
+            self._needed[count] = others + (bits - others) * (1 - (1 - 1 / bits) ** count) + theirs
+        return self._needed[count]
 
-    def _places(self, keys: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The cell and the entry of each key and target, one row of the sketch a row."""
-        cells = ((keys >> _SHIFTS) & np.uint64(CELLS - 1)).astype(np.intp) + _FIRST
-        return cells, cells * self._bits + (targets & np.uint64(self._bits - 1)).astype(np.intp)
+
+class Recent:
+    """Whether something was noted within a window, or up to twice as long ago; memory is fixed.
+
+    Two generations of a Bloom filter of ROWS hashes, of ROWS * PLACES bytes each: 262,144 bytes in all. What was not
+    noted seems to have been with probability (n / PLACES)^ROWS at most after n others: 8.7e-7 after 1,000.
+    """
+
+    PLACES = 1 << 15
+
+    def __init__(self, window_s: float) -> None:
+        """Nothing has been noted."""
+        self._window_us = int(window_s * 1e6)
+        self._generation = 0
+        self._young, self._old = bytearray(ROWS * self.PLACES), bytearray(ROWS * self.PLACES)
+        self._empty = True
+
+    @property
+    def nbytes(self) -> int:
+        """Memory in bytes."""
+        return len(self._young) + len(self._old)
+
+    def roll(self, time_us: int) -> None:
+        """Let the window move on to `time_us`. What is late counts as now; a clock set back clears all."""
+        generation = time_us // self._window_us
+        passed = generation - self._generation
+        if passed in (0, -1):
+            return
+        self._generation = generation
+        if self._empty:
+            return
+        self._young, self._old = self._old, self._young
+        self._young[:] = bytes(self.nbytes // 2)
+        if passed != 1:
+            self._old[:] = bytes(self.nbytes // 2)
+            self._empty = True
+
+    def add(self, hashes: np.ndarray) -> None:
+        """Note what has these hashes."""
+        self._empty = False
+        np.frombuffer(self._young, np.uint8)[self._places(hashes)] = 1
+
+    def holds(self, hashes: np.ndarray) -> np.ndarray:
+        """Whether each may have been noted; if it was, this is True."""
+        places = self._places(hashes)
+        young, old = (np.frombuffer(one, np.uint8)[places].all(axis=0) for one in (self._young, self._old))
+        return young | old
+
+    def add_one(self, value: int) -> None:
+        """Note what has this hash."""
+        self._empty = False
+        for place in self._places_of_one(value):
+            self._young[place] = 1
+
+    def holds_one(self, value: int) -> bool:
+        """As `holds`, for one hash."""
+        places = self._places_of_one(value)
+        return all(self._young[place] for place in places) or all(self._old[place] for place in places)
+
+    def _places(self, hashes: np.ndarray) -> np.ndarray:
+        """The place of each hash in each row; 15 bits choose one."""
+        return ((hashes >> _FIFTEEN) & np.uint64(self.PLACES - 1)).view(np.int64) + _ROW_OF[:, None] * self.PLACES
+
+    def _places_of_one(self, value: int) -> list[int]:
+        """As `_places`, for one hash."""
+        return [row * self.PLACES + (value >> 15 * row) % self.PLACES for row in range(ROWS)]
 
 
 def hash_seed(secret: bool) -> int | None:
@@ -144,12 +273,39 @@ class Hashes:
 
 
 def sums(words: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The multilinear sum of each row of 32-bit words; sums of several columns may be added, then `mixed`."""
-    return words.astype(np.uint64) @ keys
+    """The multilinear sum of each row of 32-bit words; sums of several columns may be added, then `mixed`.
+
+    `words` is [rows, n], with at least n keys.
+    """
+    found = words[:, 0] * keys[0]
+    for column in range(1, words.shape[1]):
+        found += words[:, column] * keys[column]
+    return found
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
     """Every bit of a sum into every bit of a hash (the finaliser of MurmurHash3, Appleby 2011)."""
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    values = (values ^ (values >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return values ^ (values >> np.uint64(33))
+    values = values ^ (values >> _33)
+    values *= np.uint64(_TIMES)
+    values ^= values >> _33
+    values *= np.uint64(_AGAIN)
+    values ^= values >> _33
+    return values
+
+
+def mixed_one(value: int) -> int:
+    """As `mixed`, for one sum; of a larger one the last 64 bits count."""
+    value &= MASK
+    value = (value ^ value >> 33) * _TIMES & MASK
+    value = (value ^ value >> 33) * _AGAIN & MASK
+    return value ^ value >> 33
+
+
+def places(keys: np.ndarray) -> np.ndarray:
+    """The cells of keys, all hashes of 64 bits: int64 [ROWS, keys], the same in every Spread."""
+    return ((keys >> _SHIFTS) & np.uint64(CELLS - 1)).view(np.int64) + _FIRST
+
+
+def places_of_one(key: int) -> Cells:
+    """As `places`, for one key."""
+    return key & 511, 512 + (key >> 9 & 511), 1024 + (key >> 18 & 511), 1536 + (key >> 27 & 511)

@@ -1,14 +1,18 @@
 """fan_out.py: which unanswered knocks alert and whom they name, and the ordinary traffic that does not alert."""
 
+import itertools
+
 import build_pcap as build
 import numpy as np
 import pytest
 from frames import ACK, BACK, SYN, T0, ethernet, tcp, udp
 from home_traffic import ATTACKER_MAC, GATEWAY, GATEWAY_MAC, PHONE, PHONE_MAC, packets, scan
 from tlids_edge.capture.packets import PacketStats
+from tlids_edge.detect import fan_out
 from tlids_edge.detect.fan_out import SID_FAN_DOORS, SID_FAN_HOSTS, SID_FAN_PORTS, SID_FAN_SLOW, FanOut
-from tlids_edge.detect.notes import NOTE, as_matrix
+from tlids_edge.detect.notes import NOTE, as_list, as_matrix
 from tlids_edge.detect.rules import Rules
+from tlids_edge.flows import rows
 from tlids_edge.flows.meter import Meter, Unanswered
 
 ATTACKER = "192.168.1.66"
@@ -250,19 +254,77 @@ def test_when_even_macs_are_random_the_rule_accuses_nobody_and_says_that_it_is_b
     assert fan.blind
 
 
-def test_a_matrix_of_notes_gives_the_alerts_of_the_list():
-    notes = [note(n * 0.01, b"\1" * 4, b"\2" * 4, n + 1) for n in range(60)]
-    notes += [note(9 + n * 0.01, b"\x20\1" + bytes(14), b"\x20" * 16, n + 1) for n in range(60)]
+@pytest.mark.parametrize("count", [5, 60])
+def test_either_meters_notes_give_the_same_alerts(count):
+    notes = [note(n * 0.01, b"\1" * 4, b"\2" * 4, n + 1) for n in range(count)]
+    notes += [note(9 + n * 0.01, b"\x20\1" + bytes(14), b"\x20" * 16, n + 1, protocol=17) for n in range(count)]
+    notes.append(note(10, b"\3" * 4, b"\4" * 4, 1)._replace(src_hw=b""))
+    compiled = np.zeros(len(notes), rows.NOTE)
+    for name in ("src", "dst", "unused_1", "unused_2"):
+        compiled[name] = b"\xee" * 3  # what is unused is not looked at
+    for row, (first_us, src, dst, port, protocol, mac) in zip(compiled, notes, strict=True):
+        row["first_us"], row["src"], row["dst"], row["address_bytes"] = first_us, src, dst, len(src)
+        row["dst_port"], row["protocol"], row["src_mac"], row["src_mac_bytes"] = port, protocol, mac, len(mac)
     matrix = as_matrix(notes)
-    columns = np.array(
-        [tuple(one) for one in notes],
-        [("first_us", "i8"), ("src", "S16"), ("dst", "S16"), ("dst_port", "u2"), ("protocol", "u1"), ("src_hw", "S6")],
-    )
-    assert matrix.dtype == NOTE and as_matrix(matrix) is matrix
+    assert matrix.dtype == NOTE and as_matrix(matrix) is matrix and (as_matrix(compiled) == matrix).all()
+    assert as_list(compiled) == as_list(matrix) == as_list(notes) == notes
     alerts = FanOut(seed=1).see(notes)
-    assert kinds(alerts) == [SID_FAN_PORTS, SID_FAN_PORTS]
-    assert FanOut(seed=1).see(matrix) == FanOut(seed=1).see(columns) == alerts
-    assert FanOut(seed=1).see([]) == []
+    assert len(alerts) == (2 if count == 60 else 0) and as_list([]) == [] and len(as_matrix([])) == 0
+    assert FanOut(seed=1).see(matrix) == FanOut(seed=1).see(compiled) == alerts
+    assert FanOut(seed=1).see([]) == FanOut(seed=1).see(matrix[:0]) == []
+
+
+def everyday(random, count: int) -> list[Unanswered]:
+    """Notes of all kinds: scanners, ICMP there and back, both IP versions, groups, no MAC, a clock that is set."""
+    notes, now = [], 0.0
+    for _ in range(count):
+        now += float(random.choice([0, 0.001, 0.05, 1, 30], p=[0.3, 0.5, 0.18, 0.015, 0.005]))
+        now -= float(random.choice([0, 0.5, 5000], p=[0.97, 0.029, 0.001]))
+        who, host = int(random.integers(6)), int(random.integers(1, 3 if random.random() < 0.5 else 200))
+        port = int(random.choice([53, 80, 40_000, 0])) or int(random.integers(1, 400))
+        src, dst = bytes([10, 0, 0, who if who < 4 else random.integers(256)]), bytes([10, 1, 0, host if who else 1])
+        protocol = int(random.choice([6, 17, 1], p=[0.6, 0.2, 0.2]))
+        if protocol == 1 and random.random() < 0.7:
+            src, dst, port = dst, src, 0
+        if random.random() < 0.3:
+            src, dst = (b"\x20\1" + bytes(5) + one[3:] + random.bytes(8) for one in (src, dst))
+            dst, protocol = dst[:8] + bytes(8), {1: 58}.get(protocol, protocol)
+        if random.random() < 0.02:
+            dst = b"\xe0\0\0\xfb" if len(dst) == 4 else b"\xff\2" + bytes(13) + b"\1"
+        mac = bytes([2, 0, 0, 0, 0, who // 3]) if who != 5 else b""
+        notes.append(Unanswered(int((T0 + now) * 1e6), src, dst, port, protocol, mac))
+    return notes
+
+
+def left_behind(fan: FanOut) -> tuple:
+    """All that a rule remembers."""
+    numbers = ("_unit", "_entries", "_unlooked", "_median", "_late")
+    spreads = [
+        (one._lives.tobytes(), one._filled.tobytes(), *(getattr(one, name) for name in numbers))
+        for one in fan._counters.spreads
+    ]
+    knocked = fan._counters.knocked
+    return (
+        spreads, bytes(knocked._young), bytes(knocked._old), knocked._generation, list(fan._known.items()),
+        fan._allowance, fan._told, fan.suspects._since, fan._pace._reported,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_few_and_many_notes_at_a_time_are_taken_alike_however_the_stream_is_cut(seed, monkeypatch):
+    random = np.random.default_rng(seed)
+    notes, sizes = everyday(random, 4000), []
+    while sum(sizes) < len(notes):
+        sizes.append(int(random.choice([1, 2, 7, 13, 40, 300, 1000])))
+    cuts = [0, *np.cumsum(sizes).tolist()]
+    found = []
+    for few in (0, 12, len(notes)):  # all in numpy, as it comes, all in Python
+        monkeypatch.setattr(fan_out, "FEW", few)
+        fan = FanOut(ports=12, hosts=40, seed=seed)
+        alerts = [fan.see(notes[a:b]) for a, b in itertools.pairwise(cuts)]
+        found.append((alerts, left_behind(fan)))
+    assert found[0] == found[1] == found[2]
+    assert {SID_FAN_PORTS, SID_FAN_HOSTS} <= {alert.signature_id for alerts in found[0][0] for alert in alerts}
 
 
 def test_the_rule_survives_a_clock_that_steps_back():
