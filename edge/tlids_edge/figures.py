@@ -6,6 +6,7 @@ from tlids_edge.alerts.reporter import Reporter
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.judging import Judging
+from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
 from tlids_edge.status import Load, confusion_lines, memory_mb, peak_memory_mb
 
@@ -16,7 +17,7 @@ class Figures:
 
     packets: PacketStats
     losses: Losses
-    meter: Meter
+    meter: CompiledMeter | Meter
     judging: Judging
     reporter: Reporter
     live: bool
@@ -29,6 +30,7 @@ class Figures:
             "drops": self.losses.dropped if self.live else 0,
             "flows": tally.flows + self.judging.no_time,
             "open": len(self.meter),
+            "meter": self.meter.kind,
             "alerts": tally.anomalies + tally.rule_alerts + tally.novel,
             "incidents": tally.incidents,
             "open_incidents": len(reporter.incidents),
@@ -53,7 +55,7 @@ class Figures:
             f"{tally.flows - tally.anomalies} benign, {tally.anomalies} anomaly "
             f"({tally.raised} by a rule alone); {tally.rule_alerts} rule alerts; model's classes: {classes}",
             self._incidents(),
-            f"cpu {lifetime.cpu_percent():.0f}%, peak memory {peak_memory_mb():.0f} MB; "
+            f"meter {self.meter.kind}; cpu {lifetime.cpu_percent():.0f}%, peak memory {peak_memory_mb():.0f} MB; "
             f"lines written {outlet.written}, unwritten {outlet.unwritten}",
         ]
         if outlet.mqtt is not None:

@@ -15,8 +15,7 @@ from tlids_edge import status
 from tlids_edge.alerts.blindness import Blindness
 from tlids_edge.alerts.eve_stdout import CLOSING_S
 from tlids_edge.alerts.reporter import Reporter
-from tlids_edge.capture.clock import Clock
-from tlids_edge.capture.packets import ICMPV6, Packet, PacketStats, read_packets, where
+from tlids_edge.capture.packets import Packet, PacketStats, where
 from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
@@ -26,7 +25,9 @@ from tlids_edge.detect.rules import Rules
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.errors import InputError
 from tlids_edge.figures import Figures
+from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.raw import RawReader
 from tlids_edge.learn.home import Home
 from tlids_edge.notify import Notifier
 from tlids_edge.status import say
@@ -34,7 +35,6 @@ from tlids_edge.status import say
 TURN_S = 0.05  # between two turns of the loop's duties
 DELAY_S = 0.5  # flows end this late by the wall clock, so that packets on their way still count
 DELIVERY_S = 5.0  # how long the end of a run waits for acknowledgements
-TURN_PACKETS = 1024  # and between two looks whether one is due, while packets come
 JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has been set
 
 
@@ -42,7 +42,7 @@ JUMP_S = 5.0  # a wall clock that gains or loses this much between two turns has
 class Watch:
     """Everything that one run holds."""
 
-    meter: Meter
+    meter: CompiledMeter | Meter
     detector: Detector
     reporter: Reporter
     arp: ArpWatch | None = None
@@ -64,7 +64,7 @@ class Watch:
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
-        self._clock = Clock(self.packets.times)
+        self.reader = RawReader(self.meter, self.packets, as_they_come=True, shown=self.rules.wants)
         self._blindness, self._away_s = Blindness(), 0.0  # gaps so far, as they were last looked at
         self._rules_due, self._rules_blind_s = 0.0, 0  # how long a flood has kept the rules from seeing
         self._packets_seen = 0  # at the last turn
@@ -125,29 +125,31 @@ class Watch:
     def _read(self, stream: BinaryIO) -> None:
         """Feed the meter and the rules from one stream."""
         try:
-            packets = read_packets(stream, self.packets, self.tick)
+            steps = self.reader.read(stream, self.tick)
         except InputError as error:
             raise InputError(error.fault + where(stream), error.remedy) from error
-        for count, packet in enumerate(self._clock.as_they_come(packets), 1):
+        at_stop = None
+        for packet in steps:
             self._take(packet)
-            if count % TURN_PACKETS == 0 and self.tick() and not self.live:  # live, the child hands over what it has
-                return
+            if self.tick() and not self.live:  # live, the child hands over what it has
+                at_stop = self.packets.packets if at_stop is None else at_stop
+                if self.packets.packets > at_stop:  # as of a gzip file that unfolds to much; what was read is counted
+                    return
 
-    def _take(self, packet: Packet) -> None:
-        """Show one packet to the meter, and to the rules what concerns them; most packets do not."""
-        meter = self.meter
-        meter.add(packet)
-        if meter.unanswered or self.packets.tiny_senders:
-            self._report(self.rules.hear(meter, self.packets, packet.time_us))
-        if meter.ended:  # now, not at the next turn: what a rule says of a flow must not depend on our speed
-            self._note_ended()
-        if packet.arp is not None or packet.protocol == ICMPV6:
+    def _take(self, packet: Packet | None) -> None:
+        """One step of the reader: show the rules what concerns them, and take note of what has ended.
+
+        On replay this happens in steps alone: what a rule says of a flow must not depend on our speed.
+        """
+        self._report(self.rules.hear(self.meter, self.packets, self.reader.now_us))
+        self._note_ended()
+        if packet is not None:
             self._report(self.rules.see(packet))
 
     def _take_waiting(self) -> None:
         """No packet has come since the last turn: those that wait for an older one have waited long enough."""
         if self.packets.packets == self._packets_seen:
-            for packet in self._clock.overdue():
+            for packet in self.reader.overdue():
                 self._take(packet)
         self._packets_seen = self.packets.packets
 
@@ -161,8 +163,8 @@ class Watch:
         self._take_waiting()
         if self.live:
             self._follow_clock(now)
-            self.reporter.incidents.steady(0, self._now_us())  # closes what is silent, though no flow ends
-        self._note_ended()
+            self.reporter.close_silent(self._now_us())
+            self._note_ended()
         for judged in self.judging.turn(now):
             self.reporter.take(self.home.see(judged), self._now_us())
         if (adapted := self.home.tick()) is not None:
@@ -198,7 +200,7 @@ class Watch:
 
     def _note_ended(self) -> None:
         """Show the flows that have ended to the rules; what those say of them is noted now."""
-        ended = self.meter.take()
+        ended = self.meter.take() if self.meter.ended else []
         for flow in ended:
             self.rules.note_flow(flow)
             flow.proven = flow.proven or self.rules.sources.is_proven(flow.key[0], flow.src_hw, flow.last_us)

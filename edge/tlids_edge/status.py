@@ -116,6 +116,7 @@ def status_line(stats: dict) -> str:
         f"alerts {stats['alerts']} incidents {stats['incidents']} "
         f"cpu {stats['cpu_percent']:.0f}% mem {stats['memory_mb']:.0f} MB"
     )
+    line += f" meter {stats['meter'].partition(':')[0]}" if stats.get("meter") else ""
     line += f" {stats['learning']}" if stats.get("learning") else ""
     troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted")
     line += "".join(f" {name} {stats[name]}" for name in troubles if stats[name])

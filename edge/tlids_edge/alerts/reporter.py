@@ -6,6 +6,8 @@ None, and the flows' own times do both.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from tlids_edge.alerts import eve, eve_incidents
 from tlids_edge.alerts.blindness import Blind
@@ -42,6 +44,7 @@ class Reporter:
         self._card, self._origin = card, origin
         self.incidents = Incidents(self._tell, self.options.limits, max(60.0, 2 * self.options.idle_timeout))
         self._alerts = Listing(self.options.flow_alerts)
+        self._lines: list[tuple[Kind, bytes]] = []  # in the order in which they are written, however they come
         self._events = Listing(SOME if self.options.flow_alerts == "none" else self.options.flow_alerts)
 
     @property
@@ -51,19 +54,18 @@ class Reporter:
 
     def take(self, judged: list[Judged], now_us: int | None) -> None:
         """Report flows that have been judged."""
-        alerts: list[bytes] = []
-        events: list[bytes] = []
         for one in judged:
-            self._conclude(one, now_us, alerts, events)
-        self.outlet.send(Kind.ALERT, alerts)
-        self.outlet.send(Kind.FLOW, events)
+            self._conclude(one, now_us)
+        self._send()
 
     def take_rule_alerts(self, found: Iterable[RuleAlert], now_us: int | None) -> None:
         """Report what rules have found."""
         for alert in found:
             self.tally.rule_alerts += 1
             incident = self.incidents.see_rule(alert, now_us)
-            self.outlet.send(Kind.RULE, [eve.rule_line(alert, self._origin, incident.id if incident else None)])
+            line = eve.rule_line(alert, self._origin, incident.id if incident else None)
+            self._lines.append((Kind.RULE, line))
+        self._send()
 
     def take_unjudged(self, flows: list[Flow]) -> None:
         """Count flows for which there was no time in their incidents."""
@@ -75,6 +77,11 @@ class Reporter:
         """Report that not everything is seen or judged, or that it is again."""
         self.outlet.send(Kind.BLIND, [eve_incidents.blind_line(spell, self._origin) for spell in spells])
 
+    def close_silent(self, now_us: int) -> None:
+        """Close the incidents that are silent, though no flow ends."""
+        self.incidents.steady(0, now_us)
+        self._send()
+
     def take_over(self, card: Card) -> None:
         """Tell of another model's verdicts from now on; the home is learned, so incidents open as was asked."""
         self._card, self.incidents.limits = card, self.options.limits
@@ -82,8 +89,9 @@ class Reporter:
     def close(self) -> None:
         """Close the incidents at the end of a run."""
         self.incidents.close_all()
+        self._send()
 
-    def _conclude(self, judged: Judged, now_us: int | None, alerts: list[bytes], events: list[bytes]) -> None:
+    def _conclude(self, judged: Judged, now_us: int | None) -> None:
         """Combine the model's verdict with the rules', count it, and add its lines."""
         verdict, rules, _ = judged
         flow, anomaly = verdict.flow, verdict.is_alert or bool(rules)
@@ -97,21 +105,28 @@ class Reporter:
             incident = self.incidents.see(alarm, now)
             if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
                 number = incident.id if incident else None
-                alerts.append(
-                    eve.novelty_line(verdict, self._origin, number)
-                    if novel
-                    else eve.alert_line(verdict, self._card, rules, self._origin, number)
-                )
+                if novel:
+                    line = eve.novelty_line(verdict, self._origin, number)
+                else:
+                    line = eve.alert_line(verdict, self._card, rules, self._origin, number)
+                self._lines.append((Kind.ALERT, line))
             elif incident is not None:
                 incident.unlisted += 1
         if self.options.all_flows and self._events.passes(incident, now):
-            events.append(eve.flow_line(verdict, anomaly, self._origin))
+            self._lines.append((Kind.FLOW, eve.flow_line(verdict, anomaly, self._origin)))
 
     def _tell(self, state: str, time_us: int, incident: Incident, why: str) -> None:
         """Write the line of an incident."""
         if state == OPEN:
             self.tally.note_incident()
-        self.outlet.send(Kind.INCIDENT, [eve_incidents.incident_line(state, time_us, incident, why, self._origin)])
+        line = eve_incidents.incident_line(state, time_us, incident, why, self._origin)
+        self._lines.append((Kind.INCIDENT, line))
+
+    def _send(self) -> None:
+        """Hand over the lines."""
+        lines, self._lines = self._lines, []
+        for kind, run in groupby(lines, itemgetter(0)):
+            self.outlet.send(kind, [line for _, line in run])
 
 
 def _alarm(judged: Judged) -> Alarm:

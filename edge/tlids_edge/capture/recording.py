@@ -137,17 +137,25 @@ def _look(path: str | Path, stats: PacketStats) -> _Capture:
     return _Capture(name, first_us, lambda: _packets(path, stats))
 
 
+def read_capture(path: str | Path, read: Callable[[BinaryIO], Iterator]) -> Iterator:
+    """What `read` gives of the stream of one capture ("-" is standard input), which is opened at once.
+
+    Raises:
+        InputError: it cannot be read, or is none; the sentence names it.
+    """
+    stream = _open(path)
+    return _closing(stream, _named(path, stream, lambda: read(stream)))
+
+
 def _packets(path: str | Path, stats: PacketStats) -> Iterator[Packet]:
     """The packets of one capture, in order."""
-    stream = _open(path)
-    packets = _named(path, stream, lambda: read_packets(stream, stats))
-    return _closing(stream, Clock(stats.times).ordered(packets))
+    return read_capture(path, lambda stream: Clock(stats.times).ordered(read_packets(stream, stats)))
 
 
-def _closing(stream: BinaryIO, packets: Iterator[Packet]) -> Iterator[Packet]:
-    """`packets`, whose stream is closed when they end or nobody wants more."""
+def _closing(stream: BinaryIO, given: Iterator) -> Iterator:
+    """What is `given`, whose stream is closed when it ends or nobody wants more."""
     with stream:
-        yield from packets
+        yield from given
 
 
 def _merged(waiting: deque[_Capture], stats: PacketStats) -> Iterator[Packet]:

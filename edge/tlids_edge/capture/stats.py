@@ -1,11 +1,12 @@
 """What a capture held and what was left out of it, counted while it is read."""
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from tlids_edge.capture.times import Times
 
-MAX_TINY = 1024  # senders of tiny fragments that are told apart until they are taken
+MAX_TINY = 4096  # tiny fragments that are kept until they are taken
 REPEATED_SHARE, LEAST_REPEATS = 0.01, 2  # fewer repeats are the network's own
 
 
@@ -41,20 +42,25 @@ class PacketStats:
     inner_non_ip: int = 0  # of `non_ip`, those that came out of tunnels
     merged: bool = False  # one of several captures: repeats among their packets are left out once these are merged
     tiny_fragments: int = 0  # first TCP fragments with less than a TCP header
-    tiny_senders: dict[tuple[bytes, bytes], TinyFragments] = field(default_factory=dict)  # not taken yet, by sender
+    tiny: list[TinyFragments] = field(default_factory=list)  # not taken yet, each alone
 
     def note_tiny_fragment(self, time_us: int, src: bytes, src_mac: bytes, dst: bytes) -> None:
-        """Count a first TCP fragment with less than a TCP header; of more than MAX_TINY senders only the total."""
+        """Count a first TCP fragment with less than a TCP header; of more than MAX_TINY at once only the total."""
         self.tiny_fragments += 1
-        known = self.tiny_senders.get((src, src_mac))
-        if known is not None or len(self.tiny_senders) < MAX_TINY:
-            count = 1 if known is None else known.count + 1
-            self.tiny_senders[src, src_mac] = TinyFragments(time_us, src, src_mac, dst, count)
+        if len(self.tiny) < MAX_TINY:
+            self.tiny.append(TinyFragments(time_us, src, src_mac, dst, 1))
 
-    def take_tiny_fragments(self) -> list[TinyFragments]:
-        """Hand over who sent such fragments since the last call, in the order of their first."""
-        tiny, self.tiny_senders = self.tiny_senders, {}
-        return list(tiny.values())
+    def take_tiny_fragments(self, until_us: float = inf) -> list[TinyFragments]:
+        """Hand over who sent such fragments since the last call, until a time, in the order of their first.
+
+        Packets are decoded before it is their turn; `until_us` leaves alone whose turn has not come.
+        """
+        senders: dict[tuple[bytes, bytes], TinyFragments] = {}
+        for one in (tiny for tiny in self.tiny if tiny.time_us <= until_us):
+            before = senders.get((one.src, one.src_mac))
+            senders[one.src, one.src_mac] = one if before is None else one._replace(count=before.count + 1)
+        self.tiny = [tiny for tiny in self.tiny if tiny.time_us > until_us] if self.tiny else self.tiny
+        return list(senders.values())
 
     def leave_out(self, link: str) -> None:
         """Count one frame of a link type that is not read."""

@@ -26,6 +26,7 @@ from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.detect.sketches import hash_seed
 from tlids_edge.errors import InputError, unreadable
+from tlids_edge.flows.compiled import CompiledMeter, new_meter
 from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi, open_ndpi
@@ -216,13 +217,13 @@ def _told(options: argparse.Namespace) -> Options:
     return Options(options.flow_alerts, options.all_flows, limits, labels, options.idle_timeout)
 
 
-def _meter(options: argparse.Namespace, detector: Detector) -> Meter:
+def _meter(options: argparse.Namespace, detector: Detector) -> CompiledMeter | Meter:
     """The meter that the model's card asks for, with nDPI where the family uses it."""
     card = detector.card
     ndpi = open_ndpi() if card.family == "netflow" else None
     if ndpi is not None and card.l7:
         _compare_ndpi(ndpi, card.l7)
-    return Meter(card.family, options.idle_timeout, options.active_timeout, options.max_flows, ndpi)
+    return new_meter(card.family, options.idle_timeout, options.active_timeout, options.max_flows, ndpi)
 
 
 def _compare_ndpi(ndpi: Ndpi, trained: str) -> None:

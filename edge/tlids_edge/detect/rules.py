@@ -4,6 +4,8 @@ The notes of unanswered flows are heard many at a time, when the packets' clock 
 one they would cost as much as the flows themselves. When they are heard does not depend on our speed.
 """
 
+from math import inf
+
 from tlids_edge.capture.packets import ICMPV6, Packet, PacketStats
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.fan_out import FanOut
@@ -11,11 +13,13 @@ from tlids_edge.detect.fragments import FragmentWatch
 from tlids_edge.detect.neighbours import NeighbourWatch
 from tlids_edge.detect.sources import ProvenSources
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.flow import Flow
 from tlids_edge.flows.meter import Meter
 
 EVERY_US = 100_000
 MANY = 256  # notes are heard at once
+_DISCOVERY = tuple(bytes([kind]) for kind in range(133, 138))  # types of ICMPv6: neighbours, routers and redirects
 
 
 class Rules:
@@ -40,6 +44,15 @@ class Rules:
         """Whether a flood keeps the fan-out rule from seeing a scan beside it."""
         return self._fan_out is not None and self._fan_out.blind
 
+    @staticmethod
+    def wants(packet: Packet) -> bool:
+        """Whether `see` should be shown a packet; the compiled meter leaves those to Python."""
+        if packet.protocol != ICMPV6:
+            return packet.arp is not None
+        at, frame = packet.ip_offset, packet.frame
+        # where the type stands behind extension headers, `see` looks
+        return frame[at] >> 4 == 6 and (frame[at + 6] != ICMPV6 or frame[at + 40 : at + 41] in _DISCOVERY)
+
     def see(self, packet: Packet) -> list[RuleAlert]:
         """Show one packet to the rules that want packets; the alerts it gives rise to."""
         if packet.arp is not None:
@@ -48,17 +61,18 @@ class Rules:
             return self._neighbours.see(packet)
         return []
 
-    def hear(self, meter: Meter, stats: PacketStats, now_us: float | None = None) -> list[RuleAlert]:
+    def hear(self, meter: Meter | CompiledMeter, stats: PacketStats, now_us: float | None = None) -> list[RuleAlert]:
         """Take over the meter's notes when they are due at `now_us`, or at once; the alerts they give rise to."""
-        if not (meter.unanswered or stats.tiny_senders):
+        noted = meter.noted
+        if not (noted or stats.tiny):
             return []
-        if now_us is not None and len(meter.unanswered) < MANY and 0 <= self._due_us - now_us <= EVERY_US:
+        if now_us is not None and noted < MANY and 0 <= self._due_us - now_us <= EVERY_US:
             return []
         self._due_us = EVERY_US + (now_us or 0)
-        notes, senders = meter.take_unanswered(), stats.take_tiny_fragments()
+        notes, senders = meter.take_notes(), stats.take_tiny_fragments(inf if now_us is None else now_us)
         if self._fan_out is None:
             return []
-        return (self._fan_out.see(notes) if notes else []) + self._fragments.see(senders)
+        return (self._fan_out.see(notes) if noted else []) + self._fragments.see(senders)
 
     def note_flow(self, flow: Flow) -> None:
         """A flow has ended: take note of what it proves."""

@@ -34,6 +34,7 @@ class CompiledMeter:
     """A bounded table of open flows, in C."""
 
     endings = "tlids"
+    kind = "compiled"
 
     def __init__(
         self, family: str = "netflow", idle_timeout: float = 15.0, active_timeout: float = 60.0,
@@ -90,6 +91,11 @@ class CompiledMeter:
     def ended(self) -> int:
         """Flows that have ended and were not yet taken."""
         return sum(map(len, self._rows)) + self._library.tlids_waiting_rows(self._meter)
+
+    @property
+    def noted(self) -> int:
+        """Notes that were not yet taken."""
+        return self._notes_held + self._library.tlids_waiting_notes(self._meter)
 
     def add(self, packet: Packet) -> None:
         """Count one packet that Python decoded, after closing what its timestamp ends. ARP frames are not flows."""
@@ -191,13 +197,16 @@ class CompiledMeter:
 
 
 def new_meter(*settings: object, **named: object) -> CompiledMeter | Meter:
-    """The compiled meter where it can be used, else Python's; a warning says why, unless TLIDS_CORE is off."""
+    """The compiled meter where it can be used, else Python's, whose `kind` says why; so does a warning, unless
+    TLIDS_CORE is off.
+    """
     meter = Meter(*settings, **named)
     if meter.endings != CompiledMeter.endings:
         return meter
     try:
         return CompiledMeter(*settings, **named)
     except core.CoreUnavailable as reason:
+        meter.kind = f"Python: {reason}"
         if not str(reason).startswith(core.SWITCH):
             print(f"warning: {reason}; flows are metered in Python", file=sys.stderr)
         return meter

@@ -93,6 +93,7 @@ class Meter:
         if not (idle_timeout > 0 and active_timeout > 0 and max_flows >= 1):
             raise ValueError(f"expected numbers above zero, found {idle_timeout}, {active_timeout} and {max_flows}")
         self.family, self.endings = family, endings
+        self.kind = "Python"
         self.max_flows = max_flows
         self.opened = self.evicted = 0
         self.closed: dict[str, int] = {}
@@ -122,6 +123,11 @@ class Meter:
     def __len__(self) -> int:
         """Number of open flows."""
         return len(self._by_silence)
+
+    @property
+    def noted(self) -> int:
+        """Notes that were not yet taken."""
+        return len(self.unanswered)
 
     def add(self, packet: Packet) -> None:
         """Count one packet, after closing what its timestamp ends. ARP frames are not flows."""
@@ -204,6 +210,8 @@ class Meter:
         notes = list(self.unanswered)
         self.unanswered.clear()
         return notes
+
+    take_notes = take_unanswered  # as the compiled meter calls its own form of them
 
     def _other_way(self, key: FlowKey, flags: int) -> Flow | None:
         """The flow whose way back is in another VLAN than its way there, as this packet of it shows."""

@@ -1,15 +1,16 @@
-"""Captures straight into the compiled meter: bytes -> C's decoder -> the order of time -> C's flow table.
+"""Captures straight into a meter; for the compiled one: bytes -> C's decoder -> the order of time -> C's flow table.
 
 What C decodes stays an array of PACKETs whose frames are in a buffer. A record that it leaves out is decoded by Python,
 in its turn. The rules of `capture.clock` hold: packets wait for WINDOW_US, in the same array. As long as all of them
 come in order that is all; a block of packets with one out of order, at an odd time, or with a SYN behind its SYN-ACK
 is given to `Clock` itself, as Packets. Captures that are no plain pcap of Ethernet frames go through Python as a whole,
-but for the flow table.
+but for the flow table; for Python's meter all do.
 """
 
 import ctypes
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import BinaryIO
 
@@ -32,7 +33,9 @@ from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.times import EARLIEST_US, HELD, WINDOW_US
 from tlids_edge.flows import core
 from tlids_edge.flows.compiled import CompiledMeter
+from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.rows import PACKET, pack_packet, unpack_packets
+from tlids_edge.flows.slices import Slices
 
 ROOM = 4096  # packets that are decoded together
 ENTRIES = HELD + BLOCK + 2 * ROOM
@@ -40,48 +43,54 @@ PLAIN, ODD, DECODED = range(3)  # enum kind
 
 
 class RawReader:
-    """Reads captures, one after the other, into a compiled meter."""
+    """Reads captures, one after the other, into a meter.
 
-    def __init__(self, meter: CompiledMeter, stats: PacketStats, as_they_come: bool = False) -> None:
-        """`as_they_come`: a block of packets ends with the window of time, as for a source that may pause."""
+    It goes in steps: one for each of `Slices`, and one for each packet that is `shown`. Where these end depends on the
+    packets alone; `now_us` is then the time of the last that was counted, and rows and notes may wait in the meter.
+    """
+
+    def __init__(
+        self, meter: CompiledMeter | Meter, stats: PacketStats, as_they_come: bool = False,
+        shown: Callable[[Packet], bool] = lambda _: False,
+    ) -> None:  # fmt: skip
+        """`as_they_come`: a block of packets ends with the window of time, as for a source that may pause.
+
+        `shown` may choose only among packets that C leaves to Python.
+        """
         self._meter, self._stats, self._as_they_come = meter, stats, as_they_come
+        self._shown, self._slices = shown, Slices()
+        self.now_us = 0
         self._clock = Clock(stats.times)
         self._entries = np.zeros(ENTRIES, PACKET)
-        self._first = self._settled = self._end = (
-            0  # held until `_settled`, then a block that is not whole until `_end`
-        )
-        self._number = 0  # of the entry at `_first`, among all
+        self._first = self._settled = self._end = 0  # held until `_settled`, then a block not yet whole until `_end`
         self._decoded: dict[int, Packet] = {}  # the packets of DECODED entries, by their `frame_at`
-        self._serial = 0
+        self._number = self._serial = 0  # of the entry at `_first`, among all; of the last packet that was decoded
         self._bytes = bytearray(2 * READ_SIZE)
         self._size = self._read = 0  # bytes that have come, and of these the ones that were decoded
         self._at = 0  # place of the first of them in the stream
         self._reading = False
 
     def read(self, stream: BinaryIO, tick: Callable[[], object] = bool) -> Iterator[Packet | None]:
-        """Read one capture to its end. After each step, rows and notes may wait in the meter.
+        """The steps of one capture, to its end: the packet that is shown, or None at the end of a slice.
 
-        A step gives the packet that Python decoded, which has just been counted, or None after others. `tick` is called
-        now and then while a gzip stream inflates.
+        `tick` is called now and then while a gzip stream inflates.
 
         Raises:
-            InputError: as `read_packets`, at the first step.
+            InputError: as `read_packets`, at once.
         """
         source = open_source(stream, tick)
         decoder = Decoder(self._stats, where(stream))
-        plain = source.start if self._stats.dedup else open_plain_pcap(source)
+        in_c = isinstance(self._meter, CompiledMeter) and not self._stats.dedup
+        plain = open_plain_pcap(source) if in_c else source.start
         if isinstance(plain, bytes):
-            yield from self._in_python(records_behind(source, plain, self._stats), decoder)
-        else:
-            yield from self._in_c(source, plain, decoder)
+            return self._in_python(records_behind(source, plain, self._stats), decoder)
+        return self._in_c(source, plain, decoder)
 
     def overdue(self) -> Iterator[Packet | None]:
         """What waits for an older packet while none comes; nothing unless the source is just being waited for."""
         if self._reading:
             yield from self._finish()
-        for packet in self._clock.overdue():
-            self._meter.add(packet)
-            yield packet
+        yield from self.count(self._clock.overdue())
 
     # ---- bytes
 
@@ -112,12 +121,9 @@ class RawReader:
             rest = plain.header + bytes(self._bytes[self._read : self._size])
             yield from self._in_python(records_behind(source, rest, self._stats), decoder)
             return
-        if reading.end == core.RECORD_TOO_LONG:
-            self._stats.reject("record length")
-        elif self._size > self._read:
-            self._stats.reject("capture cut short")
-        for _ in source.fault(self._stats):
-            pass
+        if reading.end == core.RECORD_TOO_LONG or self._size > self._read:
+            self._stats.reject("record length" if reading.end == core.RECORD_TOO_LONG else "capture cut short")
+        list(source.fault(self._stats))
         yield from self._finish()
 
     def _append_bytes(self, chunk: bytes) -> None:
@@ -320,17 +326,25 @@ class RawReader:
     def _give(self, count: int) -> Iterator[Packet | None]:
         """Add the first entries to the meter."""
         given = self._entries[self._first : self._first + count]
-        done = 0
-        for place in np.flatnonzero(given["kind"] == DECODED).tolist():
-            self._add_plain(given[done:place])
-            done = place + 1
-            packet = self._decoded.pop(int(given[place]["frame_at"]))
-            self._meter.add(packet)
-            yield packet
-        self._add_plain(given[done:])
+        times_us, done = given["time_us"], 0
+        decoded = deque(np.flatnonzero(given["kind"] == DECODED).tolist())
+        for end, is_over in self._slices.cuts(times_us):
+            while decoded and decoded[0] < end:
+                place = decoded.popleft()
+                self._add_plain(given[done:place])
+                done = place + 1
+                packet = self._decoded.pop(int(given[place]["frame_at"]))
+                self._meter.add(packet)
+                if self._shown(packet):
+                    self.now_us = packet.time_us
+                    yield packet
+            self._add_plain(given[done:end])
+            done = end
+            if is_over:
+                self.now_us = int(times_us[end - 1])
+                yield None
         self._first += count
         self._number += count
-        yield None
 
     def _add_plain(self, entries: np.ndarray) -> None:
         """Add entries that C decoded to the meter."""
@@ -348,10 +362,18 @@ class RawReader:
         self._settled = self._end
         self._append(rest)
         self._meter.asked_late(self._entries[: self._settled], 0, self._number)
-        for packet in given:
-            self._meter.add(packet)
-            yield packet
-        yield None
+        yield from self.count(given)
+
+    def count(self, packets: Iterable[Packet]) -> Iterator[Packet | None]:
+        """Add packets that are in order to the meter: their steps."""
+        add, shown, over = self._meter.add, self._shown, self._slices.over
+        for packet in packets:
+            add(packet)
+            self.now_us = packet.time_us
+            if shown(packet):
+                yield packet
+            if over(packet.time_us):
+                yield None
 
     def _packets(self, start: int, end: int) -> list[Packet]:
         """Entries as packets."""
@@ -367,14 +389,10 @@ class RawReader:
         yield from self._arrange(at_end=True)
         yield from self._give(self._settled - self._first)
 
-    def _in_python(self, records: Iterator[Record], decoder: Decoder) -> Iterator[Packet]:
+    def _in_python(self, records: Iterator[Record], decoder: Decoder) -> Iterator[Packet | None]:
         """The steps of a stream, or of the rest of one, that Python decodes."""
         pending = self._packets(self._settled, self._end)
-        held = self._packets(self._first, self._settled)
-        self._clock.hold(held)
+        self._clock.hold(self._packets(self._first, self._settled))
         self._first = self._settled = self._end = 0
         packets = chain(pending, decoder.packets(records))
-        ordered = self._clock.as_they_come(packets) if self._as_they_come else self._clock.ordered(packets)
-        for packet in ordered:
-            self._meter.add(packet)
-            yield packet
+        yield from self.count(self._clock.as_they_come(packets) if self._as_they_come else self._clock.ordered(packets))

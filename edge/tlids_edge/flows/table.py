@@ -11,15 +11,14 @@ from functools import lru_cache, partial
 from math import inf
 from pathlib import Path
 
-from tlids_edge.capture.packets import Packet, PacketStats
-from tlids_edge.capture.recording import read_recording
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.capture.recording import read_capture, read_recording
+from tlids_edge.flows.compiled import CompiledMeter, new_meter
 from tlids_edge.flows.labels import BENIGN, Labels, label_flow, read_labels
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DEFAULT_DIALECT, DIALECTS, Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
+from tlids_edge.flows.raw import RawReader
 from tlids_edge.status import MeterLine
-
-BATCH_PACKETS = 20_000  # between two times that ended flows become rows
-LOOK_PACKETS = 100  # between two looks at the clock
 
 Column = Callable[[Flow], object]
 # column -> value of a flow; the datasets' order, with what they lack at the end
@@ -110,8 +109,8 @@ def flow_rows(captures: Sequence[str | Path], options: Options, outcome: Outcome
     outcome.packets.dedup, outcome.packets.decap = options.dedup, options.decap
     outcome.packets.times.strict = options.strict_time
     meter = _meter(options)
-    packets = read_recording(captures, outcome.packets, meter.begin_again)
-    return _rows(_ended_flows(packets, meter, options.quiet, outcome), options, labels, outcome)
+    steps = _steps(captures, meter, outcome.packets)
+    return _rows(_ended_flows(steps, meter, options.quiet, outcome), options, labels, outcome)
 
 
 def _columns(options: Options, labels: Labels | None) -> dict[str, Column]:
@@ -128,11 +127,11 @@ def _columns(options: Options, labels: Labels | None) -> dict[str, Column]:
     return chosen | ({"Session": lambda flow: options.session} if options.session else {})
 
 
-def _meter(options: Options) -> Meter:
+def _meter(options: Options) -> CompiledMeter | Meter:
     """The meter that the options ask for."""
     ndpi = open_ndpi() if options.with_l7 and options.family != "cicflow" else None
     timeouts = options.idle_timeout, options.active_timeout
-    return Meter(options.family, *timeouts, options.max_flows, ndpi, options.endings)
+    return new_meter(options.family, *timeouts, options.max_flows, ndpi, options.endings)
 
 
 def _rows(ended: Iterator[list[Flow]], options: Options, labels: Labels | None, outcome: Outcome) -> Iterator[tuple]:
@@ -152,19 +151,26 @@ def _rows(ended: Iterator[list[Flow]], options: Options, labels: Labels | None, 
     outcome.absent = [name for name in classes if name != BENIGN and not outcome.classes[name]]
 
 
-def _ended_flows(packets: Iterator[Packet], meter: Meter, quiet: bool, outcome: Outcome) -> Iterator[list[Flow]]:
+def _steps(captures: Sequence[str | Path], meter: CompiledMeter | Meter, stats: PacketStats) -> Iterator[object]:
+    """Meter captures; after each step rows may wait in the meter."""
+    reader = RawReader(meter, stats)
+    if len(captures) == 1:
+        return read_capture(captures[0], reader.read)
+    return reader.count(read_recording(captures, stats, meter.begin_again))
+
+
+def _ended_flows(
+    steps: Iterator[object], meter: CompiledMeter | Meter, quiet: bool, outcome: Outcome
+) -> Iterator[list[Flow]]:
     """The flows of a recording as they end, with a line on the terminal."""
     line = MeterLine(sys.stderr, quiet)
-    add, look = meter.add, LOOK_PACKETS
     try:
-        for count, packet in enumerate(packets, 1):
-            add(packet)
-            if count == look:
-                look += LOOK_PACKETS
-                line.show(count, meter.opened)
-                if count % BATCH_PACKETS == 0:
-                    meter.take_unanswered()  # no rule is fed here
-                    yield meter.take()
+        for _ in steps:
+            line.show(outcome.packets.packets, meter.opened)
+            if meter.noted:
+                meter.take_notes()  # no rule is fed here
+            if meter.ended:
+                yield meter.take()
     except KeyboardInterrupt:
         outcome.interrupted = True
     line.clear()

@@ -9,6 +9,7 @@ from equal_readers import Pieces, difference, sizes
 from shared_captures import REPOSITORY, captures
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.flows.compiled import CompiledMeter
+from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.raw import RawReader
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -89,5 +90,28 @@ def test_a_syn_behind_its_syn_ack_is_the_client():
 
 
 def test_what_python_decodes_is_given_once_it_has_been_counted():
-    steps = list(RawReader(CompiledMeter(), PacketStats()).read(Pieces(pcap(*FRAMES), sizes("whole"))))
-    assert [packet.protocol for packet in steps if packet is not None] == [17, -1]  # the fragment, ARP
+    meter, given = CompiledMeter(), []
+    reader = RawReader(meter, PacketStats(), shown=lambda packet: given.append(len(meter)) or packet.arp is not None)
+    steps = list(reader.read(Pieces(pcap(*FRAMES), sizes("whole"))))
+    assert [packet.protocol for packet in steps if packet is not None] == [-1]
+    assert given == [3, 4]  # open: TCP, UDP, the fragment without ports; and IPv6 before the frame of ARP
+
+
+def steps_of(meter, capture, kind, as_they_come):
+    """When each step ends, what it shows, and which flows and notes there are by then."""
+    reader = RawReader(meter, PacketStats(), as_they_come, lambda packet: packet.arp is not None)
+    return [
+        (reader.now_us, packet, [(flow.key, flow.first_us) for flow in meter.take()], meter.take_unanswered())
+        for packet in reader.read(Pieces(capture, sizes(kind)))
+    ]
+
+
+@pytest.mark.parametrize("as_they_come", [False, True], ids=["file", "pipe"])
+@pytest.mark.parametrize("seed", range(2))
+def test_steps_end_at_the_same_packets_in_both_meters_however_a_capture_is_cut(seed, as_they_come):
+    capture = disordered(seed)
+    expected = steps_of(Meter(**SMALL), capture, "whole", as_they_come)
+    assert sum(packet is not None for _, packet, *_ in expected) > 100
+    assert sum(packet is None for _, packet, *_ in expected) > 10
+    for kind in ("whole", "odd"):
+        assert steps_of(CompiledMeter(**SMALL), capture, kind, as_they_come) == expected
