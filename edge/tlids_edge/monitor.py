@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+import numpy as np
+
 from tlids_edge import status
 from tlids_edge.alerts.blindness import Blindness
 from tlids_edge.alerts.eve_stdout import CLOSING_S
@@ -20,12 +22,12 @@ from tlids_edge.capture.tcpdump import Losses
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
-from tlids_edge.detect.judging import Judging
+from tlids_edge.detect.judging import Batch, Judging
 from tlids_edge.detect.rules import Rules
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.errors import InputError
 from tlids_edge.figures import Figures
-from tlids_edge.flows.compiled import CompiledMeter
+from tlids_edge.flows.compiled import CompiledMeter, take_rows
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.raw import RawReader
 from tlids_edge.learn.home import Home
@@ -59,7 +61,7 @@ class Watch:
     def __post_init__(self) -> None:
         """Start the clocks."""
         self.rules = Rules(self.arp, self.fan_out)
-        self.judging = Judging(self.detector, self.rules.against, self.live)
+        self.judging = Judging(self.detector, self.live)
         self._load, self._lifetime = status.Load(), status.Load()
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
@@ -93,8 +95,7 @@ class Watch:
         self.meter.close_all("shutdown")
         self._report(self.rules.hear(self.meter, self.packets))
         self._note_ended()
-        for judged in self.judging.finish():
-            self.reporter.take(self.home.see(judged), self._now_us())
+        self._tell(self.judging.finish())
         self.reporter.close()
         self._look_for_blindness(time.monotonic(), last=True)
 
@@ -165,8 +166,7 @@ class Watch:
             self._follow_clock(now)
             self.reporter.close_silent(self._now_us())
             self._note_ended()
-        for judged in self.judging.turn(now):
-            self.reporter.take(self.home.see(judged), self._now_us())
+        self._tell(self.judging.turn(now))
         if (adapted := self.home.tick()) is not None:
             self._take_over(adapted)
         self.reporter.take_unjudged(self.judging.take_left_out())
@@ -177,7 +177,7 @@ class Watch:
 
     def _take_over(self, adapted: Detector) -> None:
         """Judge with another model from now on; what waits is judged by the old one."""
-        self.reporter.take(self.home.see(self.judging.take_over(adapted)), self._now_us())
+        self._tell(self.judging.take_over(adapted))
         self.reporter.take_over(adapted.card)
         self.detector = adapted
 
@@ -200,17 +200,23 @@ class Watch:
 
     def _note_ended(self) -> None:
         """Show the flows that have ended to the rules; what those say of them is noted now."""
-        ended = self.meter.take() if self.meter.ended else []
-        for flow in ended:
-            self.rules.note_flow(flow)
-            flow.proven = flow.proven or self.rules.sources.is_proven(flow.key[0], flow.src_hw, flow.last_us)
-        self.judging.note(ended)
+        if self.meter.ended:
+            rows = take_rows(self.meter)
+            self.rules.note_rows(rows)
+            self.judging.note(rows)
+
+    def _tell(self, judged: Iterable[Batch]) -> None:
+        """Report flows that were judged, after the home has taken note of them."""
+        for batch in judged:
+            if self.home.learner is not None or self.home.novelty is not None:
+                novel = [one.novel for one in self.home.see(batch.each())]
+                batch = batch._replace(novel=np.array(novel, bool))
+            self.reporter.take(batch, self._now_us())
 
     def _report(self, found: list[RuleAlert]) -> None:
         """Report the alerts of a rule; on replay after the flows that ended before, so that speed changes nothing."""
         if found:
-            for judged in [] if self.live else self.judging.finish():
-                self.reporter.take(self.home.see(judged), None)
+            self._tell([] if self.live else self.judging.finish())
             self.reporter.take_rule_alerts(found, self._now_us())
 
     def _look_for_blindness(self, now: float, last: bool = False) -> None:

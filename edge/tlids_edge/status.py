@@ -6,9 +6,11 @@ import select
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
+
+import numpy as np
 
 from tlids_edge.flows.labels import BENIGN
 
@@ -51,14 +53,12 @@ class Tally:
     today: str = ""  # the last day on which an incident opened, by the wall clock
     of_today: int = 0
 
-    def add(self, label: str, is_alert: bool, anomaly: bool, truth: str | None) -> None:
-        """Count one judged flow; `truth` is its label, None without a labels file."""
-        self.flows += 1
-        self.classes[label] += 1
-        self.anomalies += anomaly
-        self.raised += anomaly and not is_alert
-        if truth is not None:
-            self.matrix[truth, anomaly] += 1
+    def add(self, labels: Sequence[str], alerts: np.ndarray, anomalies: np.ndarray) -> None:
+        """Count judged flows: the model's classes, whether they alarm, and whether they are anomalies."""
+        self.flows += len(labels)
+        self.classes.update(labels)
+        self.anomalies += int(np.count_nonzero(anomalies))
+        self.raised += int(np.count_nonzero(anomalies & ~alerts))
 
     def note_incident(self) -> None:
         """Count an incident that has opened."""

@@ -21,6 +21,7 @@ from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import open_ndpi
+from tlids_edge.flows.rows import of_flows
 
 ETHERNET = 1
 START_US = 1_700_000_000_000_000
@@ -104,7 +105,7 @@ def run_meter(capture: Path, model: Path | None = None) -> None:
 def judge_with(model: Path) -> Callable[[list], object]:
     """The detector's batches of flows, without waiting for time to pass."""
     detector = Detector(model, max_delay_ms=0)
-    return lambda flows: detector.add(flows, 0.0)
+    return lambda flows: detector.add(of_flows(flows), 0.0)
 
 
 def run_nfstream(capture: Path) -> None:

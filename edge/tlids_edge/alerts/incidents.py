@@ -16,12 +16,15 @@ alarm; when alarms fall behind it by more than `lag_s` the capture's clock was s
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from tlids_edge.alerts.candidates import SLOW_PIECES, Held, SizedTable, Source, Target
 from tlids_edge.alerts.incident import Alarm, Incident
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.flows.rows import ended, groups
 
 MAX_OPEN = 10_000
 CANDIDATES = 4096  # in each of three tables: proven sources, claimed sources, targets
@@ -111,14 +114,23 @@ class Incidents:
         source = self._sources[alarm.proven].get(alarm.src)
         return source is not None and source.repeats(alarm)
 
-    def note_unjudged(self, src: Sequence[bytes], dst: Sequence[bytes], port: Sequence[int]) -> None:
-        """Count flows for which there was no time, by columns, in the open incidents that they would belong to."""
+    def note_unjudged(self, rows: np.ndarray) -> None:
+        """Count flows for which there was no time, a ROW array, in the open incidents that they would belong to."""
         if not len(self._open):
             return
-        for (source, host, number), count in Counter(zip(src, dst, port, strict=True)).items():
-            incident = self._open.get((TARGET, host, number)) or self._open.get((SOURCE, source))
-            if incident is not None:
-                incident.unjudged += count
+        others = []
+        for some in _grouped(rows, ("dst", "dst_port")):
+            flow = next(ended(some[:1]))
+            incident = self._open.get((TARGET, flow.key[1], flow.key[3]))
+            if incident is None:
+                others.append(some)
+            else:
+                incident.unjudged += len(some)
+        if others and any(incident.key[0] == SOURCE for incident in self._open):
+            for some in _grouped(np.concatenate(others), ("src",)):
+                incident = self._open.get((SOURCE, next(ended(some[:1])).key[0]))
+                if incident is not None:
+                    incident.unjudged += len(some)
 
     def steady(self, time_us: int, now_us: int | None) -> int:
         """The steady time of something that has a time of its own and happens now; what was silent until then closes.
@@ -288,6 +300,13 @@ class Incidents:
         """Hand a line over; what was left out before it is told by it."""
         self._tell(state, time_us, incident, why)
         incident.unlisted = 0
+
+
+def _grouped(rows: np.ndarray, names: Sequence[str]) -> Iterator[np.ndarray]:
+    """The rows that are equal in these fields, together."""
+    numbers = groups(rows, names)
+    order = np.argsort(numbers, kind="stable")
+    yield from np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
 def _mac_of(incident: Incident) -> bytes:

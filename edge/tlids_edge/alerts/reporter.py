@@ -4,10 +4,12 @@ Times of flows say when something happened; `now_us`, a monotonic clock's, says 
 None, and the flows' own times do both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+
+import numpy as np
 
 from tlids_edge.alerts import eve, eve_incidents
 from tlids_edge.alerts.blindness import Blind
@@ -16,10 +18,10 @@ from tlids_edge.alerts.incidents import OPEN, Incidents, Limits
 from tlids_edge.alerts.listing import SOME, Listing
 from tlids_edge.alerts.outlet import Kind, Outlet
 from tlids_edge.detect.card import Card
-from tlids_edge.detect.judging import Judged
+from tlids_edge.detect.judging import Batch, names_of
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.labels import Labels, label_flow
-from tlids_edge.flows.meter import Flow
+from tlids_edge.flows.rows import ended, flow
 from tlids_edge.status import Tally
 
 
@@ -52,10 +54,16 @@ class Reporter:
         """Lines about single flows that were left out."""
         return self._alerts.left_out + self._events.left_out
 
-    def take(self, judged: list[Judged], now_us: int | None) -> None:
+    def take(self, batch: Batch, now_us: int | None) -> None:
         """Report flows that have been judged."""
-        for one in judged:
-            self._conclude(one, now_us)
+        anomalies = batch.verdicts.alerts | (batch.verdicts.rows["rules"] > 0)
+        novel = batch.novel & ~anomalies
+        self._count(batch, anomalies)
+        self.tally.novel += int(np.count_nonzero(novel))
+        every = self.options.all_flows or now_us is None  # on replay each flow moves the clock
+        places = np.flatnonzero(anomalies | novel | every)
+        for place, alarm in zip(places.tolist(), _alarms(batch, novel, places), strict=True):
+            self._conclude(batch, place, alarm, bool(anomalies[place]), now_us)
         self._send()
 
     def take_rule_alerts(self, found: Iterable[RuleAlert], now_us: int | None) -> None:
@@ -67,11 +75,10 @@ class Reporter:
             self._lines.append((Kind.RULE, line))
         self._send()
 
-    def take_unjudged(self, flows: list[Flow]) -> None:
-        """Count flows for which there was no time in their incidents."""
-        if flows:
-            keys = [flow.key for flow in flows]
-            self.incidents.note_unjudged([key[0] for key in keys], [key[1] for key in keys], [key[3] for key in keys])
+    def take_unjudged(self, rows: np.ndarray) -> None:
+        """Count flows for which there was no time, a ROW array, in their incidents."""
+        if len(rows):
+            self.incidents.note_unjudged(rows)
 
     def take_blind(self, spells: Iterable[Blind]) -> None:
         """Report that not everything is seen or judged, or that it is again."""
@@ -91,29 +98,29 @@ class Reporter:
         self.incidents.close_all()
         self._send()
 
-    def _conclude(self, judged: Judged, now_us: int | None) -> None:
-        """Combine the model's verdict with the rules', count it, and add its lines."""
-        verdict, rules, _ = judged
-        flow, anomaly = verdict.flow, verdict.is_alert or bool(rules)
-        novel = judged.novel and not anomaly
-        labels = self.options.labels
-        self.tally.add(verdict.label, verdict.is_alert, anomaly, label_flow(labels, flow) if labels else None)
-        self.tally.novel += novel
-        now, incident = self.incidents.steady(flow.last_us, now_us), None
-        if anomaly or novel:
-            alarm = _alarm(judged)
+    def _count(self, batch: Batch, anomalies: np.ndarray) -> None:
+        """Count flows by verdict and, with labels, by truth."""
+        self.tally.add(batch.verdicts.labels, batch.verdicts.alerts, anomalies)
+        if self.options.labels is not None:
+            truth = (label_flow(self.options.labels, flow(row)) for row in batch.verdicts.rows)
+            self.tally.matrix.update(zip(truth, anomalies.tolist(), strict=True))
+
+    def _conclude(self, batch: Batch, place: int, alarm: Alarm, anomaly: bool, now_us: int | None) -> None:
+        """Find the incident of one flow, and add its lines."""
+        now, incident = self.incidents.steady(alarm.time_us, now_us), None
+        if anomaly or alarm.novel:
             incident = self.incidents.see(alarm, now)
             if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
-                number = incident.id if incident else None
-                if novel:
+                verdict, number = batch.verdict(place), incident.id if incident else None
+                if alarm.novel:
                     line = eve.novelty_line(verdict, self._origin, number)
                 else:
-                    line = eve.alert_line(verdict, self._card, rules, self._origin, number)
+                    line = eve.alert_line(verdict, self._card, alarm.rules, self._origin, number)
                 self._lines.append((Kind.ALERT, line))
             elif incident is not None:
                 incident.unlisted += 1
         if self.options.all_flows and self._events.passes(incident, now):
-            self._lines.append((Kind.FLOW, eve.flow_line(verdict, anomaly, self._origin)))
+            self._lines.append((Kind.FLOW, eve.flow_line(batch.verdict(place), anomaly, self._origin)))
 
     def _tell(self, state: str, time_us: int, incident: Incident, why: str) -> None:
         """Write the line of an incident."""
@@ -129,11 +136,18 @@ class Reporter:
             self.outlet.send(kind, [line for _, line in run])
 
 
-def _alarm(judged: Judged) -> Alarm:
-    """What an incident needs to know of an alarming flow."""
-    verdict, rules, novel = judged
-    flow = verdict.flow
-    src, dst, _, dst_port = flow.key[:4]
-    label = verdict.label if verdict.is_alert else ""
-    proven, answered = flow.proven, flow.answered
-    return Alarm(flow.last_us, src, flow.src_hw, dst, dst_port, label, verdict.score, rules, proven, novel, answered)
+def _alarms(batch: Batch, novel: np.ndarray, places: np.ndarray) -> Iterator[Alarm]:
+    """What an incident needs to know of the flows at these places."""
+    rows, _, labels, alerts, scores = batch.verdicts
+    rows, alerts, scores = rows[places], alerts[places].tolist(), scores[places].tolist()
+    columns = (
+        ended(rows), places.tolist(), alerts, scores, rows["rules"].tolist(), rows["answered"].tolist(),
+        novel[places].tolist(),
+    )  # fmt: skip
+    for one, place, alert, score, rules, answered, is_novel in zip(*columns, strict=True):
+        src, dst, _, dst_port = one.key[:4]
+        label = labels[place] if alert else ""
+        yield Alarm(
+            one.last_us, src, one.src_hw, dst, dst_port, label, score, names_of(rules), one.proven, is_novel,
+            bool(answered),
+        )  # fmt: skip

@@ -16,6 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tlids_edge.detect.card import MODEL_FILE, read_card, read_model
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import Flow
+from tlids_edge.flows.rows import features
 
 SMALL_SIZES = (8, 64)
 BATCH = 256
@@ -33,6 +34,16 @@ class Verdict(NamedTuple):
     score: float  # 1 - P(benign)
 
 
+class Verdicts(NamedTuple):
+    """What the model says of n flows."""
+
+    rows: np.ndarray  # of the flows: ROW [n]
+    probabilities: np.ndarray  # float32 [n, classes]
+    labels: list[str]
+    alerts: np.ndarray  # bool [n]
+    scores: np.ndarray  # float64 [n]
+
+
 class Detector:
     """A checked model and the flows that wait for it."""
 
@@ -48,44 +59,49 @@ class Detector:
         self._sizes = tuple(size for size in SMALL_SIZES if size < batch_size) + (batch_size,)
         self._size = 0
         self._benign = self.card.classes.index(self.card.benign)
-        self._attacks = [index for index in range(len(self.card.classes)) if index != self._benign]
-        self._waiting: list[Flow] = []
+        self._attacks = np.delete(np.arange(len(self.card.classes)), self._benign)
+        self._waiting: list[np.ndarray] = []
         self._oldest = 0.0
         self._interpreter, self._input, self._output = _open_model(folder, read_model(folder, self.card))
         self._prove(Path(folder) / MODEL_FILE)
 
-    def add(self, flows: Sequence[Flow], now: float) -> list[Verdict]:
+    def add(self, rows: np.ndarray, now: float) -> list[Verdicts]:
         """Queue closed flows, judge the batches that are full or old enough; `now` in monotonic seconds."""
         if not self._waiting:
             self._oldest = now
-        self._waiting.extend(flows)
-        if len(self._waiting) < self.batch_size and now - self._oldest < self._max_delay_s:
+        if len(rows):
+            self._waiting.append(rows)
+        if sum(map(len, self._waiting)) < self.batch_size and now - self._oldest < self._max_delay_s:
             return []
         return self.flush()
 
-    def flush(self) -> list[Verdict]:
-        """Judge everything that waits."""
-        flows, self._waiting = self._waiting, []
-        verdicts: list[Verdict] = []
-        for start in range(0, len(flows), self.batch_size):
-            verdicts += self.judge(flows[start : start + self.batch_size])
-        return verdicts
+    def flush(self) -> list[Verdicts]:
+        """Judge everything that waits, a batch each."""
+        if not self._waiting:
+            return []
+        rows, self._waiting = np.concatenate(self._waiting), []
+        parts = (rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size))
+        return [self.judge_rows(part) for part in parts]
+
+    def judge_rows(self, rows: np.ndarray) -> Verdicts:
+        """Judge at most `batch_size` flows, a ROW array, now."""
+        return Verdicts(rows, *self._judged(features(rows, self.card.family, self.card.dialect)))
 
     def judge(self, flows: Sequence[Flow]) -> list[Verdict]:
         """Judge at most `batch_size` flows now."""
+        rows = np.array([flow.features(self.card.family, self.card.dialect) for flow in flows], dtype=np.float32)
+        probabilities, labels, alerts, scores = self._judged(rows)
+        return list(map(Verdict, flows, probabilities, labels, alerts.tolist(), scores.tolist()))
+
+    def _judged(self, rows: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """Probabilities, labels, alerts and scores for rows of features."""
         card = self.card
-        rows = np.array([flow.features(card.family, card.dialect) for flow in flows], dtype=np.float32)
         probabilities = self.predict(rows)
         scores = 1.0 - probabilities[:, self._benign].astype(np.float64)
         alerts = scores >= card.threshold
-        attacks = probabilities[:, self._attacks].argmax(axis=1)
+        named = np.where(alerts, self._attacks[probabilities[:, self._attacks].argmax(axis=1)], self._benign)
         self.unjudged += int(np.count_nonzero(~np.isfinite(scores)))
-        return [
-            Verdict(flow, row, card.classes[self._attacks[attack]] if alert else card.benign, alert, score)
-            for flow, row, attack, alert, score in zip(
-                flows, probabilities, attacks.tolist(), alerts.tolist(), scores.tolist(), strict=True
-            )
-        ]
+        return probabilities, [card.classes[index] for index in named.tolist()], alerts, scores
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities, float32 [n, classes], of n <= batch_size rows of nine raw feature values."""

@@ -1,17 +1,22 @@
 """Ended flows -> verdicts of the model, beside the names of the rules under whose alert their sources stand.
 
-On replay every flow is judged. Live, `budget` says which, when there are more than the model has time for.
+Flows are rows of a matrix from the meter to the reporter. On replay every flow is judged. Live, `budget` says which,
+when there are more than the model has time for.
 """
 
 import time
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from tlids_edge.detect.budget import ANSWERED, PROVEN, UNANSWERED, Budget, Pace
-from tlids_edge.detect.detector import Detector, Verdict
-from tlids_edge.flows.meter import Flow
+from tlids_edge.detect.detector import Detector, Verdict, Verdicts
+from tlids_edge.flows import rows as table
+
+RULES = ("arp", "neighbours", "fan-out", "fragments")  # a bit each in the field `rules` of a row
+GROUP = ("src", "dst", "dst_port")
 
 
 class Judged(NamedTuple):
@@ -22,17 +27,33 @@ class Judged(NamedTuple):
     novel: bool = False  # the model calls the flow benign, and it is unlike all that was learned of the home
 
 
+class Batch(NamedTuple):
+    """Verdicts on n flows; each row says under which rules' alert its source stood when the flow ended."""
+
+    verdicts: Verdicts
+    novel: np.ndarray  # bool [n]
+
+    def verdict(self, place: int) -> Verdict:
+        """One flow's verdict."""
+        rows, probabilities, labels, alerts, scores = self.verdicts
+        alert, score = bool(alerts[place]), float(scores[place])
+        return Verdict(table.flow(rows[place]), probabilities[place], labels[place], alert, score)
+
+    def each(self) -> list[Judged]:
+        """The flows one by one."""
+        named = map(names_of, self.verdicts.rows["rules"].tolist())
+        return [Judged(self.verdict(place), rules) for place, rules in enumerate(named)]
+
+
 class Judging:
     """Flows that have ended, until they are judged or left out."""
 
-    def __init__(self, detector: Detector, rules_of: Callable[[Flow], tuple[str, ...]], in_time: bool = False) -> None:
-        """`rules_of` names the rules that suspect a flow's source; `in_time`: rather leave flows out than be late."""
+    def __init__(self, detector: Detector, in_time: bool = False) -> None:
+        """`in_time`: rather leave flows out than be late."""
         self.detector = detector
         self.no_time = 0  # flows left out
-        self._rules_of = rules_of
-        self._ended: list[Flow] = []
-        self._under_rule: dict[int, tuple[str, ...]] = {}  # id of such a flow that waits -> its rules
-        self._left_out: list[Flow] = []
+        self._ended: list[np.ndarray] = []
+        self._left_out: list[np.ndarray] = []
         self._budget, self._pace = (Budget(), Pace()) if in_time else (None, None)
 
     @property
@@ -40,73 +61,77 @@ class Judging:
         """Flows without a verdict: left out, or the model gave no number."""
         return self.no_time + self.detector.unjudged
 
-    def note(self, flows: list[Flow]) -> None:
-        """Take in flows that have just ended, while the rules are where they were when that happened."""
-        for flow in flows:
-            if rules := self._rules_of(flow):
-                self._under_rule[id(flow)] = rules
-        self._ended += flows
+    def note(self, rows: np.ndarray) -> None:
+        """Take in flows that have just ended, a ROW array that says which rules suspect their sources."""
+        if len(rows):
+            self._ended.append(rows)
 
-    def turn(self, now: float) -> Iterator[list[Judged]]:
+    def turn(self, now: float) -> Iterator[Batch]:
         """What can be said now, a batch at a time to save memory; `now` in monotonic seconds."""
-        flows, self._ended = self._ended, []
+        rows, self._ended = _joined(self._ended), []
         if self._budget is not None:
-            flows = self._within_budget(flows, now)
+            rows = self._within_budget(rows, now)
         size = self.detector.batch_size
-        for start in range(0, max(len(flows), 1), size):
-            yield self._judged(lambda part=flows[start : start + size]: self.detector.add(part, now))
+        for start in range(0, max(len(rows), 1), size):
+            yield from self._judged(lambda part=rows[start : start + size]: self.detector.add(part, now))
 
-    def finish(self) -> Iterator[list[Judged]]:
+    def finish(self) -> Iterator[Batch]:
         """Judge everything that still waits: at the end of a run, or where the order counts more than the time."""
         if self._budget is not None:
             held = self._budget.take(len(self._budget))
-            self._ended[:0] = [] if held is None else held.tolist()
+            self._ended[:0] = [] if held is None else [held]
             self._budget = None
         yield from self.turn(0.0)
-        yield self._judged(self.detector.flush)
+        yield from self._judged(self.detector.flush)
 
-    def take_over(self, detector: Detector) -> list[Judged]:
+    def take_over(self, detector: Detector) -> list[Batch]:
         """Judge with another model from now on; what waits in the old one's batch is judged by the old one."""
         judged = self._judged(self.detector.flush)
         detector.unjudged += self.detector.unjudged
         self.detector = detector
         return judged
 
-    def take_left_out(self) -> list[Flow]:
-        """Hand over the flows for which there was no time since the last call."""
-        flows, self._left_out = self._left_out, []
-        return flows
+    def take_left_out(self) -> np.ndarray:
+        """Hand over the flows for which there was no time since the last call: a ROW array."""
+        left_out, self._left_out = self._left_out, []
+        return _joined(left_out)
 
-    def _within_budget(self, ended: list[Flow], now: float) -> list[Flow]:
+    def _within_budget(self, ended: np.ndarray, now: float) -> np.ndarray:
         """The flows, of those that ended now or wait, that there is time for; those that cannot wait are left out."""
-        rows = np.empty(len(ended), dtype=object)
-        rows[:] = ended
         allowed = self._pace.allowed()
-        left_out = self._budget.offer(rows, _tiers(ended), _groups, now, self._pace.a_second).tolist()
-        self.no_time += len(left_out)
-        self._left_out += left_out
-        if self._under_rule:
-            for flow in left_out:
-                self._under_rule.pop(id(flow), None)
+        left_out = self._budget.offer(ended, _tiers(ended), _groups, now, self._pace.a_second)
+        if len(left_out):
+            self.no_time += len(left_out)
+            self._left_out.append(left_out)
         taken = self._budget.take(allowed)
-        return [] if taken is None else taken.tolist()
+        return ended[:0] if taken is None else taken
 
-    def _judged(self, judge: Callable[[], list[Verdict]]) -> list[Judged]:
-        """Verdicts with their flows' rules; what they cost is noted."""
+    def _judged(self, judge: Callable[[], list[Verdicts]]) -> list[Batch]:
+        """Verdicts in batches; what they cost is noted."""
         began = time.monotonic()
         verdicts = judge()
         if self._pace is not None:
-            self._pace.note(len(verdicts), time.monotonic() - began)
-        return [Judged(verdict, self._under_rule.pop(id(verdict.flow), ())) for verdict in verdicts]
+            self._pace.note(sum(len(part.rows) for part in verdicts), time.monotonic() - began)
+        return [Batch(part, np.zeros(len(part.rows), bool)) for part in verdicts]
 
 
-def _tiers(flows: list[Flow]) -> np.ndarray:
+@lru_cache(maxsize=1 << len(RULES))
+def names_of(rules: int) -> tuple[str, ...]:
+    """The names of the rules whose bits are set."""
+    return tuple(name for bit, name in enumerate(RULES) if rules >> bit & 1)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Rows one behind the other."""
+    return np.concatenate(parts) if parts else np.empty(0, table.ROW)
+
+
+def _tiers(rows: np.ndarray) -> np.ndarray:
     """How much each flow's traffic proves of its source, uint8 [flows]."""
-    known = (PROVEN if flow.proven else ANSWERED if flow.answered else UNANSWERED for flow in flows)
-    return np.fromiter(known, np.uint8, len(flows))
+    answered = np.where(rows["answered"], np.uint8(ANSWERED), np.uint8(UNANSWERED))
+    return np.where(rows["proven"], np.uint8(PROVEN), answered)
 
 
-def _groups(flows: np.ndarray) -> np.ndarray:
-    """A number for each flow's source, destination and destination port, int64 [flows]."""
-    numbers = (hash((flow.key[0], flow.key[1], flow.key[3])) for flow in flows.tolist())
-    return np.fromiter(numbers, np.int64, len(flows))
+def _groups(rows: np.ndarray) -> np.ndarray:
+    """A number for each flow's source, destination and destination port, [flows]."""
+    return table.groups(rows, GROUP)

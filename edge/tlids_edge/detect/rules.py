@@ -4,18 +4,23 @@ The notes of unanswered flows are heard many at a time, when the packets' clock 
 one they would cost as much as the flows themselves. When they are heard does not depend on our speed.
 """
 
+from collections.abc import Iterable
 from math import inf
+
+import numpy as np
 
 from tlids_edge.capture.packets import ICMPV6, Packet, PacketStats
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.detect.fragments import FragmentWatch
+from tlids_edge.detect.judging import RULES, names_of
 from tlids_edge.detect.neighbours import NeighbourWatch
 from tlids_edge.detect.sources import ProvenSources
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.flow import Flow
 from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.rows import Ended, ended, mac_number, mac_numbers
 
 EVERY_US = 100_000
 MANY = 256  # notes are heard at once
@@ -74,13 +79,36 @@ class Rules:
             return []
         return (self._fan_out.see(notes) if noted else []) + self._fragments.see(senders)
 
-    def note_flow(self, flow: Flow) -> None:
+    def note_rows(self, rows: np.ndarray) -> None:
+        """Flows have ended, a ROW array: take note of what they prove, and mark whose sources are proven or suspected.
+
+        What is proven is known first, whatever the order.
+        """
+        for flow in ended(rows[rows["proven"] > 0]):
+            self.note_flow(flow)
+        macs = mac_numbers(rows)
+        known = np.flatnonzero(_among(macs, self.sources.macs) & (rows["proven"] == 0))
+        proven = [self.sources.is_proven(flow.key[0], flow.src_hw, flow.last_us) for flow in ended(rows[known])]
+        rows["proven"][known[np.array(proven, bool)]] = 1
+        suspected = np.flatnonzero(_among(macs, {mac for _, rule in self._named for mac in rule.suspects.macs}))
+        rows["rules"][suspected] = [self._bits(flow) for flow in ended(rows[suspected])]
+
+    def note_flow(self, flow: Flow | Ended) -> None:
         """A flow has ended: take note of what it proves."""
         if flow.proven:
             self.sources.prove(flow.key[0], flow.src_hw, flow.last_us)
             if self._arp is not None:
                 (self._arp if len(flow.key[0]) == 4 else self._neighbours).note_flow(flow)
 
-    def against(self, flow: Flow) -> tuple[str, ...]:
+    def against(self, flow: Flow | Ended) -> tuple[str, ...]:
         """The names of the rules under whose alert the source of a flow stood when the flow ended."""
-        return tuple([name for name, rule in self._named if len(rule.suspects) and rule.accuses(flow)])
+        return names_of(self._bits(flow))
+
+    def _bits(self, flow: Flow | Ended) -> int:
+        """The same as `judging.RULES` has it."""
+        return sum(1 << RULES.index(name) for name, rule in self._named if len(rule.suspects) and rule.accuses(flow))
+
+
+def _among(macs: np.ndarray, some: Iterable[bytes]) -> np.ndarray:
+    """Which link-layer addresses, as numbers, are among some."""
+    return np.isin(macs, np.fromiter(map(mac_number, some), np.uint64))

@@ -7,6 +7,7 @@ does a switch with port security.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from tlids_edge.detect.suspects import remember, within
 
@@ -28,6 +29,11 @@ class ProvenSources:
     def __len__(self) -> int:
         """Number of pairs that are kept."""
         return sum(map(len, self._macs.values()))
+
+    @property
+    def macs(self) -> Iterable[bytes]:
+        """The MAC addresses of which something is known."""
+        return self._macs.keys()
 
     def prove(self, address: bytes, mac: bytes, now_us: int) -> None:
         """Take note that a flow from `address` at `mac` was proven at `now_us`."""

@@ -55,6 +55,11 @@ class Suspects:
         """Number of entries, stale ones included."""
         return len(self._since)
 
+    @property
+    def macs(self) -> set[bytes]:
+        """The MAC addresses of all entries, stale ones included."""
+        return {mac for _, mac in self._since}
+
     def add(self, who: Pair, now_us: int) -> None:
         """Suspect `who` from now on, for ACTIVE_S."""
         remember(self._since, who, now_us, self._limit)

@@ -19,7 +19,7 @@ from tlids_edge.flows import core
 from tlids_edge.flows.flow import Flow, Unanswered
 from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter
 from tlids_edge.flows.ndpi import Ndpi
-from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, pack_packet
+from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, of_flows, pack_packet
 
 _NDPI_FUNCTIONS = {
     "calloc": "ndpi_calloc",
@@ -210,6 +210,11 @@ def new_meter(*settings: object, **named: object) -> CompiledMeter | Meter:
         if not str(reason).startswith(core.SWITCH):
             print(f"warning: {reason}; flows are metered in Python", file=sys.stderr)
         return meter
+
+
+def take_rows(meter: CompiledMeter | Meter) -> np.ndarray:
+    """Flows that have ended, of either meter, as a ROW array."""
+    return meter.take_rows() if isinstance(meter, CompiledMeter) else of_flows(meter.take())
 
 
 def _settings(family: str, idle_timeout: float, active_timeout: float, max_flows: int) -> core.Settings:

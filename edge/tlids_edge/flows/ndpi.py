@@ -152,6 +152,14 @@ def application_id(master: int, app: int) -> float:
     return float(app or master)
 
 
+def numbers_of(application: float) -> tuple[int, int]:
+    """A master and an app that `application_id` prints so."""
+    master, app = map(int, str(application).split("."))
+    if not app:
+        return 0, master
+    return master, app * 10 if app == master else app  # 1.1 is 1.10 or 1.100: 1.1 would be printed 1.0
+
+
 def open_ndpi() -> Ndpi | None:
     """Load nDPI, or warn once on standard error and return None: L7_PROTO is then 0 in every flow."""
     try:

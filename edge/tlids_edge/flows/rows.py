@@ -3,18 +3,29 @@
 The three layouts are those of `core/meter.h`; `core.load` checks their sizes.
 """
 
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
 from tlids_edge.capture.packets import NOT_IP, Packet
-from tlids_edge.flows.flow import DEFAULT_DIALECT, Flow, turned
-from tlids_edge.flows.ndpi import application_id
+from tlids_edge.flows.flow import DEFAULT_DIALECT, Flow, FlowKey, turned
+from tlids_edge.flows.ndpi import application_id, numbers_of
 
 REASONS = ("", "fin", "rst", "idle", "active", "table-full", "shutdown")
 EXACT = 1 << 53  # integers below it are the same as 64-bit floats
+_FACTORS = np.frombuffer(os.urandom(64), np.uint64) | np.uint64(1)
+_PLAIN = (
+    "first_us", "last_us", "in_bytes", "out_bytes", "in_packets", "out_packets", "tcp_flags", "fin_seen",
+    "in_payload", "out_payload", "out_first_us", "out_last_us", "out_gap_min", "answered", "proven",
+)  # fmt: skip
+_ASKED = (
+    "src", "dst", "src_port", "dst_port", "protocol", "vlan", "address_bytes", "src_mac", "src_mac_bytes", "last_us",
+    "proven",
+)  # fmt: skip
 
 _ENDS = [
     ("src", "V16"), ("dst", "V16"), ("vlan", "u4"), ("src_port", "u2"), ("dst_port", "u2"), ("protocol", "u1"),
@@ -32,7 +43,7 @@ ROW = np.dtype([
     ("out_first_us", "i8"), ("out_last_us", "i8"), ("out_gap_min", "i8"), ("order", "u8"),
     ("l7_master", "u2"), ("l7_app", "u2"), ("window", "i4"), *_ENDS, ("src_mac", "V6"), ("dst_mac", "V6"),
     ("src_mac_bytes", "u1"), ("dst_mac_bytes", "u1"), ("tcp_flags", "u1"), ("end_reason", "u1"), ("fin_seen", "u1"),
-    ("answered", "u1"), ("proven", "u1"), ("unused_2", "V1"),
+    ("answered", "u1"), ("proven", "u1"), ("rules", "u1"),
 ])  # fmt: skip
 NOTE = np.dtype([
     ("first_us", "i8"), ("order", "u8"), *_ENDS, ("src_mac_bytes", "u1"), ("src_mac", "V6"), ("unused_2", "V5"),
@@ -83,10 +94,7 @@ def flow(row: np.void) -> Flow:
         int(row["src_port"]), int(row["dst_port"]), int(row["protocol"]), int(row["vlan"]),
     )  # fmt: skip
     made.key_back, made.key_other = turned(made.key), None
-    for name in (
-        "first_us", "last_us", "in_bytes", "out_bytes", "in_packets", "out_packets", "tcp_flags", "fin_seen",
-        "in_payload", "out_payload", "out_first_us", "out_last_us", "out_gap_min",
-    ):  # fmt: skip
+    for name in _PLAIN:
         setattr(made, name, int(row[name]))
     made.out_squares = int(row["squares_high"]) << 64 | int(row["squares_low"])
     made.src_hw, made.dst_hw = _mac(row, "src_mac"), _mac(row, "dst_mac")
@@ -97,6 +105,75 @@ def flow(row: np.void) -> Flow:
     made.closing = made.end_reason if made.end_reason in ("fin", "rst") else ""
     made.closing_us, made.dissection = 0, None
     return made
+
+
+def of_flows(flows: Sequence[Flow]) -> np.ndarray:
+    """The Python meter's flows as the compiled meter would have handed them over, but for `order`: a ROW array."""
+    rows = np.zeros(len(flows), ROW)
+    for name in _PLAIN:
+        rows[name] = [getattr(flow, name) for flow in flows]
+    src, dst, rows["src_port"], rows["dst_port"], rows["protocol"], rows["vlan"] = (
+        zip(*[flow.key for flow in flows], strict=True) if flows else [()] * 6
+    )
+    macs = {"src_mac": [flow.src_hw for flow in flows], "dst_mac": [flow.dst_hw for flow in flows]}
+    for name, values in {"src": src, "dst": dst, **macs}.items():
+        size = ROW[name].itemsize
+        rows[name] = np.array(values, f"S{size}").view(f"V{size}")
+    rows["address_bytes"] = [len(address) for address in src]
+    for name, values in macs.items():
+        rows[f"{name}_bytes"] = [len(mac) for mac in values]
+    rows["squares_low"] = [flow.out_squares & 0xFFFF_FFFF_FFFF_FFFF for flow in flows]
+    rows["squares_high"] = [flow.out_squares >> 64 for flow in flows]
+    rows["window"] = [-1 if flow.window is None else flow.window for flow in flows]
+    rows["end_reason"] = [REASONS.index(flow.end_reason) for flow in flows]
+    rows["l7_master"], rows["l7_app"] = (
+        zip(*[numbers_of(flow.l7) for flow in flows], strict=True) if flows else ((), ())
+    )
+    return rows
+
+
+class Ended(NamedTuple):
+    """What rules are asked of a flow that has ended, under Flow's names."""
+
+    key: FlowKey
+    src_hw: bytes
+    last_us: int
+    proven: bool
+
+
+def ended(rows: np.ndarray) -> Iterator[Ended]:
+    """Each row of a ROW array as rules take it."""
+    columns = [rows[name].tolist() for name in _ASKED]
+    for src, dst, *ports, size, mac, mac_bytes, last_us, proven in zip(*columns, strict=True):
+        yield Ended((src[:size], dst[:size], *ports), mac[:mac_bytes], last_us, bool(proven))
+
+
+def mac_numbers(rows: np.ndarray) -> np.ndarray:
+    """The source's link-layer address of each row as a number, as `mac_number` has it: uint64 [rows]."""
+    padded = np.zeros((len(rows), 8), np.uint8)
+    padded[:, :6] = np.ascontiguousarray(rows["src_mac"]).view(np.uint8).reshape(-1, 6)
+    padded[:, 6] = rows["src_mac_bytes"]
+    return padded.view("<u8")[:, 0]
+
+
+def mac_number(mac: bytes) -> int:
+    """A link-layer address, b"" for none, as a number."""
+    return int.from_bytes(mac.ljust(6, b"\0") + bytes([len(mac)]), "little")
+
+
+def groups(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Numbers that are equal for rows equal in these fields, and for no others that somebody could make: uint64."""
+    columns = [np.ascontiguousarray(rows[name]) for name in names]
+    words = [
+        word
+        for column in columns
+        for word in (column.view("<u8").reshape(len(rows), 2).T if column.dtype.kind == "V" else [column])
+    ]
+    total = np.zeros(len(rows), np.uint64)
+    for word, factor in zip(words, _FACTORS, strict=False):
+        mixed = word.astype(np.uint64) * factor
+        total += mixed ^ mixed >> np.uint64(32)
+    return total
 
 
 def _mac(entry: np.void, name: str) -> bytes:

@@ -6,12 +6,14 @@ import tracemalloc
 from collections import Counter
 
 import jsonschema
+import numpy as np
 import pytest
 from tlids_edge.alerts.eve import timestamp
 from tlids_edge.alerts.eve_incidents import incident_line
 from tlids_edge.alerts.incident import SHOWN, Alarm, Several
 from tlids_edge.alerts.incidents import CLOSED, FORGEABLE, KIN, OPEN, UPDATE, Incidents, Limits
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.flows.rows import ROW
 
 T0 = 1_769_860_800_000_000
 S = 1_000_000
@@ -334,9 +336,12 @@ def test_unjudged_flows_are_counted_where_they_belong():
     incidents = Incidents(told := Told())
     for one in [*spread(5, src=50), *many_sources(40, 20, 1)]:
         incidents.see(one._replace(dst=address(9)) if one.proven else one)
-    columns = Counter({(address(50), address(9), 5): 7, (address(3), VICTIM, 80): 100, (address(77), VICTIM, 81): 9})
-    src, dst, port = zip(*columns.elements(), strict=True)
-    incidents.note_unjudged(src, dst, port)
+    left_out = Counter({(address(50), address(9), 5): 7, (address(3), VICTIM, 80): 100, (address(77), VICTIM, 81): 9})
+    rows = np.zeros(left_out.total(), ROW)
+    rows["address_bytes"] = 4
+    for row, (src, dst, port) in zip(rows, left_out.elements(), strict=True):
+        row["src"], row["dst"], row["dst_port"] = np.void(src.ljust(16, b"\0")), np.void(dst.ljust(16, b"\0")), port
+    incidents.note_unjudged(np.random.default_rng(1).permutation(rows))
     incidents.close_all()
     unjudged = {line["dest_ip"]: line["alert"]["metadata"]["tlids_unjudged"][0] for line in told.lines[2:]}
     assert unjudged == {"11.0.0.9": "7", "10.0.0.2": "100"}

@@ -9,6 +9,17 @@ from tiny_model import FEATURES, tiny_tflite, write_model
 from tlids_edge.detect import card as card_module
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
+from tlids_edge.flows.rows import ROW
+from tlids_edge.flows.rows import flow as as_flow
+
+
+def rows(count: int) -> np.ndarray:
+    """Rows of so many flows, no two alike."""
+    made = np.zeros(count, ROW)
+    made["src_port"], made["dst_port"], made["protocol"], made["address_bytes"] = 1000, 80, 6, 4
+    made["in_packets"], made["out_packets"] = 1 + np.arange(count) % 4, np.arange(count) % 3
+    made["in_bytes"] = np.arange(count)
+    return made
 
 
 def flow(in_packets: int, out_packets: int):
@@ -138,25 +149,27 @@ def test_an_alert_is_named_after_the_most_probable_attack_even_if_benign_is_more
 
 def test_a_batch_closes_when_full_or_after_200_ms(model):
     detector = Detector(model, batch_size=10)
-    assert detector.add([flow(1, 0)] * 9, now=0.0) == []
-    assert len(detector.add([flow(1, 0)], now=0.05)) == 10
-    assert detector.add([flow(1, 0)], now=1.0) == []
-    assert detector.add([], now=1.19) == []
-    assert len(detector.add([], now=1.21)) == 1
-    assert detector.add([], now=9.0) == []
+    assert detector.add(rows(9), now=0.0) == []
+    assert [len(part.rows) for part in detector.add(rows(1), now=0.05)] == [10]
+    assert detector.add(rows(1), now=1.0) == []
+    assert detector.add(rows(0), now=1.19) == []
+    assert [len(part.rows) for part in detector.add(rows(0), now=1.21)] == [1]
+    assert detector.add(rows(0), now=9.0) == []
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 64, 65, 256, 300, 1000])
 def test_padding_changes_no_verdict(model, count):
-    flows = [flow(1 + index % 4, index % 3) for index in range(count)]
+    flows = rows(count)
     together = Detector(model)
     together.add(flows[:0], 0.0)
-    verdicts = together.add(flows, 0.0) + together.flush()
+    batches = together.add(flows, 0.0) + together.flush()
+    assert np.array_equal(np.concatenate([part.rows for part in batches]), flows)
+    labels = [label for part in batches for label in part.labels]
+    scores = np.concatenate([part.scores for part in batches])
     alone = Detector(model, batch_size=1)
-    single = [alone.judge([one])[0] for one in flows[:50]]
-    assert len(verdicts) == count
-    for one, other in zip(single, verdicts, strict=False):
-        assert one.label == other.label and one.score == pytest.approx(other.score, abs=1e-6)
+    for index in range(min(count, 50)):
+        one = alone.judge([as_flow(flows[index])])[0]
+        assert one.label == labels[index] and one.score == pytest.approx(scores[index], abs=1e-6)
 
 
 def test_a_model_that_gives_no_number_is_counted_and_raises_no_alert(model):

@@ -55,7 +55,7 @@ struct tlids_row {
     uint8_t src_mac[6], dst_mac[6];
     uint8_t src_mac_bytes, dst_mac_bytes;
     uint8_t tcp_flags, end_reason, fin_seen, answered, proven;
-    uint8_t unused;
+    uint8_t rules; /* left 0: Python's, for the rules that suspect the source */
 };
 
 /* One flow that nothing came back to. */
