@@ -60,20 +60,34 @@ def test_the_readme_has_at_most_900_words():
     assert len(re.sub(r"<!--.*?-->", "", read("README.md")).split()) <= 900
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *sorted(
-    str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").glob("*.md"))])  # fmt: skip
+PAGES = ["README.md", "CONTRIBUTING.md", "edge/README.md", *sorted(
+    str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").glob("*.md"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_every_local_link_leads_to_a_file(page):
     text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
-    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if not re.match(r"\w+:", link)]
+    found = re.findall(r"\]\(([^)#\s]+)|(?:src|srcset)=\"([^\"]+)", text)
+    links = [link for pair in found for link in pair if link and not re.match(r"\w+:", link)]
     assert [link for link in links if not ((REPOSITORY / page).parent / link).exists()] == []
 
 
-def test_the_picture_has_an_alternative_text_and_the_five_steps_in_order():
-    picture = ElementTree.fromstring(read("docs/pictures/overview.svg"))
-    name = "{http://www.w3.org/2000/svg}"
-    titles = [text.text for text in picture.iter(f"{name}text") if text.get("class") == "t"]
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_has_a_text_that_says_what_it_shows(page):
+    alternatives = [
+        match[1] or match[2] or "" for match in re.finditer(r"!\[([^\]]*)\]|<img[^>]* alt=\"([^\"]*)", read(page))
+    ]
+    assert len(alternatives) == len(re.findall(r"!\[|<img", read(page)))
+    assert [text for text in alternatives if len(text.split()) < 8] == []
+
+
+@pytest.mark.parametrize("name", ["overview", "overview-narrow"])
+def test_the_picture_has_an_alternative_text_and_the_five_steps_in_order(name):
+    picture = ElementTree.fromstring(read(f"docs/pictures/{name}.svg"))
+    space = "{http://www.w3.org/2000/svg}"
+    titles = [text.text for text in picture.iter(f"{space}text") if text.get("class") == "t"]
     assert titles == ["Home", "Flows", "CNN", "Incident", "Learned"]
-    assert picture.find(f"{name}title").text and picture.find(f"{name}desc").text
+    assert picture.find(f"{space}title").text and picture.find(f"{space}desc").text
 
 
 def test_the_version_is_said_once_and_repeated_everywhere(made):

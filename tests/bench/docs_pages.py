@@ -66,7 +66,7 @@ def pages() -> dict[str, str]:
     found = docs_figures.figures(results)
     made = {name: filled((REPOSITORY / name).read_text(), found) for name in FILLED}
     made[TABLES] = HEAD.format("".join(map(section, results["audit"]["sections"]))).rstrip() + "\n"
-    made["docs/pictures/overview.svg"] = picture.overview()
+    made |= {"docs/pictures/overview.svg": picture.overview(), "docs/pictures/overview-narrow.svg": picture.narrow()}
     return made | versions()
 
 

@@ -31,13 +31,13 @@ def growth_figure(points: Sequence[dict], mark: str = "") -> Figure:
 
     Points with a `series` are drawn as a line for each. A panel without points says that it was not measured.
     """
-    figure, panels = plt.subplot_mosaic([[*"abcd"], [*"efg."]], figsize=(13.5, 6.2), layout="constrained")
+    figure, panels = plt.subplot_mosaic([[*"ae"], [*"bf"], [*"cg"], [*"d."]], figsize=(7.4, 10.5), layout="constrained")
     plt.close(figure)
     for place, (name, measure, title, label) in PANELS.items():
         axes = panels[place]
         axes.set_title(title, fontsize=11)
         _panel(axes, [point for point in points if point["growth"] == name and measure in point], measure, label)
-    return finish(figure, "What growth costs", mark)
+    return finish(figure, "Time and memory against size", mark)
 
 
 def counted(point: dict) -> str:
@@ -62,7 +62,7 @@ def _panel(axes: Axes, points: Sequence[dict], measure: str, label: str) -> None
     axes.set(xlabel=COUNTED[x], ylabel=label)
     axes.grid(color=GRID)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=9)
 
 
 def _proportional(axes: Axes, line: Sequence[tuple], through: tuple[float, float], label: str) -> None:

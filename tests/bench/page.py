@@ -109,7 +109,7 @@ def growth_section(points: Sequence[Mapping]) -> str:
              f"{point[counted(point)]:,} {COUNTED[counted(point)]}",
              *(number(point[name]) if name in point else "-" for name in ("seconds", "peak_mb", "runs_per_min")))
             for point in points]  # fmt: skip
-    figure = "Each point is a separate process.\n\n![Time and memory against growth](growth.png)\n"
+    figure = "Each point is a separate process.\n\n![Time and peak memory of preparation, training and metering against rows, packets and open connections, and runs a minute of\nthe grid against workers; the table below has the figures](growth.png)\n"
     return f"{title}{figure}\n{table(('growth of', 'size', 'seconds', 'peak MB', 'runs a minute'), rows)}"
 
 

@@ -1,12 +1,13 @@
-"""docs/pictures/overview.svg: from the home to the incident, and what is learned. `make docs` draws it.
+"""docs/pictures/overview.svg, and overview-narrow.svg for a phone: from the home to the incident, and what is learned.
 
-All text is dark on a light box of its own and the arrows are a middle grey, so that it can be read on a white and on a
-black page, whatever theme the reader's system claims. The frames have the figures' colour-blind-safe palette.
+`make docs` draws both. All text is dark on a light box and the arrows are a middle grey, so that it can be read on a white and on
+a black page, whatever theme the reader's system claims. The frames have the figures' colour-blind-safe palette.
 """
 
 from html import escape
 
-WIDTH, HEIGHT, TOP, BOX_WIDTH, BOX_HEIGHT, GAP = 880, 150, 4, 148, 78, 35
+HEIGHT, TOP, BOX_WIDTH, BOX_HEIGHT, GAP = 150, 4, 148, 78, 35
+DOWN = 30  # from one box to the next where they stand below one another
 BOXES = (
     ("home", "Home", "packets of", "every device", "#56b4e9"),
     ("flows", "Flows", "nine numbers", "each, no payload", "#56b4e9"),
@@ -24,47 +25,63 @@ DESCRIPTION = (
 
 
 def overview() -> str:
-    """The picture as SVG text."""
-    shapes = [box(number, *words) for number, (_, *words) in enumerate(BOXES)]
-    shapes += [arrow(number) for number in range(len(BOXES) - 1)]
+    """The picture as SVG text: the boxes side by side."""
+    step = BOX_WIDTH + GAP
+    shapes = [box(number * step, TOP, *words) for number, (_, *words) in enumerate(BOXES)]
+    for number in range(1, len(BOXES)):
+        end, y = number * step - 3, TOP + BOX_HEIGHT // 2
+        shapes.append(arrow(f"M{end - GAP + 6} {y}H{end - 8}", f"M{end} {y}l-10 -6v12z"))
+    first, last, y = (2 * step + BOX_WIDTH // 2, 4 * step + BOX_WIDTH // 2, TOP + BOX_HEIGHT)
+    shapes.append(arrow(f"M{last} {y + 3}V{y + 34}H{first}V{y + 14}", f"M{first} {y + 3}l-6 10h12z"))
+    shapes.append(note((first + last) // 2, y + 22, "its head is trained further, its blocks are not"))
+    return drawing(step * len(BOXES) - GAP, HEIGHT, shapes)
+
+
+def narrow() -> str:
+    """The picture as SVG text, the boxes below one another: for a page of a phone's width."""
+    step, width = BOX_HEIGHT + DOWN, BOX_WIDTH + 152
+    shapes = [box(0, TOP + number * step, *words) for number, (_, *words) in enumerate(BOXES)]
+    middle = BOX_WIDTH // 2
+    for number in range(1, len(BOXES)):
+        end = TOP + number * step - 3
+        shapes.append(arrow(f"M{middle} {end - DOWN + 6}V{end - 8}", f"M{middle} {end}l-6 -10h12z"))
+    cnn, learned = (TOP + number * step + BOX_HEIGHT // 2 for number in (2, 4))
+    right = BOX_WIDTH + 3
+    shapes.append(arrow(f"M{right} {learned}H{right + 72}V{cnn}H{right + 10}", f"M{right} {cnn}l10 -6v12z"))
+    for line, words in enumerate(("its head is", "trained further,", "its blocks are not")):
+        shapes.append(note(right + 74, (cnn + learned) // 2 - 36 + 24 * line, words, 140))
+    return drawing(width, step * len(BOXES) - DOWN + 2 * TOP, shapes)
+
+
+def drawing(width: int, height: int, shapes: list[str]) -> str:
+    """Shapes as an SVG with its title and description."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
         f'aria-labelledby="title desc">\n<title id="title">How TL-IDS works</title>\n'
-        f'<desc id="desc">{escape(DESCRIPTION)}</desc>\n<style>{STYLE}</style>\n' + "\n".join([*shapes, way_back()])
+        f'<desc id="desc">{escape(DESCRIPTION)}</desc>\n<style>{STYLE}</style>\n' + "\n".join(shapes)
     ) + "\n</svg>\n"
 
 
-def left(number: int) -> int:
-    """The x of a box's left side, in the picture's units."""
-    return number * (BOX_WIDTH + GAP)
-
-
-def box(number: int, title: str, first: str, second: str, colour: str) -> str:
-    """A box with its title and two lines."""
-    x, middle = left(number), left(number) + BOX_WIDTH // 2
+def box(x: int, y: int, title: str, first: str, second: str, colour: str) -> str:
+    """A box with its title and two lines; x and y are its left upper corner, in the picture's units."""
+    middle = x + BOX_WIDTH // 2
     return (
-        f'<rect class="b" x="{x + 1}" y="{TOP}" width="{BOX_WIDTH - 2}" height="{BOX_HEIGHT}" rx="8" '
+        f'<rect class="b" x="{x + 1}" y="{y}" width="{BOX_WIDTH - 2}" height="{BOX_HEIGHT}" rx="8" '
         f'fill="#f6f8fa" stroke="{colour}"/>'
-        f'<text class="t" x="{middle}" y="{TOP + 26}" text-anchor="middle">{escape(title)}</text>'
-        f'<text class="s" x="{middle}" y="{TOP + 48}" text-anchor="middle">{escape(first)}</text>'
-        f'<text class="s" x="{middle}" y="{TOP + 66}" text-anchor="middle">{escape(second)}</text>'
+        f'<text class="t" x="{middle}" y="{y + 26}" text-anchor="middle">{escape(title)}</text>'
+        f'<text class="s" x="{middle}" y="{y + 48}" text-anchor="middle">{escape(first)}</text>'
+        f'<text class="s" x="{middle}" y="{y + 66}" text-anchor="middle">{escape(second)}</text>'
     )
 
 
-def arrow(number: int) -> str:
-    """From one box to the next."""
-    start, y = left(number) + BOX_WIDTH + 3, TOP + BOX_HEIGHT // 2
-    end = start + GAP - 6
-    return f'<path class="l" d="M{start} {y}H{end - 8}"/><path class="h" d="M{end} {y}l-10 -6v12z"/>'
+def arrow(line: str, head: str) -> str:
+    """A line and its head, as SVG paths."""
+    return f'<path class="l" d="{line}"/><path class="h" d="{head}"/>'
 
 
-def way_back() -> str:
-    """What was learned goes back into the CNN."""
-    first, last, y = left(2) + BOX_WIDTH // 2, left(4) + BOX_WIDTH // 2, TOP + BOX_HEIGHT
+def note(middle: int, y: int, words: str, width: int = 300) -> str:
+    """Words on a light ground, centred; y is its upper side."""
     return (
-        f'<path class="l" d="M{last} {y + 3}V{y + 34}H{first}V{y + 14}"/>'
-        f'<path class="h" d="M{first} {y + 3}l-6 10h12z"/>'
-        f'<rect x="{(first + last) // 2 - 150}" y="{y + 22}" width="300" height="25" rx="8" fill="#f6f8fa"/>'
-        f'<text class="s" x="{(first + last) // 2}" y="{y + 39}" text-anchor="middle">'
-        "its head is trained further, its blocks are not</text>"
+        f'<rect x="{middle - width // 2}" y="{y}" width="{width}" height="25" rx="8" fill="#f6f8fa"/>'
+        f'<text class="s" x="{middle}" y="{y + 17}" text-anchor="middle">{escape(words)}</text>'
     )

@@ -237,9 +237,9 @@ def _gains(results: dict, name: str, target: str, share: float) -> np.ndarray:
 
 def figure(results: dict, compared: Sequence[float] = (0.01, 1.0)) -> Figure:
     """What each way gains over from scratch in macro-F1, one panel for each share, with the spread over seeds."""
-    made, first = style.figure(9, 3.6)
+    made, first = style.figure(7.2, 0.8 + 2.5 * len(compared))
     first.remove()
-    panels = made.subplots(1, len(compared), sharey=True, sharex=True)
+    panels = made.subplots(len(compared), 1, sharey=True, sharex=True)
     for axes, share in zip(panels, compared, strict=True):
         for place, (name, (marker, colour)) in enumerate(_LOOKS.items()):
             gains = [_gains(results, name, target, share) for target in results["targets"]]
@@ -248,10 +248,10 @@ def figure(results: dict, compared: Sequence[float] = (0.01, 1.0)) -> Figure:
                           color=colour, label=name, capsize=2, markersize=7, linewidth=1)  # fmt: skip
         axes.axvline(0, color="0.4", linewidth=1)
         axes.set_title(f"{share:.0%} of the target's rows" if share < 1 else "all of the target's rows", fontsize=10)
-        axes.set_xlabel("macro-F1 above from scratch, mean ± deviation")
         axes.grid(axis="x", color=style.GRID)
         axes.set_axisbelow(True)
     panels[0].set_yticks(range(len(results["targets"])), [short(target) for target in results["targets"]])
     panels[0].invert_yaxis()
+    panels[-1].set_xlabel("gain in macro-F1 over training from scratch (mean ± deviation)")
     made.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return style.finish(made, "Does transfer help?", MARK)
