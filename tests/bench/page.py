@@ -43,6 +43,9 @@ NO_GPU = "Not measured: no GPU was at hand.\n"
 
 LOAD = "The load is the average of the minute before the command began; 0 means that nothing else ran.\n"
 
+GROWTH = """Time and peak memory of preparation, training and metering against rows, packets and open connections, and
+runs a minute of the grid against workers; the table below has the figures"""
+
 SMOKE = "> **A smoke run** (`--quick`): it shows that the scripts run. Its figures are not measurements.\n"
 
 
@@ -109,7 +112,7 @@ def growth_section(points: Sequence[Mapping]) -> str:
              f"{point[counted(point)]:,} {COUNTED[counted(point)]}",
              *(number(point[name]) if name in point else "-" for name in ("seconds", "peak_mb", "runs_per_min")))
             for point in points]  # fmt: skip
-    figure = "Each point is a separate process.\n\n![Time and peak memory of preparation, training and metering against rows, packets and open connections, and runs a minute of\nthe grid against workers; the table below has the figures](growth.png)\n"
+    figure = f"Each point is a separate process.\n\n![{GROWTH}](growth.png)\n"
     return f"{title}{figure}\n{table(('growth of', 'size', 'seconds', 'peak MB', 'runs a minute'), rows)}"
 
 

@@ -1,7 +1,8 @@
 """docs/pictures/overview.svg, and overview-narrow.svg for a phone: from the home to the incident, and what is learned.
 
-`make docs` draws both. All text is dark on a light box and the arrows are a middle grey, so that it can be read on a white and on
-a black page, whatever theme the reader's system claims. The frames have the figures' colour-blind-safe palette.
+`make docs` draws both. All text is dark on a light box and the arrows are a middle grey, so that it can be read on a
+white and on a black page, whatever theme the reader's system claims. The frames have the figures' colour-blind-safe
+palette.
 """
 
 from html import escape
