@@ -93,6 +93,9 @@ def test_the_picture_has_an_alternative_text_and_the_five_steps_in_order(name):
 def test_the_version_is_said_once_and_repeated_everywhere(made):
     (version,) = re.findall(r'(?m)^version = "(.*)"$', read("edge/pyproject.toml"))
     assert f'version = "{version}"' in read("pyproject.toml") and f"version: {version}\n" in read("CITATION.cff")
+    assert read("edge/package/changelog").startswith(f"tlids-edge ({version}) ")
+    (day,) = re.findall(rf"(?m)^## \[{re.escape(version)}\] - (\d{{4}}-\d\d-\d\d)$", read("CHANGELOG.md"))
+    assert f"date-released: {day}\n" in read("CITATION.cff")
 
 
 def test_the_devcontainer_sets_up_what_make_sets_up():
