@@ -98,13 +98,13 @@ bench: $(READY) system ## run every benchmark and write docs/benchmarks.md; PART
 
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
 	@$(BIN)/python tests/bench/bench_edge.py --model $(MODEL)
-	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL)
+	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL) --store "make bench-edge"
 
 attack: $(READY) system ## attacks on the rules, live in the testbed's namespaces: alert and named source (root, two minutes)
 	@cd edge && ../$(BIN)/python -m testbed.attack_table models/testbed
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
-	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000
+	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000 --seed 1 --store "make fuzz-edge"
 
 core: $(READY) $(CORE)/meter.so ## the compiled meter, beside its source; skipped without a C compiler
 

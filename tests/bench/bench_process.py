@@ -35,6 +35,9 @@ def main() -> None:
     parser.add_argument("--packets", type=int, default=500_000, help="sent over veth")
     parser.add_argument("--pps", type=int, default=50_000, help="packets a second over veth")
     parser.add_argument("--flows", type=int, default=20_000, help="open at once, for the memory")
+    parser.add_argument(
+        "--store", metavar="COMMAND", help="put drops and load into docs/results/edge.json, as its outcome"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         stream, syns = Path(folder) / "stream.pcap", Path(folder) / "syns.pcap"
@@ -49,7 +52,14 @@ def main() -> None:
             print("not measured: packets over veth need root and tcpreplay")
             return
         sent = bench_edge.write_capture(stream, bench_edge.repeated(options.capture, options.packets))
-        print(over_veth(options.model, stream, sent, options.pps))
+        received, dropped, rate, cpu = over_veth(options.model, stream, options.pps)
+        print(f"{dropped:>12} dropped of {received:,} packets ({sent:,} sent at {rate:,.0f}/s, {cpu} % of a core)")
+        if options.store and dropped.isdigit():
+            import kept
+
+            counts = {"live-packets": sent, "live-rate": options.pps, "live-dropped": int(dropped)}
+            figures = {name: f"{count:,}" for name, count in counts.items()}
+            kept.keep_edge("live", options.store, figures | {"live-core": f"{cpu} %"})
 
 
 def command(model: Path, source: str, *extra: str) -> list[str]:
@@ -83,8 +93,11 @@ def peak_memory(said: str) -> str:
     return re.search(r"peak memory (\d+) MB", said).group(1)
 
 
-def over_veth(model: Path, capture: Path, sent: int, pps: int) -> str:
-    """Send a capture at a rate to the live program; what it received and what the kernel dropped."""
+def over_veth(model: Path, capture: Path, pps: int) -> tuple[int, str, float, str]:
+    """Send a capture at a rate to the live program.
+
+    Returns the packets it received, how many the kernel dropped, the packets a second sent, and its % of a core.
+    """
     with two_namespaces() as (sender, watcher):
         argv = ["ip", "netns", "exec", watcher, *command(model, "tl1")]
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as program:
@@ -100,9 +113,7 @@ def over_veth(model: Path, capture: Path, sent: int, pps: int) -> str:
     received, dropped = re.search(r"(\d+) packets, .* (\d+|an unknown number) dropped", said).groups()
     rate = re.search(r"([\d.]+) pps", told).group(1)
     cpu = re.search(r"cpu (\d+)%, peak", said).group(1)
-    return (
-        f"{dropped:>12} dropped of {int(received):,} packets ({sent:,} sent at {float(rate):,.0f}/s, {cpu} % of a core)"
-    )
+    return int(received), dropped, float(rate), cpu
 
 
 @contextlib.contextmanager

@@ -186,6 +186,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ndpi", action="store_true", help="show the packets to nDPI as well")
+    parser.add_argument("--store", metavar="COMMAND", help="put the counts into docs/results/edge.json, as its outcome")
     options = parser.parse_args()
     l7 = Ndpi() if options.ndpi else None
     started, flows, done = time.monotonic(), 0, 0
@@ -201,6 +202,10 @@ def main() -> None:
                 flush=True,
             )
     print(f"{done:,} inputs, {flows:,} flows, no fault, {time.monotonic() - started:,.0f} s")
+    if options.store:
+        import kept
+
+        kept.keep_edge("fuzzing", options.store, {"fuzz-inputs": f"{done:,}", "fuzz-flows": f"{flows:,}"})
 
 
 if __name__ == "__main__":

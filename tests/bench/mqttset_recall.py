@@ -1,14 +1,17 @@
 """`make mqttset`: the paper's CNN on MQTTset's captures, metered by the Pi's meter.
 
 Trains on the flows of the *-train captures (a flow's class is its file's folder), a tenth of them for validation,
-and reports each class's recall on the flows of the *-test captures, over five seeds. Needs TLIDS_SHARED.
+and reports each class's recall on the flows of the *-test captures, over five seeds. Needs TLIDS_SHARED. The table goes
+into docs/results/mqttset.json, from which `make docs` renders it.
 """
 
 import os
 import sys
 from pathlib import Path
 
+import kept
 import numpy as np
+import page
 from sklearn.model_selection import train_test_split
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.flows.meter import Meter
@@ -19,10 +22,11 @@ from tlids_helpers.network.model import predict
 from tlids_helpers.results import metrics
 
 SEEDS = range(5)
+COLUMNS = ("class", "flows to train on", "flows to test on", "recall")
 
 
 def main() -> int:
-    """Meter, train, print a Markdown table."""
+    """Meter, train, print and store the table."""
     folder = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap" / "mqttset"
     classes = sorted(path.name for path in folder.glob("*") if path.is_dir())
     if not classes:
@@ -30,7 +34,9 @@ def main() -> int:
         return 1
     train, test = (flows_of(folder, classes, part) for part in ("train", "test"))
     matrices = [confusion_of_seed(train, test, len(classes), seed) for seed in SEEDS]
-    print(table(classes, train[1], matrices))
+    rows = recalls(classes, train[1], matrices)
+    print(page.table(COLUMNS, rows))
+    kept.keep("mqttset", "make mqttset", COLUMNS, rows)
     return 0
 
 
@@ -69,17 +75,18 @@ def stratum(codes: np.ndarray) -> np.ndarray:
     return np.where(counts[codes] < 10, counts.argmax(), codes)
 
 
-def table(classes: list[str], codes: np.ndarray, matrices: list[np.ndarray]) -> str:
-    """Recall per class, mean and deviation over the seeds, with the flows behind it."""
-    recalls = np.array([matrix.diagonal() / matrix.sum(axis=1).clip(min=1) for matrix in matrices])
-    lines = ["| class | flows to train on | flows to test on | recall |", "|---|---|---|---|"]
-    for code, name in enumerate(classes):
-        mean, deviation = recalls[:, code].mean(), recalls[:, code].std(ddof=1)
-        rows = (name, int((codes == code).sum()), int(matrices[0][code].sum()), f"{mean:.3f} ± {deviation:.3f}")
-        lines.append("| " + " | ".join(map(str, rows)) + " |")
+def recalls(classes: list[str], codes: np.ndarray, matrices: list[np.ndarray]) -> list[tuple[str, ...]]:
+    """Recall per class, mean and deviation over the seeds, with the flows behind it; the last row is of all flows."""
+    shares = np.array([matrix.diagonal() / matrix.sum(axis=1).clip(min=1) for matrix in matrices])
+    rows = [(name, str((codes == code).sum()), str(matrices[0][code].sum()), spread(shares[:, code]))
+            for code, name in enumerate(classes)]  # fmt: skip
     right = np.array([matrix.trace() / matrix.sum() for matrix in matrices])
-    lines.append(f"| all | {len(codes)} | {int(matrices[0].sum())} | {right.mean():.3f} ± {right.std(ddof=1):.3f} |")
-    return "\n".join(lines)
+    return [*rows, ("all", str(len(codes)), str(matrices[0].sum()), spread(right))]
+
+
+def spread(values: np.ndarray) -> str:
+    """Mean and sample deviation."""
+    return f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"
 
 
 if __name__ == "__main__":
