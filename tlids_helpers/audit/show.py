@@ -99,7 +99,7 @@ def reliability(bins: Mapping[str, pd.DataFrame], title: str = "Reliability", ma
         look = {"color": colour, "marker": MARKERS[order % len(MARKERS)], "linestyle": ("-", "--", "-.")[order % 3]}
         upper.plot(shown["confidence"], shown["accuracy"], label=name, **look)
         lower.plot(shown["confidence"], shown["count"], **look)
-    upper.set(ylabel="share that is so (fraction of 1)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
+    upper.set(ylabel="accuracy in the bin (fraction of 1)", xlim=(-0.02, 1.02), ylim=(-0.02, 1.05))
     most = max(table["count"].max() for table in bins.values())
     lower.set(xlabel="mean probability of the bin", ylabel="test flows", yscale="log", ylim=(0.8, 3 * most))
     for axes in (upper, lower):
@@ -147,7 +147,7 @@ def cross_arms(frame: pd.DataFrame, mark: str = "") -> Figure:
     axes.set(xlabel="balanced accuracy (%)", ylabel="trained on → tested on", xlim=(-2, 102))
     axes.grid(color=GRID)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return finish(figure, "How much of the new network it takes", mark or _marks(rows))
+    return finish(figure, "By the share of the new network's rows", mark or _marks(rows))
 
 
 def score_against_cost(

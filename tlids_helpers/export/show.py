@@ -52,7 +52,7 @@ def size_and_latency(exports: dict[str, Export], costs: dict[str, dict], title: 
         axes.plot(size, times["p50_us"], MARKERS[precision], color=colour, markeredgecolor="black", markersize=9,
                   linestyle="none", label=label)  # fmt: skip
     axes.set(
-        xlabel="model.tflite (kB)", ylabel="one flow alone (µs): median, up to 95 %", xlim=(0, None), ylim=(0, None)
+        xlabel="model.tflite (kB)", ylabel="one flow (µs): median to 95th percentile", xlim=(0, None), ylim=(0, None)
     )
     axes.grid(color=style.GRID)
     axes.legend()
