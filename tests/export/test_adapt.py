@@ -40,19 +40,20 @@ def test_keras_on_the_same_batches_gives_the_same_weights_and_the_same_class_on_
     card = read_card(MODEL)
     content, stored = read_model(MODEL, card), rows.read(MODEL, card)
     found = graph.find_head(content)
-    home = stored[0][:800] * np.float32(1.1)
-    features, codes = recipe.training_rows(
-        block_features(content, found, home), block_features(content, found, stored[0]), stored[1], 0
-    )
-    training, layers = head.Training(), graph.read_layers(content, found)
-    order = head.batches(len(codes), 3, training)
-    ours = head.train(features, codes, layers, order, training)
-    keras = adapt.train_in_keras(features, codes, layers, order, training)
+    home, layers = stored[0][:800] * np.float32(1.1), graph.read_layers(content, found)
+    parent = recipe.Parent(content, 0, card.threshold)
+    lesson = recipe.lesson(parent, *(block_features(content, found, each) for each in (home, stored[0])), stored[1])
+    lesson += recipe.rehearsed(parent, home, stored[0], seed=3)
+    assert 0.01 < lesson.targets.max(axis=1).min() < 0.9 and lesson.weights.max() > 3  # soft targets, heavy rows
+    training = head.Training()
+    order = head.batches(len(lesson.targets), 3, training)
+    ours = head.train(lesson, layers, order, training)
+    keras = adapt.train_in_keras(lesson, layers, order, training)
     for (weights, bias), (other_weights, other_bias) in zip(ours, keras, strict=True):
         np.testing.assert_allclose(weights, other_weights, atol=1e-5)
         np.testing.assert_allclose(bias, other_bias, atol=1e-5)
     assert head.distance(ours, layers) > 100 * head.distance(ours, keras)
-    by_us, by_keras = (head.probabilities(features, each).argmax(axis=1) for each in (ours, keras))
+    by_us, by_keras = (head.probabilities(lesson.features, each).argmax(axis=1) for each in (ours, keras))
     np.testing.assert_array_equal(by_us, by_keras)
 
 

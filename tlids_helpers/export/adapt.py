@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.meter import Flow
-from tlids_edge.learn.head import Training
+from tlids_edge.learn.head import Lesson, Training
 from tlids_edge.learn.learner import Learner, Plan, outcome, start_adapting
 
 from tlids_helpers.export import card
@@ -52,19 +52,17 @@ def adapt(model: str | Path, state: str | Path, target: str | Path, least: int |
     return card.read(Path(target))["adapted"]
 
 
-def train_in_keras(
-    features: np.ndarray, codes: np.ndarray, layers: Layers, order: Sequence[np.ndarray], training: Training
-) -> Layers:
+def train_in_keras(lesson: Lesson, layers: Layers, order: Sequence[np.ndarray], training: Training) -> Layers:
     """What `tlids_edge.learn.head.train` does, by Keras: the same batches in the same order, Adagrad, cross-entropy."""
     widths = [len(bias) for _, bias in layers]
-    stack = [keras.Input((features.shape[1],))]
+    stack = [keras.Input((lesson.features.shape[1],))]
     stack += [keras.layers.Dense(width, activation="relu") for width in widths[:-1]]
     network = keras.Sequential([*stack, keras.layers.Dense(widths[-1], activation="softmax")])
     network.set_weights([values for layer in layers for values in layer])
     rate = keras.optimizers.schedules.InverseTimeDecay(training.rate, decay_steps=1, decay_rate=training.decay)
     optimiser = keras.optimizers.Adagrad(rate, training.accumulator, epsilon=training.epsilon)
-    network.compile(optimizer=optimiser, loss="sparse_categorical_crossentropy", jit_compile=False)
+    network.compile(optimizer=optimiser, loss="categorical_crossentropy", jit_compile=False)
     for rows in order:
-        network.train_on_batch(features[rows], codes[rows])
+        network.train_on_batch(lesson.features[rows], lesson.targets[rows], sample_weight=lesson.weights[rows])
     values = network.get_weights()
     return list(zip(values[::2], values[1::2], strict=True))

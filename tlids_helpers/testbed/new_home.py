@@ -8,14 +8,14 @@ import copy
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.recording import read_recording
-from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.detect.card import Card, read_card, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows.labels import BENIGN, label_flow, read_labels
 from tlids_edge.flows.meter import Flow, Meter
@@ -80,7 +80,13 @@ class Learned:
             with quiet():
                 adapt.learn(self.model, flows, Plan(state, self.model, self.seconds, adapts=False, draw=draw))
             told = adapt.adapt(self.model, state, target, least, self.seed)
-            return told | {"kept": read_learned(state, least).chosen.rows["features"]}
+            return told | {"kept": self._learned(read_learned(state, least).chosen.rows)}
+
+    def _learned(self, chosen: np.ndarray) -> np.ndarray:
+        """The features (n, 9) of kept rows that the head learns: all but those that are near to a stored attack."""
+        card = read_card(self.model)
+        near = recipe.near_attacks(_parent(self.model, card), chosen["features"], rows.read(self.model, card))
+        return chosen["features"][~(chosen["alarm"] & near)]
 
 
 def metered(capture: str | Path) -> list[Flow]:
@@ -197,13 +203,18 @@ def _moved(flow: Flow, last_us: int) -> Flow:
 
 
 def without_defences(home: Learned, flows: Sequence[Flow], judged: Sequence[Flow]) -> np.ndarray:
-    """Which of `judged` alarm when the head is trained on `flows` as they are: no screen, no caps, no refusal."""
+    """Which of `judged` alarm when the head is trained on `flows` as they are: none of the Pi's precautions is taken."""
     card = read_card(home.model)
-    parent = recipe.Parent(read_model(home.model, card), card.classes.index(card.benign), card.threshold)
+    parent = replace(_parent(home.model, card), family="")  # nothing is rehearsed, and no row left out
     site, later = (np.array([flow.netflow() for flow in each], np.float32) for each in (flows, judged))
     made = recipe.adapt(parent, site, rows.read(home.model, card), home.seed)
     features = block_features(parent.content, made.head, later)
     return 1 - head.probabilities(features, made.layers)[:, parent.benign] >= recipe.THRESHOLD
+
+
+def _parent(model: Path, card: Card) -> recipe.Parent:
+    """The model that is adapted."""
+    return recipe.Parent(read_model(model, card), card.classes.index(card.benign), card.threshold, card.family)
 
 
 def poisoning(home: Learned, early: Session, judged: Session, first: np.ndarray, names: Sequence[str]) -> pd.DataFrame:

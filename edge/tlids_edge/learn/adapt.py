@@ -91,7 +91,7 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
                 f"expected rows of {card.family} features, found {learned.family} in {folder}", "learn with this model"
             )
         benign = card.classes.index(card.benign)
-        parent = recipe.Parent(read_model(model, card), benign, card.threshold)
+        parent = recipe.Parent(read_model(model, card), benign, card.threshold, card.family)
         site = learned.chosen.rows["features"]
         made = recipe.adapt(parent, site, stored, seed)
         if fault := recipe.refusal(made):
@@ -165,6 +165,7 @@ def _card(fields: dict, card: Card, learned: Learned, made: recipe.Adapted, seed
         "parent": {"name": card.name, "sha256": card.sha256, "threshold": card.threshold},
         "hours": round(keeper.elapsed / 3600, 2), "rows": len(learned.chosen.rows), "devices": learned.chosen.devices,
         "rows_a_device": learned.chosen.limit, "left_out": sum(keeper.left_out.values()),
+        "known_attacks": made.known_attacks,
         "sources_left_out": [
             {"source": f"{source:016x}", "rows": count, "why": WHY_LEFT_OUT}
             for source, count in keeper.left_out.most_common(NAMED_SOURCES)

@@ -13,7 +13,7 @@ CHUNK = 1024  # rows of a forward pass at a time, to save memory
 class Training:
     """Mini-batch Adagrad on cross-entropy, with Keras's accumulator and epsilon and the paper's decay (4.2.2)."""
 
-    epochs: int = 5
+    epochs: int = 10
     batch_size: int = 128
     rate: float = 0.01
     decay: float = 1e-6  # the rate is divided by 1 + decay * step
@@ -42,15 +42,29 @@ def batches(rows: int, seed: int, training: Training) -> list[np.ndarray]:
     return made
 
 
-def train(
-    features: np.ndarray, codes: np.ndarray, layers: list[Layer], order: list[np.ndarray], training: Training
-) -> list[Layer]:
-    """Train copies of `layers` on features (n, width) and class codes (n,), batch by batch in `order`."""
+@dataclass(frozen=True)
+class Lesson:
+    """What a head is trained on; a row of weight 2 counts as two of its batch."""
+
+    features: np.ndarray  # (n, width) float32, what the blocks gave
+    targets: np.ndarray  # (n, C) float32, class probabilities
+    weights: np.ndarray  # (n,) float32
+
+    def __add__(self, other: "Lesson") -> "Lesson":
+        """The rows of this one, then those of the other."""
+        return Lesson(
+            np.concatenate([self.features, other.features]), np.concatenate([self.targets, other.targets]),
+            np.concatenate([self.weights, other.weights]),
+        )  # fmt: skip
+
+
+def train(lesson: Lesson, layers: list[Layer], order: list[np.ndarray], training: Training) -> list[Layer]:
+    """Train copies of `layers` batch by batch in `order`."""
     weights = [value.astype(np.float32) for layer in layers for value in layer]  # astype copies
     squares = [np.full_like(value, training.accumulator) for value in weights]
     for step, rows in enumerate(order):
         rate = np.float32(training.rate / (1 + training.decay * step))
-        gradients = _gradients(features[rows], codes[rows], weights)
+        gradients = _gradients(lesson, rows, weights)
         for value, square, gradient in zip(weights, squares, gradients, strict=True):
             square += gradient * gradient
             gradient *= rate
@@ -77,14 +91,13 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _gradients(batch: np.ndarray, codes: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
-    """The gradient of the batch's mean cross-entropy by each weight, in the order of `weights`."""
-    values = [batch]
+def _gradients(lesson: Lesson, rows: np.ndarray, weights: list[np.ndarray]) -> list[np.ndarray]:
+    """The gradient of the cross-entropy of some rows, their mean, by each weight, in the order of `weights`."""
+    values = [lesson.features[rows]]
     for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         values.append(np.maximum(values[-1] @ weight + bias, 0))
-    error = _softmax(values[-1] @ weights[-2] + weights[-1])
-    error[np.arange(len(codes)), codes] -= 1
-    error /= len(codes)
+    error = _softmax(values[-1] @ weights[-2] + weights[-1]) - lesson.targets[rows]
+    error *= (lesson.weights[rows] / len(rows))[:, None]
     gradients = []
     for layer in range(len(values) - 1, -1, -1):
         gradients = [values[layer].T @ error, error.sum(axis=0), *gradients]

@@ -35,7 +35,7 @@ class Novelty:
 
     def distances(self, rows: np.ndarray) -> np.ndarray:
         """The distance (n,) of raw rows (n, 9) to the nearest learned one."""
-        return _nearest(described(rows), self.store)
+        return nearest(described(rows), self.store)
 
     def is_new(self, rows: np.ndarray) -> np.ndarray:
         """Whether each of raw rows (n, 9) is farther away than what was learned."""
@@ -62,7 +62,7 @@ def fit(rows: np.ndarray, seed: int) -> Novelty:
     distinct = np.unique(np.round(described(rows[:-kept_back]), 2), axis=0)
     order = np.random.default_rng(seed).permutation(len(distinct))[:MAX_ROWS]
     store = np.ascontiguousarray(distinct[order])
-    reached = conformal(_nearest(described(rows[-kept_back:]), store), ALPHA)
+    reached = conformal(nearest(described(rows[-kept_back:]), store), ALPHA)
     return Novelty(store, max(float(np.nextafter(np.float32(reached), np.float32(np.inf))), LEAST))
 
 
@@ -107,8 +107,11 @@ def read(folder: Path, fields: dict | None) -> Novelty | None:
     return Novelty(store, threshold)
 
 
-def _nearest(rows: np.ndarray, store: np.ndarray) -> np.ndarray:
-    """The Euclidean distance of each of `rows` to the nearest of `store`, some rows at a time to save memory."""
+def nearest(rows: np.ndarray, store: np.ndarray) -> np.ndarray:
+    """The Euclidean distance (n,) of each of `rows` (n, 9) to the nearest of `store` (m, 9), both as `described`.
+
+    Some rows at a time, to save memory.
+    """
     lengths = (store * store).sum(axis=1)
     found = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), CHUNK):

@@ -1,10 +1,16 @@
-"""The recipe of D11 on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out."""
+"""The recipe on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out.
+
+The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
+`rehearsal`). A row of the home that the parent alarms on and that is near to a stored attack is not learned: an attack
+that is known stays one, however patiently it comes while the home is learned.
+"""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tlids_edge.learn import head as heads
+from tlids_edge.learn import rehearsal
 from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.graph import Head, Layer, find_head, read_layers
 from tlids_edge.learn.promise import upper_bound
@@ -13,6 +19,9 @@ THRESHOLD = 0.5  # alert when 1 - P(benign) is at least this
 LAST = 5  # the promise is counted on the last row in five
 RECALL_LOST = 0.01  # of the stored attack rows
 MAX_DISTANCE = 0.5  # of the head from its parent, as a share of the parent's length
+MAX_WEIGHT = 5.0  # of a stored row; a class with few of them counts as much as the largest, up to this
+
+Stored = tuple[np.ndarray, np.ndarray]  # raw rows (n, 9) and class codes (n,)
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class Parent:
     content: bytes = field(repr=False)  # of model.tflite
     benign: int  # its class code
     threshold: float
+    family: str = "netflow"  # of its features; others have no distance, so nothing is rehearsed nor left out
 
 
 @dataclass(frozen=True)
@@ -44,10 +54,11 @@ class Adapted:
     recall: float  # on the stored attack rows, at THRESHOLD
     parent_recall: float  # at the parent's threshold
     distance: float
+    known_attacks: int  # rows of the home that were not learned
 
 
 def adapt(
-    parent: Parent, site: np.ndarray, stored: tuple[np.ndarray, np.ndarray], seed: int,
+    parent: Parent, site: np.ndarray, stored: Stored, seed: int,
     training: heads.Training = heads.Training(),  # noqa: B008 - frozen
 ) -> Adapted:  # fmt: skip
     """Retrain the head: `site` (n, 9) raw rows of the home in order of time, taken as benign; `stored` with codes.
@@ -57,16 +68,25 @@ def adapt(
     """
     head = find_head(parent.content)
     old = read_layers(parent.content, head)
-    home = block_features(parent.content, head, site)
-    kept, codes = block_features(parent.content, head, stored[0]), stored[1]
+    home, kept = (block_features(parent.content, head, rows) for rows in (site, stored[0]))
+    alarming = _alarming(home, old, parent.benign, parent.threshold)
+    learned = ~(alarming & near_attacks(parent, site, stored))
     last = max(1, len(site) // LAST)
-    first_part = _fitted(home[:-last], kept, codes, (old, parent.benign, seed, training))
-    promise = _promise(home[-last:], first_part, old, parent)
-    layers = _fitted(home, kept, codes, (old, parent.benign, seed, training))
-    attacks = kept[codes != parent.benign]
+
+    def fitted(count: int) -> list[Layer]:
+        """The parent's head, trained on the first `count` rows of the home."""
+        use = np.flatnonzero(learned[:count])
+        whole = lesson(parent, home[use], kept, stored[1]) + rehearsed(parent, site[use], stored[0], seed)
+        return heads.train(whole, old, heads.batches(len(whole.targets), seed, training), training)
+
+    alarms = int(_alarming(home[-last:], fitted(len(site) - last), parent.benign, THRESHOLD).sum())
+    layers = fitted(len(site))
+    attacks = kept[stored[1] != parent.benign]
     return Adapted(
-        head, layers, promise, _alarm_rate(attacks, layers, parent.benign, THRESHOLD),
-        _alarm_rate(attacks, old, parent.benign, parent.threshold), heads.distance(layers, old),
+        head, layers, Promise(alarms, last, upper_bound(alarms, last), int(alarming[-last:].sum())),
+        float(_alarming(attacks, layers, parent.benign, THRESHOLD).mean()),
+        float(_alarming(attacks, old, parent.benign, parent.threshold).mean()),
+        heads.distance(layers, old), int((~learned).sum()),
     )  # fmt: skip
 
 
@@ -85,32 +105,40 @@ def refusal(made: Adapted) -> str:
     return ""
 
 
-def training_rows(home: np.ndarray, kept: np.ndarray, codes: np.ndarray, benign: int) -> tuple[np.ndarray, np.ndarray]:
-    """What is trained on, in this order: the home's rows as benign, then the stored ones with their codes."""
-    return np.concatenate([home, kept]), np.concatenate([np.full(len(home), benign, codes.dtype), codes])
+def near_attacks(parent: Parent, site: np.ndarray, stored: Stored) -> np.ndarray:
+    """Which rows of the home (n, 9) are near to a stored attack, (n,) bool; none where there is no distance."""
+    if parent.family != "netflow":
+        return np.zeros(len(site), bool)
+    return rehearsal.near_attacks(site, stored[0], stored[1] != parent.benign)
 
 
-def _fitted(home: np.ndarray, kept: np.ndarray, codes: np.ndarray, how: tuple) -> list[Layer]:
-    """The parent's head, trained on."""
-    old, benign, seed, training = how
-    features, truth = training_rows(home, kept, codes, benign)
-    return heads.train(features, truth, old, heads.batches(len(truth), seed, training), training)
+def lesson(parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray) -> heads.Lesson:
+    """What the blocks gave of the home's rows (n, width), as benign, then of stored ones (m, width) with codes (m,).
 
-
-def _promise(last: np.ndarray, layers: list[Layer], old: list[Layer], parent: Parent) -> Promise:
-    """Count the alarms among the last rows, before and after."""
-    alarms = _alarms(last, layers, parent.benign, THRESHOLD)
-    return Promise(
-        alarms, len(last), upper_bound(alarms, len(last)), _alarms(last, old, parent.benign, parent.threshold)
+    Every stored attack counts as much as the one with the most rows, by the weight of its rows.
+    """
+    classes = len(read_layers(parent.content, find_head(parent.content))[-1][1])
+    counts = np.bincount(codes, minlength=classes)
+    most = counts[np.arange(classes) != parent.benign].max()
+    weights = np.minimum(most / np.maximum(counts, 1), MAX_WEIGHT)
+    weights[parent.benign] = 1
+    return heads.Lesson(
+        np.concatenate([home, kept]),
+        np.eye(classes, dtype=np.float32)[np.concatenate([np.full(len(home), parent.benign), codes])],
+        np.concatenate([np.ones(len(home)), weights[codes]]).astype(np.float32),
     )
 
 
-def _alarms(features: np.ndarray, layers: list[Layer], benign: int, threshold: float) -> int:
-    """How many rows alarm."""
+def rehearsed(parent: Parent, site: np.ndarray, stored: np.ndarray, seed: int) -> heads.Lesson:
+    """Made-up rows through the blocks, with the parent's probabilities as targets; none without a distance."""
+    head = find_head(parent.content)
+    rows = rehearsal.made_up(stored, site, seed) if parent.family == "netflow" else stored[:0]
+    features = block_features(parent.content, head, rows)
+    targets = heads.probabilities(features, read_layers(parent.content, head))
+    return heads.Lesson(features, targets, np.ones(len(rows), np.float32))
+
+
+def _alarming(features: np.ndarray, layers: list[Layer], benign: int, threshold: float) -> np.ndarray:
+    """Which rows alarm, (n,)."""
     scores = 1.0 - heads.probabilities(features, layers)[:, benign].astype(np.float64)
-    return int(np.count_nonzero(~(scores < threshold)))  # no number counts as an alarm
-
-
-def _alarm_rate(features: np.ndarray, layers: list[Layer], benign: int, threshold: float) -> float:
-    """The share of rows that alarm."""
-    return _alarms(features, layers, benign, threshold) / max(1, len(features))
+    return ~(scores < threshold)  # no number counts as an alarm
