@@ -87,6 +87,9 @@ mqttset: $(READY) ## train on MQTTset's train captures, report recall on its tes
 adapt-homes: $(READY) ## the shipped model before and after it has learned a home, into docs/results/adapt.json and edge/README.md
 	@$(BIN)/python tests/bench/adapt_homes.py
 
+choose-recipe: $(READY) ## how a head should learn a home, on homes that judge nothing, into docs/results/adapt-choice.json and edge/README.md
+	@$(BIN)/python tests/bench/choose_recipe.py
+
 testbed-rows: $(READY) ## rows.npz of the shipped model, without training it again
 	@$(BIN)/python -m tlids_helpers.testbed rows
 

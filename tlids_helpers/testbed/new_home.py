@@ -83,9 +83,9 @@ class Learned:
             return told | {"kept": self._learned(read_learned(state, least).chosen.rows)}
 
     def _learned(self, chosen: np.ndarray) -> np.ndarray:
-        """The features (n, 9) of kept rows that the head learns: all but those that are near to a stored attack."""
+        """The features (n, 9) of kept rows that the head learns: all but those that are like a stored attack."""
         card = read_card(self.model)
-        near = recipe.near_attacks(_parent(self.model, card), chosen["features"], rows.read(self.model, card))
+        near = recipe.like_attacks(_parent(self.model, card), chosen["features"], rows.read(self.model, card))
         return chosen["features"][~(chosen["alarm"] & near)]
 
 
@@ -203,7 +203,7 @@ def _moved(flow: Flow, last_us: int) -> Flow:
 
 
 def without_defences(home: Learned, flows: Sequence[Flow], judged: Sequence[Flow]) -> np.ndarray:
-    """Which of `judged` alarm when the head is trained on `flows` as they are: none of the Pi's precautions is taken."""
+    """Which of `judged` alarm when the head is trained on `flows` as they are, without the Pi's precautions."""
     card = read_card(home.model)
     parent = replace(_parent(home.model, card), family="")  # nothing is rehearsed, and no row left out
     site, later = (np.array([flow.netflow() for flow in each], np.float32) for each in (flows, judged))

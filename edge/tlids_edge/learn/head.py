@@ -13,7 +13,7 @@ CHUNK = 1024  # rows of a forward pass at a time, to save memory
 class Training:
     """Mini-batch Adagrad on cross-entropy, with Keras's accumulator and epsilon and the paper's decay (4.2.2)."""
 
-    epochs: int = 10
+    epochs: int = 20
     batch_size: int = 128
     rate: float = 0.01
     decay: float = 1e-6  # the rate is divided by 1 + decay * step

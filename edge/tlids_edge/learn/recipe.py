@@ -1,7 +1,7 @@
 """The recipe on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out.
 
 The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
-`rehearsal`). A row of the home that the parent alarms on and that is near to a stored attack is not learned: an attack
+`rehearsal`). A row of the home that the parent alarms on and that is like a stored attack is not learned: an attack
 that is known stays one, however patiently it comes while the home is learned.
 """
 
@@ -70,7 +70,7 @@ def adapt(
     old = read_layers(parent.content, head)
     home, kept = (block_features(parent.content, head, rows) for rows in (site, stored[0]))
     alarming = _alarming(home, old, parent.benign, parent.threshold)
-    learned = ~(alarming & near_attacks(parent, site, stored))
+    learned = ~(alarming & like_attacks(parent, site, stored))
     last = max(1, len(site) // LAST)
 
     def fitted(count: int) -> list[Layer]:
@@ -105,11 +105,11 @@ def refusal(made: Adapted) -> str:
     return ""
 
 
-def near_attacks(parent: Parent, site: np.ndarray, stored: Stored) -> np.ndarray:
-    """Which rows of the home (n, 9) are near to a stored attack, (n,) bool; none where there is no distance."""
+def like_attacks(parent: Parent, site: np.ndarray, stored: Stored) -> np.ndarray:
+    """Which rows of the home (n, 9) are like a stored attack, (n,) bool; none where there is no distance."""
     if parent.family != "netflow":
         return np.zeros(len(site), bool)
-    return rehearsal.near_attacks(site, stored[0], stored[1] != parent.benign)
+    return rehearsal.alike(site, stored[0], stored[1] != parent.benign)
 
 
 def lesson(parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray) -> heads.Lesson:

@@ -13,6 +13,7 @@ from tlids_edge.learn.novelty import described, nearest
 
 ROWS = 2_000
 NEAR = 0.5  # in novelty's distance: the least from which a flow may be new
+ALIKE = 0.1  # a row of the home that is nearer to a stored attack is taken for one
 TOGETHER = ([0, 1], [3], [4], [5, 7], [6, 8])  # ports, flags, L7 id, bytes and packets of either side
 PROTOCOL, DESTINATION_PORT, COUNTS = 2, 1, slice(5, 9)
 WITH_PORTS = (6, 17)
@@ -34,14 +35,14 @@ def made_up(stored: np.ndarray, site: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate(found)[:ROWS]
 
 
-def near_attacks(site: np.ndarray, stored: np.ndarray, attacks: np.ndarray) -> np.ndarray:
-    """Which rows of `site` (n, 9) are near to a stored attack, and nearer to it than to every stored benign row, (n,).
+def alike(site: np.ndarray, stored: np.ndarray, attacks: np.ndarray) -> np.ndarray:
+    """Which rows of `site` (n, 9) are like a stored attack, and nearer to it than to every stored benign row, (n,).
 
     `attacks` (m,) is true for the rows of `stored` (m, 9) that are attacks.
     """
     rows = described(site)
     to_attacks, to_benign = (nearest(rows, described(stored[each])) for each in (attacks, ~attacks))
-    return (to_attacks < NEAR) & (to_attacks < to_benign)
+    return (to_attacks < ALIKE) & (to_attacks < to_benign)
 
 
 def _put_together(stored: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -55,7 +55,7 @@ def test_the_promise_is_counted_on_rows_that_were_not_learned(parent, stored, ho
 
 def test_the_final_head_is_the_one_trained_on_all_rows_that_are_no_known_attack(parent, stored, home, made):
     old = recipe.read_layers(parent.content, made.head)
-    home = home[~recipe.near_attacks(parent, home, stored)]  # the parent alarms on all of them
+    home = home[~recipe.like_attacks(parent, home, stored)]  # the parent alarms on all of them
     assert len(home) == 1000 - made.known_attacks
     lesson = recipe.lesson(parent, *(block_features(parent.content, made.head, rows) for rows in (home, stored[0])),
                            stored[1]) + recipe.rehearsed(parent, home, stored[0], seed=1)  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_home_that_is_nothing_but_one_attack_teaches_nothing_and_the_attack_is
 
 def test_without_a_distance_between_rows_nothing_is_rehearsed_nor_left_out(parent, stored):
     other = dataclasses.replace(parent, family="cicflow")
-    assert not recipe.near_attacks(other, stored[0], stored).any()
+    assert not recipe.like_attacks(other, stored[0], stored).any()
     assert len(recipe.rehearsed(other, stored[0][:9], stored[0], seed=1).targets) == 0
 
 

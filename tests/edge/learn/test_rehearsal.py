@@ -52,11 +52,11 @@ def test_a_home_that_is_everywhere_leaves_fewer_rows_and_no_endless_search(store
     assert len(rehearsal.made_up(stored[0], everywhere, seed=1)) <= rehearsal.ROWS
 
 
-def test_a_row_is_near_an_attack_when_no_benign_row_is_nearer(stored):
+def test_a_row_is_like_an_attack_that_is_near_when_no_benign_row_is_nearer(stored):
     features, attacks = stored[0], stored[1] != 0
     site = np.concatenate([features[attacks][:100], features[~attacks][:100], [[1, 1, 50, 0, 0, 9e6, 9e6, 9e4, 9e4]]])
-    found = rehearsal.near_attacks(site.astype(np.float32), features, attacks)
+    found = rehearsal.alike(site.astype(np.float32), features, attacks)
     for place in (0, 30, 99, 100, 130, 199, 200):
         to_attack, to_benign = by_hand(site[place], features[attacks]), by_hand(site[place], features[~attacks])
-        assert found[place] == (to_attack < min(rehearsal.NEAR, to_benign))
+        assert found[place] == (to_attack < min(rehearsal.ALIKE, to_benign))
     assert found[:100].mean() > 0.9 and not found[100:].any()

@@ -1,0 +1,245 @@
+"""`make choose-recipe`: how a head should learn a home, chosen on homes that judge nothing; needs TLIDS_SHARED.
+
+What judges (`make adapt-homes`, notebook 07) is not read here: of the four devices' week only the first day, which is
+learned there; of the testbed the first session; of MQTTset the training part. A recipe must keep what it was never
+told of, so heads are trained anew on the shipped model's blocks without two classes of attack and without half of the
+testbed's devices. Each of them learns two homes: the first sixteen hours of the four devices' day (the last eight are
+judged), and the testbed's devices it has not seen (three fifths of their session, the rest is judged). The blocks have
+seen everything in the first session, so the figures are for comparing recipes, and worth nothing by themselves.
+
+Results go to docs/results/adapt-choice.json, the table into edge/README.md.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from adapt_homes import DAY_S, DEVICES, MODEL, labelled, merged, metered
+from lines import REPOSITORY
+from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.learn import head as heads
+from tlids_edge.learn import recipe, rows
+from tlids_edge.learn.blocks import block_features
+from tlids_edge.learn.choose import choose
+from tlids_edge.learn.graph import Layer, find_head, read_layers, with_layers
+from tlids_edge.learn.keep import Keeper, Seen
+
+RESULTS = REPOSITORY / "docs" / "results" / "adapt-choice.json"
+README = REPOSITORY / "edge" / "README.md"
+BEGIN, END = "<!-- make choose-recipe: begin -->", "<!-- make choose-recipe: end -->"
+CARD = read_card(MODEL)
+LEFT_OUT = (
+    ("Intense scan", "SSH brute force"), ("UDP flood", "Slow HTTP"), ("SYN scan", "HTTP flood"),
+    ("UDP scan", "MQTT brute force"), ("SYN flood", "ARP MITM"),
+)  # fmt: skip
+OTHER_TOOLS = ("bruteforce", "slowite", "malformed")  # of MQTTset
+PARENT_EPOCHS = 30
+LEARNED = {"four devices": 2 / 3, "testbed's other devices": 3 / 5}  # share of the time; the rest is judged
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to learn; each adds to the one before."""
+
+    epochs: int = 5
+    rehearses: bool = False
+    weighs: bool = False
+    screens: bool = False
+
+
+RECIPES = {
+    "as D11 has it": Recipe(),
+    "made-up rows too": Recipe(5, True),
+    "twenty epochs": Recipe(20, True),
+    "attacks weigh the same": Recipe(20, True, True),
+    "known attacks not learned": Recipe(20, True, True, True),
+}
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Flows in the order of their ends."""
+
+    rows: np.ndarray  # (n, 9)
+    features: np.ndarray = None  # (n, width) of the blocks
+    seconds: np.ndarray = None  # (n,) when they ended
+    seen: list = None  # (source, device, service, proven) of each
+
+    def at(self, wanted: np.ndarray) -> "Flows":
+        """Those for which `wanted` (n,) is true."""
+        places = np.flatnonzero(wanted)
+        return Flows(self.rows[places], self.features[places], self.seconds[places], [self.seen[n] for n in places])
+
+
+def main() -> int:
+    """Measure, write the results, and the table into edge/README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table-only", action="store_true", help="render the stored results again")
+    parser.add_argument("--seeds", type=int, default=1)
+    options = parser.parse_args()
+    if not options.table_only:
+        pcap = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap"
+        RESULTS.write_text(json.dumps(measured(pcap, range(1, options.seeds + 1)), indent=1) + "\n")
+    render(json.loads(RESULTS.read_text()))
+    return 0
+
+
+def measured(pcap: Path, seeds: range) -> dict:
+    """Home -> recipe -> means over heads and seeds; the heads' own as "before"."""
+    session, classes = labelled(REPOSITORY / "data" / "testbed", "session1")
+    hosts = json.loads((REPOSITORY / "data" / "testbed" / "session1.json").read_text())["hosts"]
+    names = {host["mac"]: name for name, host in hosts.items()}
+    testbed, truth = of(session), np.array([CARD.classes.index(name) for name in classes])
+    devices = np.array([names.get(flow.src_mac, "") for flow in session])
+    day = [flow for flow in merged([pcap / "benign-home" / f"{name}.pcap" for name in DEVICES])
+           if flow.last_us < DAY_S * 1e6]  # fmt: skip
+    day, other = of(day), [of(metered(next((pcap / "mqttset" / name).glob("*-train.pcap*")))) for name in OTHER_TOOLS]
+    found = {}
+    for left_out in LEFT_OUT:
+        for half in halves(devices[truth == 0]):
+            gone = (truth == 0) & np.isin(devices, half)
+            parent = Head(testbed, truth, left_out, gone)
+            homes = {"four devices": day, "testbed's other devices": testbed.at(gone)}
+            for home, flows in homes.items():
+                for seed in seeds:
+                    for name, told in compared(parent, flows, LEARNED[home], seed, other):
+                        found.setdefault(home, {}).setdefault(name, []).append(told)
+    means = {home: {name: mean(runs) for name, runs in each.items()} for home, each in found.items()}
+    return {"sha256": CARD.sha256, "heads": 2 * len(LEFT_OUT), "seeds": len(seeds), "homes": means}
+
+
+def mean(runs: list[dict]) -> dict:
+    """The mean of each figure over heads and seeds."""
+    return {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
+
+
+def of(flows: list) -> Flows:
+    """What is needed of metered flows."""
+    table = np.array([flow.netflow() for flow in flows], np.float32)
+    content = read_model(MODEL, CARD)
+    seen = [(hash((flow.key[0], flow.src_hw)) & (1 << 63) - 1, hash(flow.src_hw) & (1 << 63) - 1,
+             flow.protocol << 16 | min(flow.src_port, flow.dst_port), flow.proven) for flow in flows]  # fmt: skip
+    return Flows(table, block_features(content, find_head(content), table),
+                 np.array([flow.last_us / 1e6 for flow in flows]), seen)  # fmt: skip
+
+
+def halves(devices: np.ndarray) -> Iterator[np.ndarray]:
+    """The devices in two halves, each with large and small ones; neither holds all that is benign."""
+    names, counts = np.unique(devices, return_counts=True)
+    order = names[np.argsort(-counts, kind="stable")]
+    yield from (order[::2], order[1::2])
+
+
+class Head:
+    """A head that knows neither two classes nor some devices, and its stored rows."""
+
+    def __init__(self, testbed: Flows, truth: np.ndarray, left_out: tuple[str, str], gone: np.ndarray) -> None:
+        """Train it on the shipped blocks; a fifth of its benign rows gives the threshold."""
+        rng = np.random.default_rng(0)
+        self.testbed, self.truth = testbed, truth
+        self.unknown = [CARD.classes.index(name) for name in left_out]
+        known = np.flatnonzero(~np.isin(truth, self.unknown) & ~gone)
+        benign = rng.permutation(known[truth[known] == 0])
+        held_out = benign[: len(benign) // 5]
+        train = np.setdiff1d(known, held_out)
+        content = read_model(MODEL, CARD)
+        layers = read_layers(content, find_head(content))
+        lesson = heads.Lesson(testbed.features[train], np.eye(len(CARD.classes), dtype=np.float32)[truth[train]],
+                              np.ones(len(train), np.float32))  # fmt: skip
+        training = heads.Training(epochs=PARENT_EPOCHS)
+        self.layers = heads.train(lesson, fresh(layers, rng), heads.batches(len(train), 0, training), training)
+        threshold = max(float(np.quantile(attack_scores(testbed.features[held_out], self.layers), 0.99)), 0.05)
+        self.parent = recipe.Parent(with_layers(content, find_head(content), self.layers), 0, threshold)
+        self.stored = np.concatenate([rng.permutation(train[truth[train] == code])[:limit] for code in
+                                      range(len(CARD.classes))
+                                      for limit in [rows.BENIGN_ROWS if code == 0 else rows.ATTACK_ROWS]])  # fmt: skip
+
+
+def fresh(layers: list[Layer], rng: np.random.Generator) -> list[Layer]:
+    """Layers of the same shapes that know nothing (Glorot and Bengio, 2010)."""
+    limits = [np.sqrt(6 / sum(weights.shape)) for weights, _ in layers]
+    return [(rng.uniform(-limit, limit, weights.shape).astype(np.float32), np.zeros_like(bias))
+            for limit, (weights, bias) in zip(limits, layers, strict=True)]  # fmt: skip
+
+
+def attack_scores(features: np.ndarray, layers: list[Layer]) -> np.ndarray:
+    """1 - P(benign) of each row, (n,)."""
+    return 1 - heads.probabilities(features, layers)[:, 0].astype(float)
+
+
+def compared(head: Head, home: Flows, share: float, seed: int, other: list[Flows]) -> Iterator[tuple[str, dict]]:
+    """The head before it learns a home, and after, by each recipe."""
+    cut = home.seconds[0] + share * (home.seconds[-1] - home.seconds[0])
+    early, late = home.at(home.seconds < cut), home.at(home.seconds >= cut)
+    alarming = attack_scores(early.features, head.layers) >= head.parent.threshold
+    site = sample(early, alarming, seed)
+    before = counted(head, late, head.layers, head.parent.threshold, other)
+    yield "before", before
+    for name, each in RECIPES.items():
+        yield name, counted(head, late, learned(head, site, each, seed), recipe.THRESHOLD, other)
+
+
+def sample(flows: Flows, alarming: np.ndarray, seed: int) -> np.ndarray:
+    """The rows that the Pi would learn from, (n, 9)."""
+    keeper = Keeper(flows.seconds[-1] - flows.seconds[0], random.Random(seed).random)
+    columns = zip(flows.seconds, flows.seen, alarming.tolist(), flows.rows.tolist(), strict=True)
+    for second, (source, device, service, proven), alarm, row in columns:
+        keeper.see([Seen(int(second * 1e6), source, device, service, alarm, proven, tuple(row))])
+    return choose(keeper.rows(), keeper.proven).rows["features"]
+
+
+def learned(head: Head, site: np.ndarray, how: Recipe, seed: int) -> list[Layer]:
+    """The head after a home's rows, by one recipe."""
+    content, found = head.parent.content, find_head(head.parent.content)
+    stored, codes = head.testbed.rows[head.stored], head.truth[head.stored]
+    features = block_features(content, found, site)
+    if how.screens:
+        alarming = attack_scores(features, head.layers) >= head.parent.threshold
+        stay = ~(alarming & recipe.like_attacks(head.parent, site, (stored, codes)))
+        site, features = site[stay], features[stay]
+    lesson = recipe.lesson(head.parent, features, head.testbed.features[head.stored], codes)
+    if not how.weighs:
+        lesson = heads.Lesson(lesson.features, lesson.targets, np.ones_like(lesson.weights))
+    if how.rehearses:
+        lesson += recipe.rehearsed(head.parent, site, stored, seed)
+    training = heads.Training(epochs=how.epochs)
+    return heads.train(lesson, head.layers, heads.batches(len(lesson.targets), seed, training), training)
+
+
+def counted(head: Head, late: Flows, layers: list[Layer], threshold: float, other: list[Flows]) -> dict:
+    """The share of benign flows that alarm, and of attacks: unknown classes, known ones, those of other tools."""
+    alarms = attack_scores(head.testbed.features, layers) >= threshold
+    spare = np.ones(len(alarms), bool)
+    spare[head.stored] = False
+    known = [code for code in range(1, len(CARD.classes)) if code not in head.unknown]
+    shares = [alarms[(head.truth == code) & spare] for code in known]
+    shares = [each.mean() if len(each) else alarms[head.truth == code].mean()
+              for code, each in zip(known, shares, strict=True)]  # fmt: skip
+    return {
+        "benign": float((attack_scores(late.features, layers) >= threshold).mean()),
+        "unknown": float(np.mean([alarms[head.truth == code].mean() for code in head.unknown])),
+        "known": float(np.mean(shares)),
+        "other tools": float(np.mean([(attack_scores(each.features, layers) >= threshold).mean() for each in other])),
+    }
+
+
+def render(found: dict) -> None:
+    """Put the table between its marks in edge/README.md."""
+    columns = ("benign", "unknown", "known", "other tools")
+    lines = ["| home | head | benign flows that alarm | attacks it was not trained on | attacks it was | MQTTset's |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
+    for home, each in found["homes"].items():
+        lines += [f"| {home} | {name} | " + " | ".join(f"{told[key]:.1%}" for key in columns) + " |"
+                  for name, told in each.items()]  # fmt: skip
+    text = README.read_text()
+    README.write_text(f"{text.split(BEGIN)[0]}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{text.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
