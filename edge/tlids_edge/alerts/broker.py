@@ -6,12 +6,14 @@ connection at its first byte, before anything of it is stored: a PUBLISH may hav
 
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tlids_edge.errors import InputError, quoted
+
+if TYPE_CHECKING:
+    import ssl
 
 PORT, TLS_PORT = 1883, 8883
 SECURE = "mqtts://"
@@ -73,12 +75,14 @@ def read_login(environment: Mapping[str, str] = os.environ) -> tuple[str, str | 
     return user, password
 
 
-def tls_context(authority: str | None) -> ssl.SSLContext:
+def tls_context(authority: str | None) -> "ssl.SSLContext":
     """What checks the broker's certificate and name: the system's authorities, or the one in a PEM file.
 
     Raises:
         InputError: the file cannot be read or holds no certificate.
     """
+    import ssl  # here, because loading it takes as long as all our modules for MQTT, and mqtts:// alone needs it
+
     try:
         return ssl.create_default_context(cafile=authority)
     except OSError as error:  # ssl.SSLError is one

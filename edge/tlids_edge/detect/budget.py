@@ -27,9 +27,9 @@ Groups = Callable[[np.ndarray], np.ndarray]  # rows -> int [rows]
 class Budget:
     """Flows that wait for a verdict, at most MAX_WAIT_S long, and at most as many as are judged in that time."""
 
-    def __init__(self, chance: np.random.Generator | None = None) -> None:
+    def __init__(self, chance: "np.random.Generator | None" = None) -> None:
         """Let nothing wait; `chance` draws the samples."""
-        self._chance = chance or np.random.default_rng()
+        self._chance = chance  # None until one is needed: loading numpy.random takes time
         self._waiting: list[deque[tuple[float, np.ndarray]]] = [deque() for _ in range(TIERS)]
 
     def __len__(self) -> int:
@@ -48,6 +48,7 @@ class Budget:
             new = rows[tiers == tier]
             space = max(room - sum(len(held) for _, held in waiting), 0)
             if len(new) > space:
+                self._chance = self._chance or np.random.default_rng()
                 chosen = np.zeros(len(new), dtype=bool)
                 chosen[fair_sample(groups(new), space, self._chance)] = True
                 left_out.append(new[~chosen])
@@ -107,7 +108,7 @@ class Pace:
             self.cost_s += weight * (max(seconds / flows, 1e-6) - self.cost_s)
 
 
-def fair_sample(groups: np.ndarray, size: int, chance: np.random.Generator) -> np.ndarray:
+def fair_sample(groups: np.ndarray, size: int, chance: "np.random.Generator") -> np.ndarray:
     """Indices of `size` rows, as equally many of each group as there are, drawn uniformly within a group.
 
     `groups` int [n]: equal for the rows of one group. A group with fewer rows than its share gives the rest to others.

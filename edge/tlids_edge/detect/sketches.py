@@ -31,6 +31,7 @@ cannot choose addresses that share cells. A file is replayed with fixed keys, so
 """
 
 import os
+import random
 from array import array
 from math import sqrt
 
@@ -265,11 +266,11 @@ class Hashes:
 
     def __init__(self, seed: int | None = None) -> None:
         """Draw the keys."""
-        self._random = np.random.default_rng(seed)
+        self._random = random.SystemRandom() if seed is None else random.Random(seed)
 
     def keys(self, words: int) -> np.ndarray:
         """Keys for one column of words; different columns have different ones."""
-        return self._random.integers(0, 2**64, words, np.uint64) | np.uint64(1)
+        return np.array([self._random.getrandbits(64) | 1 for _ in range(words)], np.uint64)
 
 
 def sums(words: np.ndarray, keys: np.ndarray) -> np.ndarray:
