@@ -88,12 +88,12 @@ seeds; in brackets, how many of five ever got there. Validation rows are scored 
 Mean gain in macro-F1 over from scratch after as many updates (5,000 at 1 %, 10,000 at 5 %); in brackets, in how
 many of five seeds the recipe is better. Chosen on ToN-IoT and CSE-CIC, judged on BoT-IoT and UNSW-NB15.
 
-"All free" trains everything from the source's weights on, and each other recipe is that with one change. The source
-is trained for a quarter of the updates, or only on classes that more than one network has, or with an output layer
-for each network ("several heads"). Balanced batches draw a class as often as the root of its count says. Labels are
-smoothed by 0.1. "From the top" holds the third block for 500 updates, the second for 1,000 and the first for 1,500.
-"Averaged" keeps a moving average of the weights over about 1,000 updates. AdamW has a rate of 0.001, a warm-up over
-5 % of the updates and a cosine after it.
+"All free" trains everything from the source's weights on, and each other recipe is that with one change or two. The
+source is trained for a quarter of the updates, or only on classes that more than one network has, or with an output
+layer for each network ("several heads"). Balanced batches draw a class as often as the root of its count says.
+Labels are smoothed by 0.1. "From the top" holds the third block for 500 updates, the second for 1,000 and the first
+for 1,500. "Averaged" keeps a moving average of the weights over about 1,000 updates. AdamW has a rate of 0.001, a
+warm-up over 5 % of the updates and a cosine after it.
 
 {recipes}
 
