@@ -1,5 +1,6 @@
 """The texts are in plain words: patterns that readers stumbled over do not come back."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -57,6 +58,14 @@ def prose(name: str) -> str:
     return re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
 
 
+def strings(module: Path) -> list[str]:
+    """The string constants of a module: its messages, titles and labels; not its docstrings."""
+    tree = ast.parse(module.read_text())
+    loose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in loose]
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
 def found_in(text: str) -> list[str]:
     """What of the patterns is in a text, each with what to write instead."""
     text = " ".join(text.split())
@@ -70,6 +79,13 @@ def found_in(text: str) -> list[str]:
 @pytest.mark.parametrize("name", pages())
 def test_a_text_has_no_word_that_readers_stumbled_over(name):
     assert found_in(prose(name)) == []
+
+
+def test_a_message_has_no_word_that_readers_stumbled_over():
+    modules = [path for root in ("tlids_helpers", "edge/tlids_edge", "edge/testbed")
+               for path in (REPOSITORY / root).rglob("*.py")]  # fmt: skip
+    found = {str(path.relative_to(REPOSITORY)): found_in("\n".join(strings(path))) for path in modules}
+    assert {path: words for path, words in found.items() if words} == {}
 
 
 def test_the_patterns_find_the_phrases_they_were_made_for():

@@ -63,7 +63,7 @@ def session_of(arguments: argparse.Namespace) -> Session:
             f"expected more than 0 and at most {MOST_MINUTES} minutes, found {arguments.minutes:g}: correct --minutes"
         )
     if not arguments.output.is_dir():
-        raise InputError(f"expected a folder, found {arguments.output} is none: make it first")
+        raise InputError(f"expected a folder, found none at {arguments.output}: make it first")
     kind = KINDS[arguments.home]
     plan = Plan(arguments.seed, arguments.subnet or kind.subnet, kind.layout)
     draw_hosts(plan)

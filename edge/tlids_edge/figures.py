@@ -85,5 +85,5 @@ class Figures:
         incidents, unlisted = self.reporter.incidents, self.reporter.not_listed
         line = f"{self.reporter.tally.incidents} incidents"
         if incidents.evicted or incidents.refused:
-            line += f", {incidents.evicted} closed and {incidents.refused} not opened for want of room"
+            line += f", {incidents.evicted} closed and {incidents.refused} not opened for lack of room"
         return line + (f"; {unlisted} lines about single flows left out" if unlisted else "")

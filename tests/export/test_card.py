@@ -69,7 +69,7 @@ def test_the_pi_takes_the_folder_and_gives_the_same_probabilities(folder, export
 def test_a_file_that_disagrees_is_not_written_and_nothing_half_written_stays(elsewhere, prepared, exports, alert):
     worse = dataclasses.replace(exports["int8"].agreement, same_class=0.9, same_or_tie=0.96)
     nothing = dataclasses.replace(exports["int8"].agreement, finite=False)
-    for agreement, found in ((worse, "found 96.00%"), (nothing, "found values that are no numbers")):
+    for agreement, found in ((worse, "found 96.00%"), (nothing, "found values that are not numbers")):
         with pytest.raises(InputError, match=rf"expected .* 97.00% .* {found}"):
             card.write(elsewhere, prepared, dataclasses.replace(exports["int8"], agreement=agreement), alert)
     assert list(elsewhere.folder.parent.iterdir()) == [elsewhere.folder]

@@ -54,8 +54,8 @@ def _sentence(table: pd.DataFrame) -> str:
     left = table[table["suspects"].isna()]["class"].tolist()
     return (
         f"{whole['suspects']:,} of {whole['rows']:,} training rows are confidently taken for another class, "
-        f"{whole['ambiguous']:,} of them rows whose equals bear another label"
-        f"{'; not judged for want of distinct rows: ' + ', '.join(left) if left else ''}."
+        f"{whole['ambiguous']:,} of them rows whose equals have another label"
+        f"{'; not judged for lack of distinct rows: ' + ', '.join(left) if left else ''}."
     )
 
 

@@ -292,7 +292,7 @@ def _zip_member(path: Path, dataset: Dataset | None) -> str:
         names = [name for name in zipfile.ZipFile(path).namelist() if name.casefold().endswith(".csv")]
     except (zipfile.BadZipFile, OSError):
         raise InputError(
-            f"expected a zip archive, found that {path.name} is none or is cut off: download it again"
+            f"expected a zip archive, found {path.name}, another file or one cut off: download it again"
         ) from None
     names = [name for name in names if "__MACOSX" not in name]
     exact = [name for name in names if dataset and Path(name).name.casefold() == dataset.file.casefold()]

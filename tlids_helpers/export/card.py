@@ -140,7 +140,7 @@ def l7_of(prepared: Prepared, l7: str = "") -> str | None:
 def _refuse_disagreeing(export: Export) -> None:
     if export.agrees:
         return
-    found = f"{export.agreement.same_or_tie:.2%}" if export.agreement.finite else "values that are no numbers"
+    found = f"{export.agreement.same_or_tie:.2%}" if export.agreement.finite else "values that are not numbers"
     raise InputError(
         f"expected the {export.precision} file to give the class Keras gives on at least "
         f"{convert.SAME_CLASS[export.precision]:.2%} of {export.agreement.rows:,} test rows, found {found}, so nothing "

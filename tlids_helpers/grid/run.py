@@ -310,7 +310,7 @@ def _tried(folders: Folders, task: Callable[[], object]) -> Outcome:
     except InputError as error:
         return Outcome("failed", str(error))
     except DeadKernelError:
-        return Outcome("failed", "its kernel died, mostly for want of memory: run fewer workers on a machine")
+        return Outcome("failed", "its kernel died, mostly for lack of memory: run fewer workers on a machine")
     except Exception as error:
         return Outcome("failed", f"{type(error).__name__}: {error}".splitlines()[0])
     return Outcome("finished")

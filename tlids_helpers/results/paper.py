@@ -116,7 +116,7 @@ _SLIPS = (
         "CICFlowMeter features",
         "80 features (Section 5.1.2)",
         "83 features, of which nine are chosen (Section 5.1.2)",
-        "the columns of the file at hand, without addresses and labels; the paper's nine by default",
+        "the columns of the file given, without addresses and labels; the paper's nine by default",
     ),
 )
 

@@ -276,7 +276,7 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
         raise DamagedError("rows of another size than it says")
     rows = np.frombuffer(raw, ROW, sum(sizes))
     if not (np.isfinite(rows["features"]).all() and np.isfinite(rows["rank"]).all()):
-        raise DamagedError("rows that are no numbers")
+        raise DamagedError("rows that are not numbers")
     parts = np.split(rows, np.cumsum(sizes)[:-1])
     keeper.kept = parts[0].copy()
     keeper.open = {window: part.tolist() for window, part in zip(header["windows"], parts[1:], strict=True)}
