@@ -1,0 +1,111 @@
+"""Checks with the testbed's second session: the same incidents as on this machine, and a home that is learned."""
+
+import json
+import re
+
+import cargo
+from checks_install import EVE, capturing, expect, journal, settings
+from emulator import CheckError, Pi
+
+LEARNING = "--learn 4m --learn-rows 100 --state /var/lib/tlids-edge"
+REPLAY = "ip netns exec out tcpreplay -q -i out0 /cargo/{}.pcap"
+MARGIN_S = 60  # an incident's line may come so long after an attack: it is renewed once a minute
+SMALL = 20  # flows; an incident with fewer depends on how packets fall into batches
+
+
+def plain(event: dict) -> str:
+    """An EVE line without what the two machines need not have in common: names of files."""
+    return json.dumps({name: value for name, value in event.items() if name != "pcap_filename"}, sort_keys=True)
+
+
+def same_from_a_file(pi: Pi) -> str:
+    """The session read from a file: every incident and rule alert is the one that this machine's program writes."""
+    pi.must("rm -rf /tmp/run; mkdir /tmp/run; tlids-edge --model /usr/share/tlids-edge/models/testbed --source "
+            "/cargo/session2.pcap --eve /tmp/run/eve.json", 1800)  # fmt: skip
+    theirs = cargo.events(pi.must("cat /tmp/run/incidents.json"))
+    ours = cargo.judged_here(pi.folder)
+    expect(len(ours) > 50, f"only {len(ours)} lines on this machine")
+    apart = sum(a != b for a, b in zip(map(plain, ours), map(plain, theirs), strict=False)) + abs(
+        len(ours) - len(theirs)
+    )
+    expect(not apart, f"{len(theirs)} lines there, {len(ours)} here, {apart} differ")
+    opened = sum(event["alert"]["signature_id"] == 9300001 for event in ours)
+    return f"{opened} incidents, {len(ours)} lines of incidents and rules, none differs"
+
+
+def subject(event: dict) -> tuple[str, str]:
+    """Whom an incident is about: its source, or its target."""
+    return event.get("src_ip", "many"), event.get("dest_ip", "")
+
+
+def incidents(events: list[dict]) -> set[tuple[str, str]]:
+    """The subjects of closed incidents of SMALL flows at least."""
+    closed = (event for event in events if event["alert"]["signature_id"] == 9300003)
+    return {subject(event) for event in closed if int(event["alert"]["metadata"]["tlids_flows"][0]) >= SMALL}
+
+
+def told(events: list[dict], shift: float) -> set[int]:
+    """Which attacks of the session, by number, have a line of an incident or a rule within their time."""
+    times = [cargo.seconds(event["timestamp"]) + shift for event in events]
+    return {
+        number
+        for number, (_, start, end) in enumerate(cargo.attacks())
+        if any(start <= time <= end + MARGIN_S for time in times)
+    }
+
+
+def same_on_the_cable(pi: Pi) -> str:
+    """The session sent over the cable at its own speed: each attack is told of, and of whom, as from the file."""
+    settings(pi, TLIDS_LEARN="", TLIDS_OPTIONS="")
+    pi.must(f"systemctl stop tlids-edge; rm -f {EVE}* /var/log/tlids/incidents.json*; systemctl start tlids-edge")
+    capturing(pi)
+    began = float(pi.must("date +%s.%N"))
+    pi.must(REPLAY.format("session2"), 1500)
+    pi.must("sleep 90; systemctl stop tlids-edge")  # its last incidents close
+    live = cargo.events(pi.must("cat $(ls -tr /var/log/tlids/incidents.json*)"))
+    here = cargo.events((pi.folder / "here/incidents.json").read_text())
+    words = re.findall(r"packets [^\n]*", journal(pi))[-1]
+    pi.must("systemctl start tlids-edge")
+    from_file, on_cable = told(here, 0.0), told(live, cargo.first_second() - began)
+    expect(
+        from_file <= on_cable, f"attacks told of: {sorted(from_file)} from the file, {sorted(on_cable)} live; {words}"
+    )
+    missed = incidents(here) - incidents(live)
+    more = incidents(live) - incidents(here)
+    expect(not missed, f"incidents missed: {missed}, more: {more}; {words}")
+    return (
+        f"{len(on_cable)} of {len(cargo.attacks())} attacks told of, {len(incidents(here))} subjects of incidents of "
+        f"{SMALL} flows or more as from the file, {len(more)} more; {words}"
+    )
+
+
+def learned_over_a_reboot(pi: Pi) -> str:
+    """Benign traffic, learning of four minutes, and a reboot in the middle of it: the learning goes on."""
+    settings(pi, TLIDS_LEARN=LEARNING, TLIDS_OPTIONS="--status 5")
+    pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
+    some = "journalctl -q -o cat -u tlids-edge -n 5 | grep -qE 'learning: [1-3][.0-9]* min of 4 min, [1-9][0-9]+ rows'"
+    pi.wait(some, "a minute and ten rows of learning", 600)
+    pi.switch_off("reboot")
+    pi.start()
+    pi.wait("systemctl is-active -q tlids-edge", "an active tlids-edge")
+    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -q 'going on: learning'", "the learning to go on")
+    capturing(pi)
+    before, after = re.findall(r"learning: [^,]+, [\d,]+ rows", pi.must(
+        "journalctl -q -b -1 -o cat -u tlids-edge | grep learning: | tail -1;"
+        "journalctl -q -b -o cat -u tlids-edge | grep 'going on' | head -1"))  # fmt: skip
+    return f"before: {before}; after: {after}"
+
+
+def adapted(pi: Pi) -> str:
+    """The rest of the learning: the model is adapted beside the capture, its promise is printed, it takes over."""
+    pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
+    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -qE 'adapted to this home|not adapted'", "an end", 1500)
+    pi.run("systemctl stop traffic")
+    line = re.findall(r"(?:adapted to this home|not adapted)[^\n]*", journal(pi))[-1]
+    if line.startswith("not"):
+        raise CheckError(line)
+    pi.must("systemctl restart tlids-edge")
+    capturing(pi)
+    in_use = re.findall(r"adapted already, to \S+", journal(pi, lines=40))
+    expect(in_use, "the adapted model is not in use after a restart")
+    return f"{line}; {in_use[-1]} after a restart"
