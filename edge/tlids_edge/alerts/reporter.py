@@ -7,7 +7,6 @@ None, and the flows' own times do both.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 
@@ -132,7 +131,7 @@ class Reporter:
     def _send(self) -> None:
         """Hand over the lines."""
         lines, self._lines = self._lines, []
-        for kind, run in groupby(lines, itemgetter(0)):
+        for kind, run in groupby(lines, lambda each: min(each[0], Kind.ALERT)):  # what is of single flows together
             self.outlet.send(kind, [line for _, line in run])
 
 
