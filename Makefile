@@ -132,8 +132,11 @@ wheels: $(READY) $(ZIG) ## dist/*.whl of tlids-edge for x86-64 and aarch64, buil
 		../zig/bin/python setup.py -q bdist_wheel --plat-name manylinux_2_28_$$machine -d $(abspath dist)) || exit 1; \
 	done; ls dist
 
-test-arm: $(READY) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
+test-arm: $(READY) $(ZIG) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
+
+count-arm: $(READY) $(ZIG) ## instructions a packet and a flow on an emulated Cortex-A53, into docs/results/count-arm.json (ten minutes)
+	@PYTHONPATH=$(if $(PYTHONPATH),$(PYTHONPATH):)tests/edge $(BIN)/python tests/edge/arm/count_arm.py
 
 deb: $(READY) $(ZIG) ## the Debian packages for a Raspberry Pi (arm64) and for amd64, into dist/
 	@$(BIN)/python edge/package/build_deb.py arm64
@@ -161,8 +164,10 @@ system: ## the system packages that some tests need; without root those tests ar
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SYSTEM) >/dev/null; \
 	else echo "tests that need $(SYSTEM) will be skipped: install them as root"; fi
 
-lock: ## compile requirements.lock from pyproject.toml (needs uv)
+lock: ## compile requirements.lock from pyproject.toml, and with digests the Pi's from edge/pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header -o requirements.lock
+	echo 'setuptools>=77' | uv pip compile edge/pyproject.toml - --extra mqtt -c requirements.lock --python-version 3.11 \
+		--python-platform aarch64-manylinux_2_28 --generate-hashes --no-header --no-annotate -o edge/requirements-pi.lock
 
 clean: ## remove the virtual environments and all caches, but no dataset and no run
 	rm -rf .venv build/pythons data/prepared data/simulated .pytest_cache .ruff_cache .hypothesis

@@ -31,12 +31,24 @@ def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
         made = results[name]
         found[f"{name}-table"] = "\n" + page.table(made["columns"], made["rows"])
         found[f"{name}-where"] = where(made)
+    found["count-arm-table"] = "\n" + count_table(results["count-arm"])
+    found["count-arm-where"] = where(results["count-arm"])
     return {**found, **benchmarks(results["benchmarks"]), **accuracies(results["real"])}
 
 
 def where(measured: Mapping) -> str:
     """Command, machine and date."""
     return f"`{measured['command']}`, {measured['machine']}, {measured['date']}"
+
+
+def count_table(counted: Mapping) -> str:
+    """Instructions a packet or flow, and the rate on paper that follows from clock and instructions a cycle."""
+    rows = []
+    for line in counted["lines"]:
+        low, high = (counted["hertz"] * share / line["instructions"] for share in counted["per_cycle"])
+        rate = f"{low:,.0f} to {high:,.0f} {line['unit']}s"
+        rows.append([line["what"], line["way"], f"{line['instructions']:,} a {line['unit']}", rate])
+    return page.table(["capture", "what counts", "instructions", "a second, on paper"], rows)
 
 
 def benchmarks(parts: Mapping[str, Mapping]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from compare import TOLERANCE, Comparison, compare, read_events, read_rows, read_verdicts
-from machine import Machine, emulated, emulator_version, native, set_up
+from machine import Machine, edge_for_arm, emulated, emulator_version, native, set_up
 from tlids_edge.errors import InputError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -31,7 +31,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="tlids-arm-") as outputs:
             ours, theirs = Path(outputs, "x86-64"), Path(outputs, "aarch64")
             here = run(native(EDGE), options, ours)
-            arm = run(emulated(folder, EDGE, options.cpu), options, theirs)
+            edge = edge_for_arm(EDGE, Path(outputs, "edge"))
+            arm = run(emulated(folder, edge, options.cpu), options, theirs)
             check_machines(here, arm)
             comparisons = compare_all(ours, theirs)
             print(f"capture {options.capture.name}, model {options.model.name}")

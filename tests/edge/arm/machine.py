@@ -6,6 +6,7 @@ them. No package is installed and no chroot is made. QEMU is trixie's too (10.0)
 
 import hashlib
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tlids_edge.errors import InputError
 SUITE, PYTHON = "trixie", "3.13"
 PACKAGES = (f"python{PYTHON}", "libndpi4.2t64", "libstdc++6")
 WHEELS = ("numpy", "ai-edge-litert")  # all that tlids_edge needs
+COMPILE_CORE = Path(__file__).resolve().parents[3] / "edge/package/compile_core.py"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 GLIBC_MINORS = range(17, 42)  # trixie's glibc 2.41 runs wheels made for these
 
@@ -37,7 +39,7 @@ class Machine:
         Raises:
             InputError: it failed or took longer than `seconds`.
         """
-        return _run(
+        return run_program(
             [*self.python, *arguments], f"Python to run {arguments[0]} {arguments[1]}", self.environment, seconds
         )
 
@@ -59,9 +61,24 @@ def emulated(folder: Path, edge: Path, cpu: str) -> Machine:
     return Machine((*command, str(root / "usr/bin" / f"python{PYTHON}"), "-S"), environment)
 
 
+def edge_for_arm(edge: Path, target: Path) -> Path:
+    """A copy of `tlids_edge` from the folder `edge`, with the compiled meter of the arm64 package, in `target`.
+
+    Raises:
+        InputError: zig is not set up.
+    """
+    left_out = shutil.ignore_patterns("__pycache__", "*.so")
+    shutil.copytree(edge / "tlids_edge", target / "tlids_edge", ignore=left_out)
+    try:
+        runpy.run_path(str(COMPILE_CORE))["compile_core"]("aarch64", target / "tlids_edge/flows/core/meter.so")
+    except FileNotFoundError as error:
+        raise InputError(str(error)) from None
+    return target
+
+
 def emulator_version(folder: Path) -> str:
     """What QEMU says of itself, e.g. 10.0.13."""
-    first = _run([str(folder / "qemu-aarch64"), "--version"], "QEMU to start").splitlines()[0]
+    first = run_program([str(folder / "qemu-aarch64"), "--version"], "QEMU to start").splitlines()[0]
     return first.split("version ")[1].split()[0]
 
 
@@ -85,7 +102,8 @@ def set_up(work: Path, lock: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work, prefix="unfinished-") as unfinished:
         whole = Path(unfinished) / "whole"
-        _fetch_packages(Path(unfinished), whole)
+        unpack_packages(Path(unfinished), whole / "root", SUITE, "arm64", PACKAGES)
+        _fetch_qemu(Path(unfinished), whole)
         _fetch_wheels(whole / "site", pins)
         if not target.is_dir():  # another run may have been quicker
             whole.rename(target)
@@ -111,37 +129,54 @@ def pinned(lock: Path) -> list[str]:
     return [pins[name] for name in WHEELS]
 
 
-def _fetch_packages(scratch: Path, whole: Path) -> None:
-    """Download the Arm packages and QEMU through apt, and unpack them into `whole`."""
-    environment = {**os.environ, "APT_CONFIG": str(_apt_configuration(scratch))}
-    _run(["apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any"], f"Debian {SUITE}'s lists", environment)
-    _run(["apt-get", "install", "-yqq", "--download-only", *PACKAGES], f"Debian {SUITE}'s packages", environment)
-    archives = scratch / "cache" / "archives"
-    _run(["apt-get", "download", "-qq", "qemu-user:amd64"], "QEMU's package", environment, folder=scratch)
-    root = whole / "root"
-    (root / "usr" / "lib").mkdir(parents=True)
-    (root / "lib").symlink_to("usr/lib")  # where programs look for their loader
-    for archive in sorted(archives.glob("*.deb")):
-        _run(["dpkg-deb", "--extract", str(archive), str(root)], f"a whole package {archive.name}")
+def unpack_packages(scratch: Path, root: Path, suite: str, architecture: str, packages: Sequence[str]) -> None:
+    """Download packages and all that they depend on through apt, keeping to `scratch`, and unpack them into `root`.
+
+    Raises:
+        InputError: something needed is absent, or a download failed.
+    """
+    environment = {**os.environ, "APT_CONFIG": str(_apt_configuration(scratch, suite, architecture))}
+    _update(suite, environment)
+    run_program(["apt-get", "install", "-yqq", "--download-only", *packages], f"Debian {suite}'s packages", environment)
+    for folder in ("lib", "lib64"):  # where programs look for their loader
+        (root / "usr" / folder).mkdir(parents=True)
+        (root / folder).symlink_to(f"usr/{folder}")
+    for archive in sorted((scratch / "cache" / "archives").glob("*.deb")):
+        run_program(["dpkg-deb", "--extract", str(archive), str(root)], f"a whole package {archive.name}")
+
+
+def _update(suite: str, environment: dict[str, str]) -> None:
+    """Fetch the lists of what there is."""
+    run_program(
+        ["apt-get", "update", "-qq", "-o", "APT::Update::Error-Mode=any"], f"Debian {suite}'s lists", environment
+    )
+
+
+def _fetch_qemu(scratch: Path, whole: Path) -> None:
+    """Download trixie's QEMU through the apt configuration in `scratch`, and take its emulator of aarch64."""
+    environment = {**os.environ, "APT_CONFIG": str(scratch / "apt.conf")}
+    run_program(["apt-get", "download", "-qq", "qemu-user:amd64"], "QEMU's package", environment, folder=scratch)
     (qemu,) = scratch.glob("qemu-user_*.deb")
     contents = scratch / "qemu.tar"
     with contents.open("wb") as tar:
         subprocess.run(["dpkg-deb", "--fsys-tarfile", str(qemu)], stdout=tar, check=True)
     program = "usr/bin/qemu-aarch64"  # one of forty emulators, and it is statically linked
-    _run(["tar", "-xf", str(contents), "-C", str(scratch), f"./{program}"], f"{program} in {qemu.name}")
+    run_program(["tar", "-xf", str(contents), "-C", str(scratch), f"./{program}"], f"{program} in {qemu.name}")
     (scratch / program).rename(whole / "qemu-aarch64")
 
 
-def _apt_configuration(scratch: Path) -> Path:
-    """Write a configuration under which apt keeps to `scratch` and sees trixie for arm64 and nothing installed."""
+def _apt_configuration(scratch: Path, suite: str, architecture: str) -> Path:
+    """Write a configuration under which apt keeps to `scratch`, sees one suite for one architecture, and nothing
+    installed.
+    """
     if not KEYRING.exists():
         raise InputError(f"expected Debian's keys in {KEYRING}, found none: install debian-archive-keyring")
     for folder in ("lists/partial", "cache/archives/partial", "none"):
         (scratch / folder).mkdir(parents=True)
     (scratch / "status").touch()
-    (scratch / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_debian_mirror()} {SUITE} main\n")
+    (scratch / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_debian_mirror()} {suite} main\n")
     options = {
-        "APT::Architecture": "arm64", "APT::Install-Recommends": "false", "APT::Sandbox::User": "",
+        "APT::Architecture": architecture, "APT::Install-Recommends": "false", "APT::Sandbox::User": "",
         "Dir::State": scratch, "Dir::State::Lists": scratch / "lists", "Dir::State::status": scratch / "status",
         "Dir::Cache": scratch / "cache", "Dir::Cache::Archives": scratch / "cache" / "archives",
         "Dir::Etc::sourcelist": scratch / "sources.list", "Dir::Etc::sourceparts": scratch / "none",
@@ -149,7 +184,7 @@ def _apt_configuration(scratch: Path) -> Path:
     }  # fmt: skip
     lines = [f'{name} "{value}";' for name, value in options.items()]
     configuration = scratch / "apt.conf"
-    configuration.write_text("\n".join([*lines, 'APT::Architectures { "arm64"; "amd64"; };', ""]))
+    configuration.write_text("\n".join([*lines, f'APT::Architectures {{ "{architecture}"; "amd64"; }};', ""]))
     return configuration
 
 
@@ -162,7 +197,7 @@ def _debian_mirror() -> str:
     if os.environ.get("DEBIAN_MIRROR"):
         return os.environ["DEBIAN_MIRROR"]
     command = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI)", "Created-By: Packages"]
-    for uri in _run(command, "apt's sources").split():
+    for uri in run_program(command, "apt's sources").split():
         if uri.rstrip("/").endswith("/debian"):  # debian-security and others have other names
             return uri
     raise InputError("expected a Debian mirror among apt's sources, found none: run with DEBIAN_MIRROR=URL")
@@ -175,10 +210,10 @@ def _fetch_wheels(site: Path, pins: list[str]) -> None:
     command += ["--target", str(site), "--python-version", PYTHON, "--implementation", "cp"]
     command += ["--ignore-requires-python"]  # pip holds that against the Python it runs on; the wheel's tag decides
     command += [argument for platform in platforms for argument in ("--platform", platform)]
-    _run([*command, *pins], f"aarch64 wheels of {' and '.join(pins)}")
+    run_program([*command, *pins], f"aarch64 wheels of {' and '.join(pins)}")
 
 
-def _run(
+def run_program(
     command: list[str], expected: str, environment: dict | None = None, seconds: int = 600, folder: Path | None = None
 ) -> str:
     """Run a program; its standard output.
