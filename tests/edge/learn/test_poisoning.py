@@ -18,6 +18,7 @@ ATTACKS = [name for name in CARD.classes if name != CARD.benign]
 HANDSHAKE = {"HTTP flood", "Slow HTTP", "MQTT brute force", "SSH brute force", "ARP MITM"}  # which prove the source
 ATTACKER = 99
 IN_A_WINDOW = 60
+QUICK = head.Training(epochs=5)  # of the recipe's twenty
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def choose_from(keeper: Keeper) -> np.ndarray:
 def adapted_after(session, site: np.ndarray, attack: str) -> tuple[float, float, int]:
     """The share of an attack's flows that alarms after `site` was learned and before, and rows not learned."""
     content = read_model(MODEL, CARD)
-    made = recipe.adapt(recipe.Parent(content, 0, CARD.threshold), site, rows.read(MODEL, CARD), 1)
+    made = recipe.adapt(recipe.Parent(content, 0, CARD.threshold), site, rows.read(MODEL, CARD), 1, QUICK)
     own = session[1] == attack
     scores = head.probabilities(block_features(content, made.head, session[0][own]), made.layers)[:, 0]
     return float((1 - scores >= recipe.THRESHOLD).mean()), float(session[2][own].mean()), made.known_attacks

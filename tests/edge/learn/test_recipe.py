@@ -10,6 +10,8 @@ from tlids_edge.learn import head, recipe, rows
 from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.promise import upper_bound
 
+QUICK = head.Training(epochs=5)  # of the recipe's twenty
+
 
 @pytest.fixture(scope="module")
 def parent() -> recipe.Parent:
@@ -36,7 +38,7 @@ def home() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def made(parent, stored, home) -> recipe.Adapted:
-    return recipe.adapt(parent, home, stored, seed=1)
+    return recipe.adapt(parent, home, stored, seed=1, training=QUICK)
 
 
 def test_a_home_that_alarmed_no_longer_does_and_the_attacks_still_do(parent, home, made):
@@ -50,7 +52,7 @@ def test_the_promise_is_counted_on_rows_that_were_not_learned(parent, stored, ho
     """The last fifth is something else than the rest: the promise must show it."""
     changed = home.copy()
     changed[800:] = stored[0][stored[1] == 4][:200]
-    assert recipe.adapt(parent, changed, stored, seed=1).promise.alarms > 150
+    assert recipe.adapt(parent, changed, stored, seed=1, training=QUICK).promise.alarms > 150
 
 
 def test_the_final_head_is_the_one_trained_on_all_rows_that_are_no_known_attack(parent, stored, home, made):
@@ -59,14 +61,14 @@ def test_the_final_head_is_the_one_trained_on_all_rows_that_are_no_known_attack(
     assert len(home) == 1000 - made.known_attacks
     lesson = recipe.lesson(parent, *(block_features(parent.content, made.head, rows) for rows in (home, stored[0])),
                            stored[1]) + recipe.rehearsed(parent, home, stored[0], seed=1)  # fmt: skip
-    training = head.Training()
+    training = QUICK
     layers = head.train(lesson, old, head.batches(len(lesson.targets), 1, training), training)
     for one, other in zip(layers, made.layers, strict=True):
         np.testing.assert_allclose(one[0], other[0], atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_head_and_another_one_another(parent, stored, home, made):
-    again, other = (recipe.adapt(parent, home, stored, seed) for seed in (1, 2))
+    again, other = (recipe.adapt(parent, home, stored, seed, QUICK) for seed in (1, 2))
     np.testing.assert_allclose(again.layers[0][0], made.layers[0][0], atol=1e-6)
     assert np.abs(other.layers[0][0] - made.layers[0][0]).max() > 1e-5
 
@@ -91,7 +93,7 @@ def test_a_head_that_must_not_be_used_is_refused_with_the_reason(made):
 
 def test_a_home_that_is_nothing_but_one_attack_teaches_nothing_and_the_attack_is_still_found(parent, stored):
     poison = np.repeat(stored[0][stored[1] == 4], 4, axis=0)[:2000]
-    made = recipe.adapt(parent, poison, stored, seed=1)
+    made = recipe.adapt(parent, poison, stored, seed=1, training=QUICK)
     assert made.known_attacks >= 1990 and made.recall >= made.parent_recall
     assert made.promise.alarms == made.promise.flows  # and says that all of this "home" will alarm
 

@@ -5,7 +5,7 @@ import pytest
 from home_flows import MODEL
 from tlids_edge.detect.card import read_card
 from tlids_edge.learn import rehearsal, rows
-from tlids_edge.learn.novelty import described
+from tlids_edge.learn.novelty import described, nearest
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,12 @@ def test_a_row_is_like_an_attack_that_is_near_when_no_benign_row_is_nearer(store
         to_attack, to_benign = by_hand(site[place], features[attacks]), by_hand(site[place], features[~attacks])
         assert found[place] == (to_attack < min(rehearsal.ALIKE, to_benign))
     assert found[:100].mean() > 0.9 and not found[100:].any()
+
+
+def test_forged_attacks_beside_a_victims_rows_leave_none_of_those_out(stored):
+    features, attacks = stored[0], stored[1] != 0
+    victim = features[~attacks][::5]
+    victim = victim[nearest(described(victim), described(features[attacks])) > 2 * rehearsal.ALIKE]
+    forged = np.repeat(features[attacks][:200], 5, axis=0)
+    together = rehearsal.alike(np.concatenate([victim, forged]), features, attacks)
+    assert len(victim) > 100 and not together[: len(victim)].any() and together[len(victim) :].mean() > 0.9
