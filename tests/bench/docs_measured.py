@@ -32,6 +32,8 @@ def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
         found[f"{name}-table"] = "\n" + page.table(made["columns"], made["rows"])
         found[f"{name}-where"] = where(made)
     found["count-arm-table"] = "\n" + count_table(results["count-arm"])
+    found["count-arm-clock"] = f"{results['count-arm']['hertz'] / 1e9:.1f} GHz"
+    found["count-arm-cycle"] = " to ".join(map(str, results["count-arm"]["per_cycle"]))
     found["count-arm-where"] = where(results["count-arm"])
     return {**found, **benchmarks(results["benchmarks"]), **accuracies(results["real"])}
 
