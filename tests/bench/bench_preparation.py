@@ -1,6 +1,6 @@
 """How fast a raw file becomes the cached split beside pandas, scikit-learn and Polars, and how time and memory grow.
 
-    python tests/bench/bench_preparation.py [--quick] [--home DIR]
+    python tests/bench/bench_preparation.py [--quick] [--home DIR] [--polars | --stages]
 
 All read the same generated CSV file, which has NF-CSE-CIC-IDS2018's columns and class counts (big_flows.py), and leave
 a train, a validation and a test Parquet file with the same share of every class. Each runs in a process of its own, on
@@ -25,8 +25,9 @@ from typing import NamedTuple
 import big_flows
 import lines
 import pandas as pd
+import pyarrow.csv as csv
 
-from tlids_helpers.data import prepare, split
+from tlids_helpers.data import clean, cleaned, prepare, raw, split
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
 
 ROWS = {False: big_flows.DATASET.total, True: 1_000_000}  # quick? Fewer rows have classes too small for scikit-learn
@@ -58,30 +59,34 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke run: its figures mean nothing")
     parser.add_argument("--home", type=Path, default=lines.HOME, help="where the files lie meanwhile")
     parser.add_argument("--polars", action="store_true", help="beside Polars alone")
+    parser.add_argument("--stages", action="store_true", help="what our CPU time goes into alone")
     options = parser.parse_args()
+    stages(options.home, POLARS_ROWS[options.quick], POLARS_TIMES[options.quick])
+    if options.stages:
+        return
     beside_polars(options.home, POLARS_ROWS[options.quick], POLARS_TIMES[options.quick])
     if options.polars:
         return
     beside_pandas(options.home, ROWS[options.quick], TIMES[options.quick])
     for rows in GROWTH[options.quick]:
-        with raw_file(options.home, rows) as raw:
-            taken = measured(with_tlids, raw)
+        with raw_file(options.home, rows) as file:
+            taken = measured(with_tlids, file)
         lines.emit(growth="preparation", rows=rows, seconds=taken.seconds, cpu=taken.cpu, peak_mb=taken.peak_mb)
 
 
 def beside_pandas(home: Path, rows: int, times: int) -> None:
     """One file, prepared here and in each way of using pandas; then here again, from the cache."""
-    with raw_file(home, rows) as raw:
+    with raw_file(home, rows) as file:
         for against, reading in PANDAS.items():
-            ours, theirs = fastest(times, raw, with_tlids, partial(with_pandas, reading=reading))
+            ours, theirs = fastest(times, file, with_tlids, partial(with_pandas, reading=reading))
             compare = partial(lines.compare, "preparation", against=against)
             note = f"{rows:,} rows; {ours.cpu:.1f} CPU seconds here, {theirs.cpu:.1f} there"
             rates, wanted = (rows / ours.seconds, rows / theirs.seconds), None if reading else 3
             compare("raw file to split", value=rates[0], other=rates[1], unit="rows/s", note=note, wanted=wanted)
             note = f"{rows:,} rows; at most 2,000 MB are wanted here"
             compare("memory, raw file to split", value=ours.peak_mb, other=theirs.peak_mb, unit="MB", note=note)
-        measured(with_tlids, raw)
-        again = measured(with_tlids, raw, anew=False)
+        measured(with_tlids, file)
+        again = measured(with_tlids, file, anew=False)
     lines.emit(part="preparation", what="the same split again, from the cache", value=again.seconds, unit="s",
                note=f"{rows:,} rows; less than a second is wanted")  # fmt: skip
 
@@ -92,9 +97,9 @@ def beside_polars(home: Path, rows: int, times: int) -> None:
         print("beside Polars: not measured, it is not installed", file=sys.stderr)
         return
     version = importlib.metadata.version("polars")
-    with raw_file(home, rows) as raw:
+    with raw_file(home, rows) as file:
         for reading in ("scan_csv", "read_csv"):
-            ours, theirs = least(times, raw, with_tlids, partial(with_polars, reading=reading))
+            ours, theirs = least(times, file, with_tlids, partial(with_polars, reading=reading))
             compare = partial(lines.compare, "preparation", against=f"Polars {version}, {reading} of the ten columns")
             note = f"{rows:,} rows; {ours.cpu:.2f} CPU seconds here with the census, {theirs.cpu:.2f} there without"
             rates = rows / ours.cpu, rows / theirs.cpu
@@ -102,6 +107,23 @@ def beside_polars(home: Path, rows: int, times: int) -> None:
             compare(what, value=rates[0], other=rates[1], unit="rows/s", note=note, wanted=1.3)
             memory = ours.peak_mb, theirs.peak_mb
             compare("memory, raw file to split", value=memory[0], other=memory[1], unit="MB", note=f"{rows:,} rows")
+
+
+def stages(home: Path, rows: int, times: int) -> None:
+    """CPU seconds of a million rows: pyarrow's reader alone, then our steps, each with those before it."""
+    ways = {
+        "pyarrow's CSV reader alone, the ten columns": with_reader,
+        "every line checked and counted, then that": with_lines,
+        "values and classes cleaned and counted as well": with_cleaning,
+        "the cleaned file written as well": with_cleaned,
+        "the split as well, which is all": with_tlids,
+    }
+    with raw_file(home, rows) as file:
+        for name, taken in zip(ways, least(times, file, *ways.values()), strict=True):
+            note, of_a_million = f"{rows:,} rows, least of {times}", taken.cpu * 1e6 / rows
+            lines.emit(
+                part="preparation", what=f"CPU of a million rows: {name}", value=of_a_million, unit="s", note=note
+            )
 
 
 @contextmanager
@@ -112,42 +134,63 @@ def raw_file(home: Path, rows: int) -> Iterator[Path]:
         yield lines.alone(big_flows.write_flows, Path(folder) / f"flows-{rows}.csv", rows).result
 
 
-def fastest(times: int, raw: Path, *ways: Callable) -> list[Taken]:
+def fastest(times: int, file: Path, *ways: Callable) -> list[Taken]:
     """The fastest run of each way, the one that other programs disturbed least; the ways take turns."""
-    runs = [[measured(way, raw) for way in ways] for _ in range(times)]
+    runs = [[measured(way, file) for way in ways] for _ in range(times)]
     return [min(of_one) for of_one in zip(*runs, strict=True)]
 
 
-def least(times: int, raw: Path, *ways: Callable) -> list[Taken]:
+def least(times: int, file: Path, *ways: Callable) -> list[Taken]:
     """The run of each way that took the fewest CPU seconds; the ways take turns."""
-    runs = [[measured(way, raw) for way in ways] for _ in range(times)]
+    runs = [[measured(way, file) for way in ways] for _ in range(times)]
     return [min(of_one, key=lambda taken: taken.cpu) for of_one in zip(*runs, strict=True)]
 
 
-def measured(way: Callable, raw: Path, anew: bool = True) -> Taken:
-    """One preparation of `raw` in a process of its own, into a folder beside it; `anew` empties it first."""
-    out = raw.with_name("out")
+def measured(way: Callable, file: Path, anew: bool = True) -> Taken:
+    """One preparation of `file` in a process of its own, into a folder beside it; `anew` empties it first."""
+    out = file.with_name("out")
     if anew:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-    with raw.open("rb") as file:  # so that nobody waits for the disk
-        while file.read(big_flows.COPIED_BYTES):
+    with file.open("rb") as stream:  # so that nobody waits for the disk
+        while stream.read(big_flows.COPIED_BYTES):
             pass
-    run = lines.alone(way, raw, out)
+    run = lines.alone(way, file, out)
     return Taken(*run.result, run.peak_mb)
 
 
-def with_tlids(raw: Path, out: Path) -> tuple[float, float]:
+def with_reader(file: Path, out: Path) -> tuple[float, float]:
+    """Seconds and CPU seconds of pyarrow's reader, numbers as numbers."""
+    options = csv.ConvertOptions(include_columns=COLUMNS)
+    return clocked(lambda: sum(map(len, csv.open_csv(file, convert_options=options))))
+
+
+def with_lines(file: Path, out: Path) -> tuple[float, float]:
+    """The same of our reading, which gives pyarrow the lines that are rows."""
+    return clocked(lambda: sum(map(len, raw.read_batches(raw.inspect(file)))))
+
+
+def with_cleaning(file: Path, out: Path) -> tuple[float, float]:
+    """The same with the census of values and classes."""
+    return clocked(lambda: sum(map(len, clean.clean_batches(raw.inspect(file), None, clean.Census()))))
+
+
+def with_cleaned(file: Path, out: Path) -> tuple[float, float]:
+    """The same with the cleaned file."""
+    return clocked(lambda: cleaned.clean(str(file), out, allow_subset=True))
+
+
+def with_tlids(file: Path, out: Path) -> tuple[float, float]:
     """Seconds and CPU seconds of this project's preparation."""
-    return clocked(lambda: prepare.prepare(str(raw), out))
+    return clocked(lambda: prepare.prepare(str(file), out))
 
 
-def with_pandas(raw: Path, out: Path, reading: dict) -> tuple[float, float]:
+def with_pandas(file: Path, out: Path, reading: dict) -> tuple[float, float]:
     """Seconds and CPU seconds of the same split with pandas and scikit-learn; the whole file is held in memory."""
     from sklearn.model_selection import train_test_split  # not above: it would count as our memory
 
     def divide() -> None:
-        frame = pd.read_csv(raw, **reading)
+        frame = pd.read_csv(file, **reading)
         labels = frame["Attack"].cat.codes if reading.get("dtype") else frame["Attack"]
         training, test = train_test_split(frame, test_size=split.TEST_FRACTION, stratify=labels, random_state=42)
         train, validation = train_test_split(
@@ -159,7 +202,7 @@ def with_pandas(raw: Path, out: Path, reading: dict) -> tuple[float, float]:
     return clocked(divide)
 
 
-def with_polars(raw: Path, out: Path, reading: str) -> tuple[float, float]:
+def with_polars(file: Path, out: Path, reading: str) -> tuple[float, float]:
     """Seconds and CPU seconds of the same split with Polars: shuffled once, then cut by each row's place in its class.
 
     The ten columns alone are read, nine of them as float32. The shares of each class are those of `split`, rounded.
@@ -169,8 +212,8 @@ def with_polars(raw: Path, out: Path, reading: str) -> tuple[float, float]:
     def rows() -> pl.DataFrame:
         columns = [*(pl.col(name).cast(pl.Float32) for name in NETFLOW_FEATURES), pl.col("Attack").cast(pl.Categorical)]
         if reading == "scan_csv":
-            return pl.scan_csv(raw).select(columns).collect(engine="streaming")
-        return pl.read_csv(raw, columns=COLUMNS).select(columns)
+            return pl.scan_csv(file).select(columns).collect(engine="streaming")
+        return pl.read_csv(file, columns=COLUMNS).select(columns)
 
     def divide() -> None:
         frame = rows()
