@@ -102,6 +102,7 @@ bench: $(READY) system ## run every benchmark and write docs/benchmarks.md; PART
 bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as ratios; then the whole process
 	@$(BIN)/python tests/bench/bench_edge.py --model $(MODEL)
 	@$(BIN)/python tests/bench/bench_process.py --model $(MODEL) --store "make bench-edge"
+	@$(BIN)/python tests/bench/bench_flood.py --model $(MODEL) --store "make bench-edge"
 
 attack: $(READY) system ## attacks on the rules, live in the testbed's namespaces: alert and named source (root, two minutes)
 	@cd edge && ../$(BIN)/python -m testbed.attack_table models/testbed

@@ -30,6 +30,7 @@ from tlids_edge.figures import Figures
 from tlids_edge.flows.compiled import CompiledMeter, take_rows
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.raw import RawReader
+from tlids_edge.flows.slices import SLICE_US
 from tlids_edge.learn.home import Home
 from tlids_edge.notify import Notifier
 from tlids_edge.status import say
@@ -66,7 +67,7 @@ class Watch:
         self.started = time.monotonic()
         self._due, self._status_due = 0.0, self.started + self.status_s
         self._offset = time.time() - self.started
-        self.reader = RawReader(self.meter, self.packets, as_they_come=True, shown=self.rules.wants)
+        self.reader = RawReader(self.meter, self.packets, True, self.rules.wants, SLICE_US)
         self._blindness, self._away_s = Blindness(), 0.0  # gaps so far, as they were last looked at
         self._rules_due, self._rules_blind_s = 0.0, 0  # how long a flood has kept the rules from seeing
         self._packets_seen = 0  # at the last turn

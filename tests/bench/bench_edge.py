@@ -16,12 +16,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.detect.detector import Detector
-from tlids_edge.flows.meter import Meter
+from tlids_edge.flows.compiled import new_meter, take_rows
 from tlids_edge.flows.ndpi import open_ndpi
-from tlids_edge.flows.rows import of_flows
+from tlids_edge.flows.raw import RawReader
 
 ETHERNET = 1
 START_US = 1_700_000_000_000_000
@@ -92,20 +92,19 @@ def machine() -> str:
 
 def run_meter(capture: Path, model: Path | None = None) -> None:
     """Our meter with nDPI, flows taken in batches as the Pi takes them; with a model they are judged."""
-    meter, judge = Meter(l7=open_ndpi()), judge_with(model) if model else lambda flows: None
+    meter, judge = new_meter(l7=open_ndpi()), judge_with(model) if model else lambda rows: None
     with capture.open("rb") as stream:
-        for count, packet in enumerate(read_packets(stream, PacketStats())):
-            meter.add(packet)
-            if count % 1000 == 0:
-                judge(meter.take())
+        for _ in RawReader(meter, PacketStats()).read(stream):
+            meter.take_notes()
+            judge(take_rows(meter))
     meter.close_all()
-    judge(meter.take())
+    judge(take_rows(meter))
 
 
 def judge_with(model: Path) -> Callable[[list], object]:
     """The detector's batches of flows, without waiting for time to pass."""
     detector = Detector(model, max_delay_ms=0)
-    return lambda flows: detector.add(of_flows(flows), 0.0)
+    return lambda rows: detector.add(rows, 0.0)
 
 
 def run_nfstream(capture: Path) -> None:

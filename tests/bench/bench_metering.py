@@ -20,9 +20,10 @@ from pathlib import Path
 import bench_edge
 import lines
 import testbed_run
-from tlids_edge.capture.packets import PacketStats, read_packets
-from tlids_edge.flows.meter import Meter
+from tlids_edge.capture.packets import PacketStats
+from tlids_edge.flows.compiled import new_meter, take_rows
 from tlids_edge.flows.ndpi import open_ndpi
+from tlids_edge.flows.raw import RawReader
 
 PACKETS = {False: 200_000, True: 5_000}  # quick?
 ATTEMPTS = {False: 50_000, True: 1_000}
@@ -106,12 +107,11 @@ def growth(folder: Path, quick: bool) -> None:
 
 def hold_open(capture: Path) -> int:
     """Meter connection attempts that never end; returns how many flows are open when all have come."""
-    meter = Meter(l7=open_ndpi())
+    meter = new_meter(l7=open_ndpi())
     with capture.open("rb") as stream:
-        for packet in read_packets(stream, PacketStats()):
-            meter.add(packet)
-            if len(meter.ended) > 1000:
-                meter.take()
+        for _ in RawReader(meter, PacketStats()).read(stream):
+            meter.take_notes()
+            take_rows(meter)
     return len(meter)
 
 

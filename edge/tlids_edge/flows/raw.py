@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from math import inf
 from typing import BinaryIO
 
 import numpy as np
@@ -51,14 +52,14 @@ class RawReader:
 
     def __init__(
         self, meter: CompiledMeter | Meter, stats: PacketStats, as_they_come: bool = False,
-        shown: Callable[[Packet], bool] = lambda _: False,
+        shown: Callable[[Packet], bool] = lambda _: False, slice_us: float = inf,
     ) -> None:  # fmt: skip
         """`as_they_come`: a block of packets ends with the window of time, as for a source that may pause.
 
         `shown` may choose only among packets that C leaves to Python.
         """
         self._meter, self._stats, self._as_they_come = meter, stats, as_they_come
-        self._shown, self._slices = shown, Slices()
+        self._shown, self._slices = shown, Slices(slice_us)
         self.now_us = 0
         self._clock = Clock(stats.times)
         self._entries = np.zeros(ENTRIES, PACKET)

@@ -11,6 +11,7 @@ from tlids_edge.capture.packets import PacketStats
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.raw import RawReader
+from tlids_edge.flows.slices import SLICE_US
 
 pytestmark = pytest.mark.usefixtures("compiled")
 SMALL = {"family": "both", "idle_timeout": 0.05, "active_timeout": 0.2, "max_flows": 20}
@@ -99,7 +100,7 @@ def test_what_python_decodes_is_given_once_it_has_been_counted():
 
 def steps_of(meter, capture, kind, as_they_come):
     """When each step ends, what it shows, and which flows and notes there are by then."""
-    reader = RawReader(meter, PacketStats(), as_they_come, lambda packet: packet.arp is not None)
+    reader = RawReader(meter, PacketStats(), as_they_come, lambda packet: packet.arp is not None, SLICE_US)
     return [
         (reader.now_us, packet, [(flow.key, flow.first_us) for flow in meter.take()], meter.take_unanswered())
         for packet in reader.read(Pieces(capture, sizes(kind)))
