@@ -1,7 +1,28 @@
-"""A disk with room for a few bytes more."""
+"""Disks with little room: a real one, and one with room for a few bytes more."""
 
 import errno
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from edge_process import need_root
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of `size`, such as "16k", in a new folder of `folder`; the test is skipped where none can be mounted."""
+    need_root("mount", "umount")
+    disk = folder / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small tmpfs cannot be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def leave_room(monkeypatch, size: int) -> list[int]:

@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
 import types
+from contextlib import closing
 
 import pytest
-from edge_process import events, need_root
-from full_disk import leave_room
+from edge_process import events
+from full_disk import leave_room, small_disk
 from tlids_edge.alerts.eve_file import FileSink
 from tlids_edge.alerts.outlet import Kind, Outlet
 from tlids_edge.errors import InputError
@@ -56,14 +56,8 @@ def test_an_eve_path_that_cannot_be_written_is_refused_at_the_start(tmp_path):
 
 
 def test_a_full_disk_costs_counted_lines_and_never_half_a_line(tmp_path):
-    need_root("mount", "umount")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk]).returncode:
-        pytest.skip("a small tmpfs cannot be mounted here")
-    sink = FileSink(disk / "eve.json")
-    try:
-        lines = [json.dumps({"n": index, "text": "x" * 300}).encode() + b"\n" for index in range(100)]
+    lines = [json.dumps({"n": index, "text": "x" * 300}).encode() + b"\n" for index in range(100)]
+    with small_disk(tmp_path, "16k") as disk, closing(FileSink(disk / "eve.json")) as sink:
         for start in range(0, 100, 10):
             sink.write(lines[start : start + 10])
         assert sink.written + sink.unwritten == 100 and sink.unwritten > 0
@@ -74,9 +68,6 @@ def test_a_full_disk_costs_counted_lines_and_never_half_a_line(tmp_path):
         sink.write(lines[:5])
         assert sink.fault == "" and sink.written == before + 5
         assert [event["n"] for event in events((disk / "eve.json").read_bytes())] == [0, 1, 2, 3, 4]
-    finally:
-        sink.close()
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_disk_that_fills_half_way_through_a_line_is_cut_back(tmp_path, monkeypatch):
@@ -190,25 +181,16 @@ def test_a_million_alarms_leave_a_bounded_number_of_bytes_and_the_first_incident
 
 
 def test_on_a_disk_full_of_alarms_an_incident_still_finds_room(tmp_path):
-    need_root("mount", "umount")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk]).returncode:
-        pytest.skip("a small tmpfs cannot be mounted here")
-    outlet = Outlet(
-        FileSink(disk / "eve.json", 400_000), incidents=FileSink(disk / "incidents.json", 400_000, later=True)
-    )
-    try:
-        for number in range(3):
-            for _ in range(200):
-                outlet.send(Kind.ALERT, [b'{"alarm":"%s"}\n' % (b"x" * 87)] * 100)
-            assert outlet.eve.unwritten > 0 and "No space left" in outlet.eve.fault
-            outlet.send(Kind.INCIDENT, [b'{"n":%d,"of":"%s"}\n' % (number, b"y" * 5000)])
-        assert (outlet.incidents.written, outlet.incidents.unwritten) == (3, 0)
-        assert [event["n"] for event in events((disk / "incidents.json").read_bytes())] == [0, 1, 2]
-    finally:
-        outlet.close()
-        subprocess.run(["umount", disk], check=True)
+    with small_disk(tmp_path, "1m") as disk:
+        incidents = FileSink(disk / "incidents.json", 400_000, later=True)
+        with closing(Outlet(FileSink(disk / "eve.json", 400_000), incidents=incidents)) as outlet:
+            for number in range(3):
+                for _ in range(200):
+                    outlet.send(Kind.ALERT, [b'{"alarm":"%s"}\n' % (b"x" * 87)] * 100)
+                assert outlet.eve.unwritten > 0 and "No space left" in outlet.eve.fault
+                outlet.send(Kind.INCIDENT, [b'{"n":%d,"of":"%s"}\n' % (number, b"y" * 5000)])
+            assert (outlet.incidents.written, outlet.incidents.unwritten) == (3, 0)
+            assert [event["n"] for event in events((disk / "incidents.json").read_bytes())] == [0, 1, 2]
 
 
 def test_no_line_is_kept_longer_than_seven_days(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from edge_process import need_root
+from full_disk import small_disk
 from home_flows import DAY_S, drawn, seen
 from tlids_edge.errors import InputError
 from tlids_edge.learn import state
@@ -182,12 +182,7 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_state(tmp_path):
 
 
 def test_on_a_full_disk_the_old_state_stays_whole_and_nothing_is_left_beside_it(tmp_path):
-    need_root("mount", "umount")
-    small = tmp_path / "small"
-    small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
+    with small_disk(tmp_path, "64k") as small:
         folder = state.open_folder(small / "state")
         key = state.read_key(folder)
         state.save(folder, key, taught(), EXTRA)
@@ -200,8 +195,6 @@ def test_on_a_full_disk_the_old_state_stays_whole_and_nothing_is_left_beside_it(
         extra, why, again = loaded(folder, key)
         assert (extra, why) == (EXTRA, "") and len(again.rows()) == len(taught().rows())
         assert not list(folder.glob(".*.part"))
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_a_lock_is_one_processs_and_wiping_waits_for_it(folder, key):
