@@ -17,8 +17,7 @@ from tlids_edge.detect.claims import (
     Protocol,
 )
 from tlids_edge.detect.sources import ProvenSources
-from tlids_edge.detect.suspects import RuleAlert, Suspects
-from tlids_edge.flows.flow import Flow
+from tlids_edge.detect.suspects import RuleAlert
 
 ARP_REQUEST, ARP_REPLY = 1, 2
 MAX_ADDRESSES = 16  # of one MAC within 300 s
@@ -37,21 +36,8 @@ class ArpWatch:
     """
 
     def __init__(self, sources: ProvenSources | None = None) -> None:
-        """Know no bindings."""
+        """Know no bindings. Who is suspected, `claims` knows."""
         self.claims = Claims(Protocol("ARP", "ARP", "ARP spoofing", _SID, MAX_ADDRESSES), sources)
-
-    @property
-    def suspects(self) -> Suspects:
-        """Who is under an alert."""
-        return self.claims.suspects
-
-    def accuses(self, flow: Flow) -> bool:
-        """Whether the source of a flow stood under this rule's alert when the flow ended."""
-        return self.claims.accuses(flow)
-
-    def note_flow(self, flow: Flow) -> None:
-        """Take note of a proven flow that has ended."""
-        self.claims.note_flow(flow)
 
     def see(self, packet: Packet) -> list[RuleAlert]:
         """Take note of one ARP packet; the alerts it gives rise to."""

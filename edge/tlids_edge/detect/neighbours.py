@@ -11,8 +11,7 @@ from typing import NamedTuple
 from tlids_edge.capture.packets import ICMPV6, Packet, address_text, mac_text
 from tlids_edge.detect.claims import Claim, Claims, Protocol
 from tlids_edge.detect.sources import ProvenSources
-from tlids_edge.detect.suspects import Pace, RuleAlert, Suspects, remember, within
-from tlids_edge.flows.flow import Flow
+from tlids_edge.detect.suspects import Pace, RuleAlert, remember, within
 
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = range(133, 138)
 MAX_ADDRESSES = 64  # of one MAC within 300 s; a host has one for each day of a week, and a few more
@@ -41,24 +40,11 @@ class NeighbourWatch:
     """
 
     def __init__(self, sources: ProvenSources | None = None) -> None:
-        """Know no bindings and no router."""
+        """Know no bindings and no router. Who is suspected, `claims` knows."""
         protocol = Protocol("neighbour discovery", "IPv6-ICMP", "Neighbour spoofing", SID_NEIGHBOUR, MAX_ADDRESSES)
         self.claims = Claims(protocol, sources)
         self._routers: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()  # address and MAC -> last advertisement
         self._pace = Pace()
-
-    @property
-    def suspects(self) -> Suspects:
-        """Who is under an alert."""
-        return self.claims.suspects
-
-    def accuses(self, flow: Flow) -> bool:
-        """Whether the source of a flow stood under this rule's alert when the flow ended."""
-        return self.claims.accuses(flow)
-
-    def note_flow(self, flow: Flow) -> None:
-        """Take note of a proven flow that has ended."""
-        self.claims.note_flow(flow)
 
     def see(self, packet: Packet) -> list[RuleAlert]:
         """Take note of one packet of ICMPv6; the alerts it gives rise to."""
@@ -116,7 +102,7 @@ class NeighbourWatch:
     def _accuse(self, packet: Packet, sid: int, what: str, details: dict[str, str]) -> list[RuleAlert]:
         """Suspect the MAC address of a frame."""
         now, mac = packet.time_us, packet.src_mac
-        self.suspects.add((b"", mac), now)
+        self.claims.suspects.add((b"", mac), now)
         if not self._pace.allows((sid, mac), now):
             return []
         proven = self.claims.sources.is_proven(packet.src, mac, now)

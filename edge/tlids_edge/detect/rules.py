@@ -40,7 +40,9 @@ class Rules:
             arp.claims.sources = self.sources
         if fan_out is not None:
             fan_out.sources = self.sources
-        named = {"arp": arp, "neighbours": self._neighbours, "fan-out": fan_out, "fragments": self._fragments}
+        named = {"fan-out": fan_out, "fragments": self._fragments}
+        if arp is not None:
+            named = {"arp": arp.claims, "neighbours": self._neighbours.claims} | named
         self._named = [(name, rule) for name, rule in named.items() if rule is not None]
         self._due_us = 0
 
@@ -98,7 +100,7 @@ class Rules:
         if flow.proven:
             self.sources.prove(flow.key[0], flow.src_hw, flow.last_us)
             if self._arp is not None:
-                (self._arp if len(flow.key[0]) == 4 else self._neighbours).note_flow(flow)
+                (self._arp if len(flow.key[0]) == 4 else self._neighbours).claims.note_flow(flow)
 
     def against(self, flow: Flow | Ended) -> tuple[str, ...]:
         """The names of the rules under whose alert the source of a flow stood when the flow ended."""

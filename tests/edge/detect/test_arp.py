@@ -66,8 +66,8 @@ def test_the_alert_names_both_mac_addresses_and_suspects_the_younger_claimant():
     alert = [found for packet in packets([*ORDINARY, spoof(5)]) for found in watch.see(packet)][0]
     assert alert.details == {"address": GATEWAY, "old_mac": GATEWAY_MAC, "new_mac": ATTACKER_MAC}
     assert (alert.src, alert.src_mac, alert.severity) == (GATEWAY, ATTACKER_MAC, 1)
-    assert watch.accuses(flow_from(ATTACKER_MAC, 20)) and not watch.accuses(flow_from(ATTACKER_MAC, 66))
-    assert not watch.accuses(flow_from(GATEWAY_MAC, 20))
+    assert watch.claims.accuses(flow_from(ATTACKER_MAC, 20)) and not watch.claims.accuses(flow_from(ATTACKER_MAC, 66))
+    assert not watch.claims.accuses(flow_from(GATEWAY_MAC, 20))
 
 
 def test_a_conflict_is_reported_once_a_minute_not_once_a_packet():
@@ -135,7 +135,7 @@ def test_arp_tables_stay_bounded_under_a_flood_of_bindings():
     assert {(alert.src, alert.src_mac) for alert in found} == {("", "")}
     claims = watch.claims
     assert len(claims.bindings) <= 1024 and len(claims._unasked) <= 1024 and len(claims._askers) <= 256
-    assert len(claims.bindings._addresses) <= 1024 and len(watch.suspects) <= 256
+    assert len(claims.bindings._addresses) <= 1024 and len(watch.claims.suspects) <= 256
 
 
 def test_two_thousand_invented_senders_neither_silence_the_watch_nor_accuse_the_router():
@@ -148,7 +148,7 @@ def test_two_thousand_invented_senders_neither_silence_the_watch_nor_accuse_the_
     ]
     conflicts = [alert for alert in alerts_of(frames, watch) if alert.signature_id == SID_ARP_CONFLICT]
     assert {(alert.src, alert.src_mac) for alert in conflicts} == {(GATEWAY, ATTACKER_MAC)}
-    assert not watch.accuses(flow_from(GATEWAY_MAC, 7)) and watch.accuses(flow_from(ATTACKER_MAC, 7))
+    assert not watch.claims.accuses(flow_from(GATEWAY_MAC, 7)) and watch.claims.accuses(flow_from(ATTACKER_MAC, 7))
 
 
 def test_a_newcomer_who_answers_survives_the_flood_of_those_who_only_claim():
@@ -163,7 +163,7 @@ def test_a_binding_that_carries_traffic_stays_fresh_without_being_claimed():
     silent, used = ArpWatch(), ArpWatch()
     for watch in (silent, used):
         alerts_of(ORDINARY, watch)
-    used.note_flow(flow_from(PHONE_MAC, 390, PHONE))
+    used.claims.note_flow(flow_from(PHONE_MAC, 390, PHONE))
     takeover = [answer(400, ATTACKER_MAC, PHONE, GATEWAY, GATEWAY_MAC)]
     assert alerts_of(takeover, silent) == []
     assert [alert.src_mac for alert in alerts_of(takeover, used)] == [ATTACKER_MAC]
@@ -201,7 +201,7 @@ def test_a_frame_with_anothers_sender_mac_accuses_who_sent_it_not_the_third_devi
     assert [alert.signature_id for alert in found] == [SID_ARP_DIFFERENT, SID_ARP_CONFLICT]
     assert {alert.src_mac for alert in found} == {ATTACKER_MAC}
     assert found[1].details["new_mac"] == THIRD_MAC
-    assert not watch.accuses(flow_from(THIRD_MAC, 6)) and watch.accuses(flow_from(ATTACKER_MAC, 6))
+    assert not watch.claims.accuses(flow_from(THIRD_MAC, 6)) and watch.claims.accuses(flow_from(ATTACKER_MAC, 6))
 
 
 @pytest.mark.parametrize("asker", [ATTACKER_MAC, THIRD_MAC])
@@ -227,7 +227,7 @@ def test_an_owner_who_comes_home_after_a_long_silence_is_not_the_suspect():
     alerts = [found for packet in packets([*ORDINARY, spoof(400), home]) for found in watch.see(packet)]
     assert [alert.signature_id for alert in alerts] == [SID_ARP_CONFLICT]  # at 401: at 400 the old claim was stale
     assert alerts[0].details == {"address": GATEWAY, "old_mac": GATEWAY_MAC, "new_mac": ATTACKER_MAC}
-    assert not watch.accuses(flow_from(GATEWAY_MAC, 402))
+    assert not watch.claims.accuses(flow_from(GATEWAY_MAC, 402))
 
 
 def test_many_claimants_do_not_crowd_out_the_oldest():
