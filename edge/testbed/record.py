@@ -93,8 +93,8 @@ def live_through(home: Home, session: Session) -> list[Window]:
     return windows
 
 
-def start_watcher(network: lab.Network, model: Path) -> subprocess.Popen:
-    """Start tlids-edge on the bridge, and wait until it captures.
+def start_watcher(network: lab.Network, model: Path, *options: str) -> subprocess.Popen:
+    """Start tlids-edge on the bridge, with `options` beside those of every recording, and wait until it captures.
 
     Raises:
         InputError: it ended at once; the sentence is its own.
@@ -102,7 +102,7 @@ def start_watcher(network: lab.Network, model: Path) -> subprocess.Popen:
     argv = [sys.executable, str(EDGE / "capture_and_infer.py"), "--model", str(model), "--source", lab.BRIDGE]
     with open(lab.FOLDER / "watch.log", "wb") as log:
         watcher = subprocess.Popen(
-            [*argv, "--eve", str(lab.FOLDER / "watch.eve.json"), "--all-flows", "--flow-alerts", "all"],
+            [*argv, "--eve", str(lab.FOLDER / "watch.eve.json"), "--all-flows", "--flow-alerts", "all", *options],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     network.started.append(watcher)

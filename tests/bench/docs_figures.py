@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import docs_attacks
 import docs_measured
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -11,7 +12,7 @@ RESULTS = REPOSITORY / "docs" / "results"
 SCRATCH, INSIDE, OUTSIDE = ("scratch", "none"), ("paper", "blocks"), ("leave_target_out", "blocks")
 SETS = {"bot": "NF-BoT-IoT-v2", "cic": "NF-CSE-CIC-IDS2018-v2", "bed": "The testbed"}
 HOME = "four devices"
-NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real", "count-arm")
+NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real", "count-arm", "attack")
 
 
 def read() -> dict[str, Mapping]:
@@ -23,7 +24,7 @@ def read() -> dict[str, Mapping]:
 def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
     """Every figure by its name."""
     return {**transfer(results["transfer"]), **adapt(results["adapt"]), **audit(results["audit"]["sections"]),
-            **docs_measured.figures(results)}  # fmt: skip
+            **docs_measured.figures(results), **docs_attacks.figures(results["attack"])}  # fmt: skip
 
 
 def transfer(results: Mapping) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""`make attack`: the attacks of `testbed.attack_table` live, into docs/results/attack.json; needs root, a few minutes.
+
+With names of attacks it runs those alone and puts them into the file beside the others.
+"""
+
+import json
+import subprocess
+import sys
+import time
+
+import docs_figures
+import docs_pages
+import machine
+
+EDGE = docs_figures.REPOSITORY / "edge"
+NAME = "docs/results/attack.json"
+COMMAND = [sys.executable, "-m", "testbed.attack_table", "models/testbed", "--json"]
+
+
+def main(names: list[str]) -> int:
+    """Run, tell, and write the file; 1 when a verdict is wrong, 2 when the attacks cannot be run."""
+    kept = {}
+    if names:
+        kept = {one["attack"]: one for one in json.loads((docs_figures.REPOSITORY / NAME).read_text())["attacks"]}
+    with subprocess.Popen([*COMMAND, *names], cwd=EDGE, stdout=subprocess.PIPE, text=True) as running:
+        for line in running.stdout:
+            found = json.loads(line)
+            kept[found["attack"]] = found
+            print(f"{found['attack']}: {found['verdict']}", flush=True)
+    if running.returncode not in (0, 1):
+        return running.returncode
+    told = {"command": "make attack", "date": time.strftime("%Y-%m-%d"), "machine": machine.describe(),
+            "attacks": list(kept.values())}  # fmt: skip
+    docs_pages.write(NAME, json.dumps(told, indent=1) + "\n")
+    return running.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
