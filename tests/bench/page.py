@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from growth_plot import COUNTED, counted
 
 PARTS = {
-    "preparation": "Raw flow files cleaned, split and cached. Beside Polars it is CPU seconds that count. More than half\n"
-    "of ours go into the first stage, which checks and counts every line and writes a cleaned file for later splits;\n"
-    'Polars does neither. What stands in the way of 1.3 times its rows a CPU second is in the rows "CPU of a million\n'
-    "rows\": pyarrow's reader alone takes most of the time that this leaves, before a value is checked or a row\n"
-    "written. Polars's reader in its place would lose the accounting: it fills short lines and, where it is told to go\n"
-    "on, cuts long ones, and does not say which. pyarrow hands each one over.",
+    "preparation": "Raw flow files cleaned, split and cached. Beside Polars it is CPU seconds that count. More than\n"
+    "half of ours go into the first stage, which checks and counts every line and writes a cleaned file for later\n"
+    "splits; Polars does neither. What stands in the way of 1.3 times its rows a CPU second is in the rows\n"
+    '"CPU of a million rows": pyarrow\'s reader alone takes most of the time that this leaves, before a value is\n'
+    "checked or a row written. Polars's reader in its place would lose the accounting: it fills short lines and,\n"
+    "where it is told to go on, cuts long ones, and does not say which. pyarrow hands each one over.",
     "training": "The CNN trained from scratch.",
     "transfer": "A new head on frozen blocks.",
     "prediction": "Flows judged by the exported model, one at a time and in batches.",
