@@ -72,7 +72,7 @@ def checked(folder: Path, environment: dict[str, str]) -> str:
             return driver.poll() is not None
 
         wait_for(driver_ended, "the end of the grid")
-        left = {each for each in client.run(os.environ.get, "SLURM_JOB_ID").values()}
+        left = {each for each in client.run(os.getenv, "SLURM_JOB_ID").values()}
     status, output = driver.wait(PATIENCE), (folder / "grid.log").read_text()
     finished = finished_runs(folder)
     assert status == 0 and f"{len(SEEDS)} finished, 0 were there, 0 failed, 0 not run" in output, output
@@ -122,7 +122,7 @@ def jobs_of(client: Client) -> dict[str, str]:
     wanted = 2 * 8
     if len(client.scheduler_info(n_workers=-1)["workers"]) < wanted:
         return {}
-    return client.run(os.environ.get, "SLURM_JOB_ID")
+    return client.run(os.getenv, "SLURM_JOB_ID")  # `os.environ.get` would bring this process's environment along
 
 
 @contextlib.contextmanager
