@@ -21,16 +21,19 @@ def answer(order: dict) -> dict:
 
 def main() -> int:
     """Serve until the port goes away."""
-    with open(PORT, "rb", buffering=0) as orders, open(PORT, "wb", buffering=0) as answers:
-        answers.write(b'{"up": true}\n')
+    with open(PORT, "r+b", buffering=0) as port:  # a port can be opened once at a time
+        port.write(b'{"up": true}\n')
         waiting = b""
         while True:
-            waiting += orders.read(65536) or b""
+            words = port.read(65536)
+            if not words:  # nobody at the other end; systemd starts this again
+                return 1
+            waiting += words
             while b"\n" in waiting:
                 line, waiting = waiting.split(b"\n", 1)
                 text = json.dumps(answer(json.loads(line))).encode() + b"\n"
                 while text:
-                    text = text[answers.write(text) :]
+                    text = text[port.write(text) :]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -62,6 +63,7 @@ def main() -> int:
     )
     parser.add_argument("--result", type=Path, default=RESULT, metavar="FILE")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that QEMU is ended too
     try:
         made = system.base(cargo.REPOSITORY / "build/pi")
         with tempfile.TemporaryDirectory(dir=made.folder, prefix="run-") as scratch:

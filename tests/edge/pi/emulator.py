@@ -12,6 +12,8 @@ from pathlib import Path
 from system import System
 
 BOOT_S, ANSWER_S, MARGIN_S = 900, 300, 60
+# of a device and a unit; 90 s are short for a slow emulation
+PATIENT = "systemd.default_device_timeout_sec=900 systemd.default_timeout_start_sec=900"
 LIKE_RASPBERRY_PI_OS = "cgroup_disable=memory"
 
 
@@ -61,7 +63,7 @@ class Pi:
             "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53", "-smp", "4", "-m", "1024", "-accel",
             "tcg,thread=multi", "-nodefaults", "-display", "none", "-serial", "stdio", "-nic", "none", "-no-reboot",
             "-kernel", str(self.system.kernel), "-initrd", str(self.system.initrd), *drives,
-            "-append", f"root=LABEL=pi rw console=ttyAMA0 quiet panic=1 {options}",
+            "-append", f"root=LABEL=pi rw console=ttyAMA0 panic=1 {PATIENT} {options}",
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
             "-chardev", f"socket,id=checks,path={channel},server=on,wait=off",
             "-device", "virtserialport,chardev=checks,name=tlids",

@@ -142,6 +142,9 @@ def furnish(root: Path) -> None:
         (wanted / name).symlink_to(units.relative_to(root).joinpath(name).as_posix().join(("/", "")))
     (root / "etc/fstab").write_text(FSTAB)
     (root / "etc/hostname").write_text("pi\n")
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")  # it has booted before: no first set-up
+    for name in ("etc/.updated", "var/.updated"):
+        (root / name).touch()
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "cargo").mkdir()
 
