@@ -1,6 +1,6 @@
 """`meter_capture.py CAPTURE compiled|Python rows|objects [ndpi]`: meter one capture; the emulated machine runs this.
 
-`objects`: ended flows become Flow objects, as tlids-edge takes them; `rows`: they stay a matrix where C has them.
+`objects`: ended flows become Flow objects, as in tlids-meter; `rows`: they stay a matrix, as in tlids-edge.
 Standard output has the packets and flows that were counted, as one JSON object.
 """
 

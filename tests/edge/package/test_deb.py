@@ -150,7 +150,7 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     )
     events = [json.loads(line) for line in (debian / "tmp/eve.json").read_text().splitlines()]
     assert sum(event["event_type"] == "alert" for event in events) > 1000
-    assert "flows in" in said and "Traceback" not in said and "metered in Python" not in said
+    assert "flows in" in said and "Traceback" not in said and "meter compiled" in said
 
     for name in (package.name, "session2.pcap.gz", "eve.json", "incidents.json"):
         (debian / "tmp" / name).unlink()
