@@ -1,8 +1,8 @@
 """The recipe on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out.
 
 The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
-`rehearsal`). A row of the home that the parent alarms on and that is like a stored attack is not learned: an attack
-that is known stays one, however patiently it comes while the home is learned.
+`rehearsal`). A row of the home that the parent alarms on and that is almost equal to a stored attack is not
+learned, however slowly such rows come.
 """
 
 from dataclasses import dataclass, field

@@ -67,7 +67,7 @@ def test_after_such_a_day_the_attack_is_still_found(session, attack):
     assert found >= 0.9 * before
 
 
-@pytest.mark.parametrize("attack", ["SYN scan", "Slow HTTP", "SSH brute force"])
+@pytest.mark.parametrize("attack", ["SYN scan", "MQTT brute force", "SSH brute force"])
 def test_a_known_attack_that_comes_too_slowly_for_a_burst_is_not_learned(session, attack):
     """Past every cap: its rows are a tenth of what is learned, and none of them was left out by the screen."""
     features, classes, _ = session

@@ -10,7 +10,7 @@ from tlids_edge.learn import head, recipe, rows
 from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.promise import upper_bound
 
-QUICK = head.Training(epochs=5)  # of the recipe's twenty
+QUICK = head.Training(epochs=10)  # of the recipe's twenty
 
 
 @pytest.fixture(scope="module")
