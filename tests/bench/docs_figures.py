@@ -12,7 +12,7 @@ RESULTS = REPOSITORY / "docs" / "results"
 SCRATCH, INSIDE, OUTSIDE = ("scratch", "none"), ("paper", "blocks"), ("leave_target_out", "blocks")
 SETS = {"bot": "NF-BoT-IoT-v2", "cic": "NF-CSE-CIC-IDS2018-v2", "bed": "The testbed"}
 HOME = "four devices"
-NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real", "count-arm", "attack")
+NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real", "count-arm", "attack", "test-pi")
 
 
 def read() -> dict[str, Mapping]:

@@ -1,4 +1,5 @@
-"""`make docs`: the figures of the pages in `FILLED`, and docs/audit-tables.md, from docs/results/*.json.
+"""`make docs`: the figures of the pages in `FILLED`, docs/audit-tables.md, and the tables of `make test-pi`
+in edge/MANUAL.md, from docs/results/*.json.
 
 A figure stands in a text between `<!-- = NAME -->` and `<!-- . -->`. `--check` changes nothing, and ends with 1 where
 a text and the results differ. The version in edge/pyproject.toml goes into pyproject.toml and CITATION.cff.
@@ -12,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 
 import docs_figures
+import docs_pi
 import page
 import picture
 
@@ -67,6 +69,7 @@ def pages() -> dict[str, str]:
     made = {name: filled((REPOSITORY / name).read_text(), found) for name in FILLED}
     made[TABLES] = HEAD.format("".join(map(section, results["audit"]["sections"]))).rstrip() + "\n"
     made |= {"docs/pictures/overview.svg": picture.overview(), "docs/pictures/overview-narrow.svg": picture.narrow()}
+    made[docs_pi.PAGE] = docs_pi.filled((REPOSITORY / docs_pi.PAGE).read_text(), results["test-pi"])
     return made | versions()
 
 

@@ -43,7 +43,7 @@ def count(pi: Pi, text: str, path: str = EVE) -> int:
 
 
 def booted(pi: Pi) -> str:
-    """systemd is the first process and has no failed unit but those that this kernel has no device for."""
+    """systemd is the first process, and no unit has failed."""
     pi.run("timeout 600 systemctl is-system-running --wait", 700)
     first, state = pi.must("cat /proc/1/comm"), pi.run("systemctl is-system-running")[1]
     failed = pi.must("systemctl list-units --failed --no-legend --plain | cut -d' ' -f1").split()

@@ -1,0 +1,68 @@
+"""`make test-pi` can fail: what it replays, how a check ends, and what its table says of checks that were not run."""
+
+import importlib
+import struct
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ATTACKER, HOST = bytes.fromhex("020000000066"), bytes.fromhex("020000000001")
+RECORD = struct.Struct("<IIII")
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Imports one of the scripts' modules by name, as when they are run."""
+    for folder in ("tests/edge/pi", "tests/bench"):
+        monkeypatch.syspath_prepend(str(REPOSITORY / folder))
+    return importlib.import_module
+
+
+def capture(*frames: tuple[bytes, int]) -> bytes:
+    """A pcap file of frames that were cut to what is given of their real length."""
+    header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1)
+    return header + b"".join(RECORD.pack(7, 8, len(kept), length) + kept for kept, length in frames)
+
+
+def test_frames_are_filled_up_to_their_length_and_the_attackers_left_out_of_the_quiet_ones(scripts):
+    own, attack = HOST * 2 + b"\x08\x00abc", HOST + ATTACKER + b"\x08\x00abc"
+    whole, quiet = scripts("cargo").padded(capture((own, 60), (attack, 80)), ATTACKER)
+    filled = own.ljust(60, b"\0"), attack.ljust(80, b"\0")
+    assert whole == capture(*((frame, len(frame)) for frame in filled))
+    assert quiet == capture((filled[0], 60))
+
+
+class Answers:
+    """A system that is running and says nothing."""
+
+    running = True
+
+    def run(self, _text: str) -> tuple[int, str]:
+        return 0, ""
+
+
+def test_a_failed_check_says_what_was_seen_and_ends_the_run_only_where_the_rest_needs_it(scripts):
+    check_pi, emulator = scripts("check_pi"), scripts("emulator")
+
+    def fails(_pi) -> str:
+        """Fails."""
+        raise emulator.CheckError("no alert")
+
+    row = dict(check_pi.planned((("a check", fails),))[0])
+    assert row["result"] == "not run"
+    assert check_pi.one(Answers(), fails, row, must=False) and not check_pi.one(Answers(), fails, row, must=True)
+    assert (row["result"], row["seen"], row["done"]) == ("failed", "no alert", "Fails.")
+
+
+def test_the_table_lists_checks_that_were_not_run(scripts):
+    rows = [
+        {"check": "boot", "done": "It boots.", "seen": "a|b", "result": "passed"},
+        {"check": "purge", "done": "It goes.", "seen": "", "result": "not run"},
+    ]
+    result = {"date": "2026-01-02", "emulator": "QEMU", "boots": [{"options": "none", "seconds": 9, "checks": rows}]}
+    docs_pi = scripts("docs_pi")
+    text = docs_pi.filled(f"before\n{docs_pi.BEGIN}\nold\n{docs_pi.END}\nafter\n", result)
+    assert "1 passed, 0 failed, 1 not run" in text and "| purge | It goes | not run |  |" in text
+    assert "a\\|b" in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n")
