@@ -53,7 +53,10 @@ def adapt(model: str | Path, state: str | Path, target: str | Path, least: int |
 
 
 def train_in_keras(lesson: Lesson, layers: Layers, order: Sequence[np.ndarray], training: Training) -> Layers:
-    """What `tlids_edge.learn.head.train` does, by Keras: the same batches in the same order, Adagrad, cross-entropy."""
+    """What `tlids_edge.learn.head.train` does, by Keras: the same batches in the same order, Adagrad, cross-entropy.
+
+    In the precision of Keras's configuration, which the lesson and the layers should have too.
+    """
     widths = [len(bias) for _, bias in layers]
     stack = [keras.Input((lesson.features.shape[1],))]
     stack += [keras.layers.Dense(width, activation="relu") for width in widths[:-1]]

@@ -59,16 +59,17 @@ class Lesson:
 
 
 def train(lesson: Lesson, layers: list[Layer], order: list[np.ndarray], training: Training) -> list[Layer]:
-    """Train copies of `layers` batch by batch in `order`."""
-    weights = [value.astype(np.float32) for layer in layers for value in layer]  # astype copies
+    """Train copies of `layers` batch by batch in `order`, in the precision that lesson and layers have."""
+    weights = [value.copy() for layer in layers for value in layer]
+    exact = weights[0].dtype.type
     squares = [np.full_like(value, training.accumulator) for value in weights]
     for step, rows in enumerate(order):
-        rate = np.float32(training.rate / (1 + training.decay * step))
+        rate = exact(training.rate / (1 + training.decay * step))
         gradients = _gradients(lesson, rows, weights)
         for value, square, gradient in zip(weights, squares, gradients, strict=True):
             square += gradient * gradient
             gradient *= rate
-            gradient /= np.sqrt(square + np.float32(training.epsilon))
+            gradient /= np.sqrt(square + exact(training.epsilon))
             value -= gradient
     return list(zip(weights[::2], weights[1::2], strict=True))
 
