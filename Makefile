@@ -143,7 +143,7 @@ deb: $(READY) $(ZIG) ## the Debian packages for a Raspberry Pi (arm64) and for a
 	@$(BIN)/python edge/package/build_deb.py arm64
 	@$(BIN)/python edge/package/build_deb.py amd64
 
-test-pi: $(READY) ## the package on an emulated Pi with systemd: installed, attacked, cut off, purged (root, under an hour)
+test-pi: $(READY) $(ZIG) ## the package on an emulated Pi with systemd: installed, attacked, cut off, purged (root, under an hour)
 	@for tool in mmdebstrap arch-test qemu-system-aarch64:qemu-system-arm qemu-aarch64-static:qemu-user-static; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; test -z "$$missing" || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing binfmt-support >/dev/null; }
