@@ -24,7 +24,8 @@ FIGURE = re.compile(r"(?<![\w./:,-])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)? ?%|\d+\.
 VERSION = re.compile(r"(?:Sec(?:tions?|s)?\.?|Python|nDPI|CC BY|MicroPython|NumPy|Debian|version|release) "
                      r"\d+\.\d+(?:(?:, | to | and | or |-)\d+\.\d+)*|each of 3\.11, 3\.12 and 3\.13")  # fmt: skip
 NO_TEXT = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|doi:\S+", re.DOTALL)
-ADAPTED = re.compile(r"(<!-- make adapt-homes: begin -->\n)(.*?)(\n<!-- make adapt-homes: end -->)", re.DOTALL)
+TABLE = re.compile(r"<!-- make ([\w-]+): begin -->\n(.*?)\n<!-- make \1: end -->", re.DOTALL)
+"""A table that the named target makes: here and in test_docs.py compared with its results."""
 ELSEWHERE = ("paper", "publisher", "advice", "example", "definition")
 
 
@@ -53,7 +54,7 @@ def results(name: str) -> dict:
 def figures(text: str) -> set[str]:
     """The figures that stand outside marks, code, links, section numbers and versions."""
     marks = r"(<!-- = \S+ -->).*?<!-- \. -->"
-    text = re.sub(marks, "", ADAPTED.sub("", text), flags=re.DOTALL)
+    text = re.sub(marks, "", TABLE.sub("", text), flags=re.DOTALL)
     return {" ".join(found.split()) for found in FIGURE.findall(VERSION.sub("", NO_TEXT.sub("", text)))}
 
 
@@ -84,9 +85,20 @@ def test_the_benchmarks_page_is_what_its_results_give(bench):
     assert bench("page").page(measured) == (REPOSITORY / "docs" / "benchmarks.md").read_text()
 
 
-def test_the_table_of_learned_homes_is_what_its_results_give(bench):
-    table = ADAPTED.search(read("edge/README.md"))[2]
-    assert table == "\n".join(bench("adapt_homes").tables(results("adapt")))
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [
+        ("adapt-homes", lambda bench: bench("adapt_homes").tables(results("adapt"))),
+        ("choose-recipe", lambda bench: bench("choose_recipe").table(results("adapt-choice"))),
+    ],
+)
+def test_a_table_of_learned_homes_is_what_its_results_give(target, made, bench):
+    assert dict(TABLE.findall(read("edge/README.md")))[target] == "\n".join(made(bench))
+
+
+def test_every_table_that_a_target_makes_is_compared():
+    found = {name for page in PAGES for name, _ in TABLE.findall(read(page))}
+    assert found == {"adapt-homes", "choose-recipe", "test-pi"}  # the last by test_docs.py
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if "<!-- = " in read(name)])

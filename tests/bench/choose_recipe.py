@@ -55,7 +55,7 @@ class Recipe:
 
 
 RECIPES = {
-    "as D11 has it": Recipe(),
+    "stored rows alone": Recipe(),
     "made-up rows too": Recipe(5, True),
     "twenty epochs": Recipe(20, True),
     "attacks weigh the same": Recipe(20, True, True),
@@ -229,16 +229,22 @@ def counted(head: Head, late: Flows, layers: list[Layer], threshold: float, othe
     }
 
 
-def render(found: dict) -> None:
-    """Put the table between its marks in edge/README.md."""
+def table(found: dict) -> list[str]:
+    """The lines of the Markdown table in edge/README.md."""
     columns = ("benign", "unknown", "known", "other tools")
     lines = ["| home | head | benign flows that alarm | attacks it was not trained on | attacks it was | MQTTset's |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for home, each in found["homes"].items():
         lines += [f"| {home} | {name} | " + " | ".join(f"{told[key]:.1%}" for key in columns) + " |"
                   for name, told in each.items()]  # fmt: skip
+    return lines
+
+
+def render(found: dict) -> None:
+    """Put the table between its marks in edge/README.md."""
     text = README.read_text()
-    README.write_text(f"{text.split(BEGIN)[0]}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{text.split(END)[1]}")
+    made = "\n".join([BEGIN, *table(found), END])
+    README.write_text(f"{text.split(BEGIN)[0]}{made}{text.split(END)[1]}")
 
 
 if __name__ == "__main__":

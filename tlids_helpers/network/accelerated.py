@@ -1,4 +1,4 @@
-"""Training on an accelerator: a whole epoch is one call, and many networks train side by side in it (D13's scan).
+"""Training on an accelerator: a whole epoch is one call, and many networks train side by side in it.
 
 Keras's `fit` calls the device once a batch, and a network this small leaves it idle in between. Here the rows stay on
 the device, an epoch is one `lax.scan` over its batches, and `vmap` runs it for many networks at once: other seeds, or

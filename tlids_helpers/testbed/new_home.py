@@ -1,4 +1,4 @@
-"""A home the model has never seen: what the Pi's program makes of it before and after it has learned the home (D11).
+"""A home the model has never seen: what the Pi's program makes of it before and after it has learned the home.
 
 Learning, adapting and judging are the Pi's own (`tlids_edge.learn`, `edge/capture_and_infer.py`); here they run on
 recordings and are counted against the labels. Section 4.3 in small: the blocks stay frozen, the head goes on learning.

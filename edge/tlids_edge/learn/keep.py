@@ -1,4 +1,4 @@
-"""Which of a home's flows are kept to learn from, in bounded memory (D11.1 of the design, and its caps).
+"""Which of a home's flows are kept to learn from, in bounded memory, with caps.
 
 Time here is learned time: seconds for which the program has watched. It grows with the packets' clock, by at most an
 hour (a 24th of the learning period) at once and never backwards, so that a clock that is set cannot end the learning.
