@@ -121,7 +121,7 @@ def checks(dataset: str, setup: Setup, options: argparse.Namespace) -> Titled:
     yield f"Benign or attack by one feature, one seed{on}", audit.one_feature(some, SEED)
     yield f"One feature, one attack learned, the others tried, one seed{on}", audit.one_attack(some, SEED)
     yield f"A scaler that saw the test, one seed{on}", audit.scaler_leak(some, TASK, SEED)
-    yield f"Splits, one seed{on}", audit.splits(some, dataset, data_dir, True, TASK, CORES)
+    yield f"Splits, one seed{on}", audit.splits(some, dataset, data_dir, SUBSET, TASK, CORES)
     yield f"Suspect labels, one seed{on}", audit.label_noise(some, TASK, SEED, n_jobs=CORES)
     forest = baselines.fitter("extra trees", some.features, SEED, CORES)
     yield f"Attacks left out of training, one seed{on}", audit.open_set(some, "extra trees", forest)
