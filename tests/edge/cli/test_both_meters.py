@@ -24,14 +24,6 @@ def without_core():
     return os.environ | {core.SWITCH: "off"}
 
 
-@pytest.fixture
-def compiled():
-    try:
-        core.load()
-    except core.CoreUnavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_replay_gives_the_same_bytes_with_both_meters(name, request, compiled):
     capture = str(found(name, request))

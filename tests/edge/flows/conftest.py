@@ -1,7 +1,6 @@
 """Both meters go through the same tests: `pytestmark = pytest.mark.usefixtures("each_meter")`."""
 
 import pytest
-from tlids_edge.flows import core
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
 
@@ -10,15 +9,6 @@ def compiled_meter(*settings, **named):
     """The compiled meter, but Python's for CICFlowMeter's endings."""
     python = Meter(*settings, **named)
     return CompiledMeter(*settings, **named) if python.endings == CompiledMeter.endings else python
-
-
-@pytest.fixture
-def compiled():
-    """Skip where the compiled meter was not built."""
-    try:
-        core.load()
-    except core.CoreUnavailable as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(params=["python", "compiled"])
