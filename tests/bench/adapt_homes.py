@@ -20,8 +20,10 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+import kept
 import machine
 import numpy as np
+import page
 from lines import REPOSITORY
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.recording import read_recording
@@ -39,7 +41,6 @@ from tlids_helpers.export import adapt
 MODEL = REPOSITORY / "edge" / "models" / "testbed"
 RESULTS = REPOSITORY / "docs" / "results" / "adapt.json"
 README = REPOSITORY / "edge" / "README.md"
-BEGIN, END = "<!-- make adapt-homes: begin -->", "<!-- make adapt-homes: end -->"
 SEEDS = range(1, 6)
 DAY_S = 86_400
 DEVICES = ("blink-cam-01", "lockly-hub-01", "schlage-lock-01", "sifely-hub-01")
@@ -70,8 +71,7 @@ def main() -> int:
             print(f"expected captures in {pcap}, found none: set TLIDS_SHARED to the folder that has pcap/ in it")
             return 1
         found = {"machine": machine.describe(), "model": read_card(MODEL).sha256, "homes": measured(pcap)}
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(json.dumps(found, indent=1) + "\n")
+        kept.write_whole(options.results, json.dumps(found, indent=1) + "\n")
     render(json.loads(options.results.read_text()))
     return 0
 
@@ -242,9 +242,7 @@ def share(model: Path, flows: list[Flow]) -> dict:
 
 def render(found: dict) -> None:
     """Put the tables between their marks in edge/README.md."""
-    text = README.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    README.write_text(before + BEGIN + "\n" + "\n".join(tables(found)) + "\n" + END + after)
+    kept.write_whole(README, page.between(README.read_text(), "adapt-homes", "\n".join(tables(found)) + "\n"))
 
 
 def tables(found: dict) -> list[str]:

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
+import kept
 import numpy as np
+import page
 from adapt_homes import DAY_S, DEVICES, MODEL, labelled, merged, metered
 from lines import REPOSITORY
 from tlids_edge.detect.card import read_card, read_model
@@ -33,7 +35,6 @@ from tlids_edge.learn.keep import Keeper, Seen
 
 RESULTS = REPOSITORY / "docs" / "results" / "adapt-choice.json"
 README = REPOSITORY / "edge" / "README.md"
-BEGIN, END = "<!-- make choose-recipe: begin -->", "<!-- make choose-recipe: end -->"
 CARD = read_card(MODEL)
 LEFT_OUT = (
     ("Intense scan", "SSH brute force"), ("UDP flood", "Slow HTTP"), ("SYN scan", "HTTP flood"),
@@ -86,7 +87,7 @@ def main() -> int:
     options = parser.parse_args()
     if not options.table_only:
         pcap = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap"
-        RESULTS.write_text(json.dumps(measured(pcap, range(1, options.seeds + 1)), indent=1) + "\n")
+        kept.write_whole(RESULTS, json.dumps(measured(pcap, range(1, options.seeds + 1)), indent=1) + "\n")
     render(json.loads(RESULTS.read_text()))
     return 0
 
@@ -242,9 +243,7 @@ def table(found: dict) -> list[str]:
 
 def render(found: dict) -> None:
     """Put the table between its marks in edge/README.md."""
-    text = README.read_text()
-    made = "\n".join([BEGIN, *table(found), END])
-    README.write_text(f"{text.split(BEGIN)[0]}{made}{text.split(END)[1]}")
+    kept.write_whole(README, page.between(README.read_text(), "choose-recipe", "\n".join(table(found)) + "\n"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ a text and the results differ. The version in edge/pyproject.toml goes into pypr
 """
 
 import argparse
-import os
 import re
 import sys
 import tomllib
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 
 import docs_figures
 import docs_pi
+import kept
 import page
 import picture
 
@@ -42,18 +42,9 @@ def main() -> int:
                       for name in differ), end="")  # fmt: skip
         return 1 if differ else 0
     for name in differ:
-        write(name, pages()[name])
+        kept.write_whole(REPOSITORY / name, pages()[name])
         print(f"{name} written")
     return 0
-
-
-def write(name: str, text: str) -> None:
-    """Write the file of that name below the repository: beside it, then renamed."""
-    path = REPOSITORY / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text)
-    os.replace(beside, path)
 
 
 def same(name: str, text: str) -> bool:

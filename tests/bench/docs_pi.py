@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import page
 
 PAGE = "edge/MANUAL.md"
-BEGIN, END = "<!-- make test-pi: begin -->", "<!-- make test-pi: end -->"
+TARGET = "test-pi"
+BEGIN, END = page.marks(TARGET)
 KERNEL = {
     "none": "Debian's kernel as Debian boots it", "raspi3b": "Debian's kernel on QEMU's model of a Raspberry Pi 3 B",
     "cgroup_disable=memory": "Debian's kernel as Raspberry Pi OS boots its own, with `cgroup_disable=memory`",
@@ -14,8 +15,7 @@ KERNEL = {
 
 def filled(text: str, result: Mapping) -> str:
     """The page with the tables between its two marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{tables(result)}{END}{rest.partition(END)[2]}"
+    return page.between(text, TARGET, tables(result))
 
 
 def tables(result: Mapping) -> str:

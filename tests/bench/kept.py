@@ -30,7 +30,13 @@ def told(command: str) -> dict[str, str]:
 
 
 def write(name: str, found: Mapping) -> None:
-    """Write docs/results/<name>.json beside, then rename it."""
-    beside = RESULTS / f".{name}.json.new"
-    beside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    os.replace(beside, RESULTS / f"{name}.json")
+    """Write docs/results/<name>.json."""
+    write_whole(RESULTS / f"{name}.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    os.replace(beside, path)

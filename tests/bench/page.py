@@ -135,3 +135,19 @@ def number(value: float) -> str:
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table."""
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, ["---"] * len(names), *rows))
+
+
+def marks(target: str) -> tuple[str, str]:
+    """What a table that this make target makes stands between."""
+    return f"<!-- make {target}: begin -->", f"<!-- make {target}: end -->"
+
+
+def between(text: str, target: str, made: str) -> str:
+    """The page with what is made, which ends with a newline, between the marks of a make target.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    begin, end = marks(target)
+    start, stop = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:start]}\n{made}{text[stop:]}"
