@@ -147,7 +147,7 @@ test-pi: $(READY) $(ZIG) ## the package on an emulated Pi with systemd: installe
 	@for tool in mmdebstrap arch-test qemu-system-aarch64:qemu-system-arm qemu-aarch64-static:qemu-user-static; do \
 		command -v $${tool%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; test -z "$$missing" || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing binfmt-support >/dev/null; }
-	@nice -n 5 $(BIN)/python tests/edge/pi/check_pi.py $(if $(ONLY),--only $(ONLY))
+	@PYTHONPATH=$(if $(PYTHONPATH),$(PYTHONPATH):)tests/edge nice -n 5 $(BIN)/python tests/edge/pi/check_pi.py $(if $(ONLY),--only $(ONLY))
 	@$(BIN)/python tests/bench/docs_pages.py
 
 test-slurm: $(READY) ## the Slurm snippet of docs/grid.md on a Slurm of this machine alone: two jobs, one cancelled in a run (root, about ten minutes)

@@ -1,6 +1,7 @@
 """`make test-pi` can fail: what it replays, how a check ends, and what its table says of checks that were not run."""
 
 import importlib
+import json
 import struct
 from pathlib import Path
 
@@ -66,3 +67,17 @@ def test_the_table_lists_checks_that_were_not_run(scripts):
     assert "1 passed, 0 failed, 1 not run" in text and "| purge | It goes | not run |  |" in text
     assert "a\\|b" in text and "old" not in text
     assert text.startswith("before\n") and text.endswith("after\n")
+
+
+def test_a_score_may_differ_by_float32_sums_and_nothing_else_may(scripts, tmp_path):
+    checks_home, compare = scripts("checks_home"), scripts("arm.compare").compare
+
+    def lines(name: str, **changes: object):
+        metadata = {"tlids_flows": ["9"], "tlids_score": ["0.689491"]} | {k: [v] for k, v in changes.items()}
+        event = {"timestamp": "t", "event_type": "alert", "pcap_filename": name, "alert": {"metadata": metadata}}
+        return checks_home.plain(json.dumps(event) + "\n", tmp_path / name)
+
+    ours = lines("here")
+    assert compare("lines", ours, lines("there", tlids_score="0.689490")).differences == []
+    for changes in ({"tlids_score": "0.689391"}, {"tlids_flows": "8"}, {"tlids_closed_by": "silence"}):
+        assert compare("lines", ours, lines("there", **changes)).differences

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from system import image
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 EDGE = REPOSITORY / "edge"
+PROBE = Path(__file__).with_name("probe.py")
 SESSION = REPOSITORY / "data/testbed/session2.pcap.gz"
 FACTS = SESSION.with_name("session2.json")
 HEADER, RECORD = 24, struct.Struct("<IIII")
@@ -27,6 +29,7 @@ def load(folder: Path) -> Path:
     whole, quiet = padded(gzip.decompress(SESSION.read_bytes()), attacker)
     (cargo / "session2.pcap").write_bytes(whole)
     (cargo / "quiet.pcap").write_bytes(quiet)
+    shutil.copy(PROBE, cargo)
     disk = folder / "cargo.img"
     image(cargo, disk, "cargo", 256)
     return disk
@@ -53,15 +56,15 @@ def padded(capture: bytes, attacker: bytes) -> tuple[bytes, bytes]:
     return bytes(whole), bytes(quiet)
 
 
-def judged_here(folder: Path) -> list[dict]:
-    """The incidents and rule alerts that this machine's program finds in the same session."""
+def judged_here(folder: Path) -> str:
+    """The lines of incidents and rule alerts that this machine's program finds in the same session."""
     eve = folder / "here" / "eve.json"
     eve.parent.mkdir()
     model = EDGE / "models/testbed"
     command = [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source",
                str(folder / "cargo/session2.pcap"), "--eve", str(eve)]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=900)
-    return events((eve.parent / "incidents.json").read_text())
+    return (eve.parent / "incidents.json").read_text()
 
 
 def events(text: str) -> list[dict]:

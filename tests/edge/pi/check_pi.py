@@ -19,6 +19,7 @@ import cargo
 import checks_faults as faults
 import checks_home as home
 import checks_install as install
+import checks_rights as rights
 import raspi
 import system
 from emulator import LIKE_RASPBERRY_PI_OS, CheckError, GoneError, Pi
@@ -31,11 +32,13 @@ WHOLE = (
     ("kernel's memory control", install.memory_control),
     ("apt install, offline", install.installed),
     ("interface of the default route", install.default_route),
-    ("rights of both processes", install.confined),
+    ("rights of both processes", rights.confined),
     ("limits on memory", install.limits),
-    ("owner and modes of files", install.owned),
+    ("owner and modes of files", rights.owned),
+    ("probe in the unit's place", rights.probed),
     ("nmap from another host", install.scanned),
     ("Home Assistant's discovery at mosquitto", install.discovered),
+    ("broker's password", rights.secret),
     ("kill -9 of tcpdump", faults.tcpdump_killed),
     ("kill -9 of the program", faults.program_killed),
     ("interface gone and back", faults.interface_gone),
@@ -49,7 +52,7 @@ WHOLE = (
     ("power cut and fsck", faults.power_cut),
     ("purge", install.purged),
 )
-SHORT = (*WHOLE[:8], ("purge", install.purged))
+SHORT = (*WHOLE[:9], ("purge", install.purged))
 BOARD = (("boot of the board's model to a login", raspi.login),)
 BOOTS = ((LIKE_RASPBERRY_PI_OS, WHOLE), ("", SHORT))
 Check = tuple[str, Callable[[Pi], str]]

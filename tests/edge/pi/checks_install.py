@@ -5,7 +5,6 @@ import re
 
 from emulator import LIKE_RASPBERRY_PI_OS, CheckError, Pi
 
-EXPOSURE = 2.3
 EVE = "/var/log/tlids/eve.json"
 SETTINGS = "/etc/default/tlids-edge"
 SCAN = "ip netns exec out nmap -n -Pn -sS -p {} 10.77.0.1"
@@ -79,24 +78,6 @@ def default_route(pi: Pi) -> str:
     return line.split(" -i ")[1].split()[0]
 
 
-def confined(pi: Pi) -> str:
-    """No capability but the capture's one, no new privileges, other users; systemd's figure for each unit."""
-    seen = []
-    for name, wanted in (("tlids-edge", "0000000000000000"), ("tcpdump", "0000000000002000")):
-        asked = ("systemctl show -P MainPID tlids-edge", "pgrep -x tcpdump")[name == "tcpdump"]
-        status = dict(re.findall(r"(\w+):\s+(.*)", pi.must(f"cat /proc/$({asked})/status")))
-        user = status["Uid"].split()[0]
-        expect(status["CapEff"] == status["CapBnd"] == wanted, f"{name}: capabilities {status['CapBnd']}")
-        expect(status["NoNewPrivs"] == "1" and user != "0", f"{name}: user {user}, NoNewPrivs {status['NoNewPrivs']}")
-        seen.append(f"{name} {'none' if int(wanted, 16) == 0 else 'CAP_NET_RAW alone'}")
-    unit = pi.must("systemctl list-units --plain --no-legend 'tlids-capture@*.service' | cut -d' ' -f1").split()[0]
-    for name in ("tlids-edge.service", unit):
-        figure = float(re.search(r"exposure level for .*: ([0-9.]+)", pi.run(f"systemd-analyze security {name}")[1])[1])
-        expect(figure <= EXPOSURE, f"{name}: exposure {figure}")
-        seen.append(f"exposure {figure}")
-    return ", ".join(seen)
-
-
 def limits(pi: Pi) -> str:
     """The limits on memory: that of the address space always, MemoryMax where the kernel has it."""
     pid = pi.must("systemctl show -P MainPID tlids-edge")
@@ -107,15 +88,6 @@ def limits(pi: Pi) -> str:
     sizes = pi.must(f"awk '/VmHWM|VmPeak/ {{ print $1 $2 / 1000 }}' /proc/{pid}/status").split()
     held = f"memory.max {int(group) / 2**20:.0f} MiB" if there else "no memory.max"
     return f"LimitAS 1 GiB, {held}; {' '.join(size.replace(':', ' ') + ' MB' for size in sizes)}"
-
-
-def owned(pi: Pi) -> str:
-    """Nobody but root may write what the package installed."""
-    listed = "dpkg -L tlids-edge | grep tlids | while read f; do find $f -maxdepth 0 {0}; done"
-    below = "find /usr/lib/tlids-edge /usr/share/tlids-edge {0}"
-    found = pi.must(f"{listed}; {below}".replace("{0}", "\\( ! -user root -o -perm /022 \\) ! -type l"))
-    expect(not found, found[:300])
-    return "every file is root's alone to write"
 
 
 def scanned(pi: Pi, ports: str = "1-200") -> str:
