@@ -133,7 +133,7 @@ wheels: $(READY) $(ZIG) ## dist/*.whl of tlids-edge for x86-64 and aarch64, buil
 		../zig/bin/python setup.py -q bdist_wheel --plat-name manylinux_2_28_$$machine -d $(abspath dist)) || exit 1; \
 	done; ls dist
 
-test-arm: $(READY) $(ZIG) ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
+test-arm: $(READY) $(ZIG) core ## meter and detector under aarch64 emulation give x86-64's verdicts; CAPTURE=FILE MODEL=DIR CPU=cortex-a76
 	@$(BIN)/python tests/edge/arm/check_arm.py $(if $(CAPTURE),--capture "$(CAPTURE)") $(if $(MODEL),--model "$(MODEL)") $(if $(CPU),--cpu $(CPU))
 
 count-arm: $(READY) $(ZIG) ## instructions a packet and a flow on an emulated Cortex-A53, into docs/results/count-arm.json (ten minutes)

@@ -108,6 +108,11 @@ def check_machines(here: dict, arm: dict) -> None:
         raise InputError(f"expected an aarch64 Python under emulation, found {arm['machine']}: remove build/arm")
     if here["nDPI"] is None or here["nDPI"] != arm["nDPI"]:
         raise InputError(f"expected nDPI {arm['nDPI']} here as there, found {here['nDPI']}: run `make system` as root")
+    for machine in (here, arm):
+        if machine["meter"] != "compiled":
+            raise InputError(
+                f"expected the compiled meter on {machine['machine']}, found {machine['meter']}: `make core`"
+            )
 
 
 def compare_all(ours: Path, theirs: Path) -> list[Comparison]:
@@ -136,7 +141,7 @@ def likeliest(path: Path) -> str:
 
 def versions(machine: dict) -> str:
     """Libraries of a machine, as one phrase."""
-    return ", ".join(f"{name} {machine[name]}" for name in ("Python", "numpy", "ai-edge-litert", "nDPI"))
+    return ", ".join(f"{name} {machine[name]}" for name in ("meter", "Python", "numpy", "ai-edge-litert", "nDPI"))
 
 
 def report(comparisons: list[Comparison]) -> None:

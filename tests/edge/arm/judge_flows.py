@@ -13,6 +13,7 @@ from pathlib import Path
 from tlids_edge.alerts.eve import flow_id
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.detect.detector import Detector, Verdict
+from tlids_edge.flows.compiled import new_meter
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import open_ndpi
 
@@ -45,9 +46,10 @@ def _line(verdict: Verdict, classes: Sequence[str]) -> dict:
 
 
 def description(ndpi: str | None) -> dict:
-    """What this machine is and which libraries it has."""
+    """What this machine is, which meter the program takes on it, and which libraries it has."""
     libraries = {name: version(name) for name in ("numpy", "ai-edge-litert")}
-    return {"machine": platform.machine(), "Python": platform.python_version()} | libraries | {"nDPI": ndpi}
+    machine = {"machine": platform.machine(), "Python": platform.python_version(), "meter": new_meter().kind}
+    return machine | libraries | {"nDPI": ndpi}
 
 
 if __name__ == "__main__":
