@@ -81,3 +81,15 @@ def test_a_score_may_differ_by_float32_sums_and_nothing_else_may(scripts, tmp_pa
     assert compare("lines", ours, lines("there", tlids_score="0.689490")).differences == []
     for changes in ({"tlids_score": "0.689391"}, {"tlids_flows": "8"}, {"tlids_closed_by": "silence"}):
         assert compare("lines", ours, lines("there", **changes)).differences
+
+
+def test_a_run_of_some_checks_keeps_what_the_others_saw(scripts):
+    check_pi = scripts("check_pi")
+
+    def result(**rows: str) -> dict:
+        checks = [{"check": name, "done": "", "seen": "", "result": found} for name, found in rows.items()]
+        return {"boots": [{"options": "none", "checks": checks}]}
+
+    new = result(boot="not run", purge="not run", probe="not run")
+    check_pi.take_over(new, result(boot="passed", purge="failed"), ["purge"])
+    assert [row["result"] for row in new["boots"][0]["checks"]] == ["passed", "not run", "not run"]
