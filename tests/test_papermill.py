@@ -55,9 +55,27 @@ def test_a_notebook_that_is_not_there_is_papermills_error(here):
     assert not list((here.parent / "runs").iterdir())
 
 
+@pytest.fixture
+def in_this_process(here, monkeypatch, capsys):
+    """Arguments -> the exit status of the command as typed in a terminal, and what it says; without its start."""
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("TLIDS_HOME", str(here.parent))
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", "")  # a script, whose name is in argv
+    for piped in ("INPUT_PIPED", "OUTPUT_PIPED"):
+        monkeypatch.setattr(notebooks.cli, piped, False)
+
+    def ended(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", [str(COMMAND), *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit:
+            notebooks.papermill_command()
+        return exit.value.code, "".join(capsys.readouterr())
+
+    return ended
+
+
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), (), ("-",), ("03_tiny.ipynb", "--no-such-option")])
-def test_what_is_no_run_is_left_to_papermill(arguments, here):
-    status, shown = typed(here, *arguments)
+def test_what_is_no_run_is_left_to_papermill(arguments, here, in_this_process):
+    status, shown = in_this_process(*arguments)
     expected = {"--version": "papermill/cli.py", "--help": "Usage: papermill [OPTIONS]", "-": "'OUTPUT_PATH'"}
     assert expected.get(arguments[-1] if arguments else "", "Usage: papermill [OPTIONS]") in shown
     assert (status == 0) == (arguments in [("--version",), ("--help",)])
@@ -101,10 +119,12 @@ def test_no_options_value_is_taken_for_a_path(arguments, name):
 
 @pytest.mark.parametrize(("typed", "meant"), [("epoch", "epochs"), ("Dataset", "dataset"), ("l2", "--help-notebook")])
 @pytest.mark.parametrize("option", ["-p", "-r"])
-def test_a_misspelled_parameter_of_our_notebooks_is_refused_before_anything_runs(typed, meant, option, tmp_path):
+def test_a_misspelled_parameter_of_our_notebooks_is_refused_before_anything_runs(
+    typed, meant, option, tmp_path, in_this_process
+):
     given = [notebooks.NOTEBOOKS / "04_results_comparison.ipynb", tmp_path / "out.ipynb", option, typed, "5"]
-    done = subprocess.run([COMMAND, *given], capture_output=True, text=True)
-    assert done.returncode == 2 and repr(typed) in done.stderr and meant in done.stderr
+    status, said = in_this_process(*given)
+    assert status == 2 and repr(typed) in said and meant in said
     assert not (tmp_path / "out.ipynb").exists()
 
 

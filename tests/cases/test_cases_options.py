@@ -10,6 +10,7 @@ from case_times import TWO, run_meter
 from edge_process import run_edge
 from timed_captures import MS, question, written
 from tlids_edge.capture.packets import PacketStats, read_packets
+from tlids_edge.cli import edge, meter
 
 # what was made to fill the memory, and tables that are full
 
@@ -35,41 +36,61 @@ def test_flows_that_end_because_the_table_is_full_are_told_with_what_to_raise(tm
 # options
 
 
+@pytest.fixture
+def refused(capsys):
+    """A command's module and its arguments -> what it says on standard error before it ends with status 2."""
+
+    def said(command, *arguments) -> str:
+        with pytest.raises(SystemExit) as ended:
+            command.main([*arguments])
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    return said
+
+
+def of_edge(*options) -> tuple:
+    return edge, "--model", "model", "--source", "x.pcap", *options
+
+
 @pytest.mark.parametrize("value", ["60s", "1m", "1,5", "60 s", "ten", "", "0x10", "1:30"])
 @pytest.mark.parametrize("option", ["--idle-timeout", "--active-timeout", "--status"])
-def test_a_time_that_is_no_number_is_answered_by_an_example(option, value, model):
-    done = run_edge(model, "x.pcap", option, value)
-    assert done.returncode == 2 and f"expected seconds, such as 60, found {value!r}".encode() in done.stderr
+def test_a_time_that_is_no_number_is_answered_by_an_example(option, value, refused):
+    assert f"expected seconds, such as 60, found {value!r}" in refused(*of_edge(option, value))
     if option != "--status":
-        assert b"expected seconds, such as 60, found" in run_meter("x.pcap", option, value).stderr
+        assert f"expected seconds, such as 60, found {value!r}" in refused(meter, "x.pcap", option, value)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--max-flows", "20k"), ("--max-flows", "2.5"), ("--max-flows", "inf")])
-def test_a_number_of_flows_that_is_none_is_answered_by_an_example(option, value, model):
-    for done in (run_edge(model, "x.pcap", option, value), run_meter("x.pcap", option, value)):
-        assert done.returncode == 2 and b"expected a whole number, such as 20000" in done.stderr
+def test_a_number_of_flows_that_is_none_is_answered_by_an_example(option, value, refused):
+    for asked in (of_edge(option, value), (meter, "x.pcap", option, value)):
+        assert "expected a whole number, such as 20000" in refused(*asked)
 
 
 @pytest.mark.parametrize("value", ["inf", "1e400", "1e300", "nan", "-1", "-inf"])
-def test_no_number_is_infinite_or_below_zero(value, model):
+def test_no_number_is_infinite_or_below_zero(value, refused):
     for name in ("--idle-timeout", "--active-timeout", "--max-flows", "--status", "--eve-max-mb"):
-        answers = [run_edge(model, "x.pcap", f"{name}={value}")]
+        answers = [refused(*of_edge(f"{name}={value}"))]
         if name not in ("--status", "--eve-max-mb"):
-            answers.append(run_meter("x.pcap", f"{name}={value}"))
-        sentences = {re.search(rb"argument .*: expected .*, found '.*'", done.stderr)[0] for done in answers}
-        assert len(sentences) == 1 and name.encode() in sentences.pop()
-        assert {done.returncode for done in answers} == {2}
+            answers.append(refused(meter, "x.pcap", f"{name}={value}"))
+        sentences = {re.search(r"argument .*: expected .*, found '.*'", said)[0] for said in answers}
+        assert len(sentences) == 1 and name in sentences.pop()
 
 
 @pytest.mark.parametrize("option", ["--idle-timeout", "--active-timeout", "--max-flows", "--status"])
-def test_zero_is_refused_but_for_a_size(option, model):
-    assert b"above zero, found '0'" in run_edge(model, "x.pcap", option, "0").stderr
+def test_zero_is_refused_but_for_a_size(option, refused):
+    assert "above zero, found '0'" in refused(*of_edge(option, "0"))
 
 
-def test_a_number_of_flows_may_be_written_with_an_exponent_and_megabytes_have_an_example(model, tmp_path):
+def test_a_value_that_cannot_be_read_ends_the_processes_with_one_sentence_and_status_2(model):
+    for done in (run_edge(model, "x.pcap", "--status", "ten"), run_meter("x.pcap", "--idle-timeout", "ten")):
+        assert done.returncode == 2 and b"expected seconds, such as 60, found 'ten'" in done.stderr
+
+
+def test_a_number_of_flows_may_be_written_with_an_exponent_and_megabytes_have_an_example(refused, tmp_path):
     path = written(tmp_path / "c.pcap", TWO)
     assert run_meter(path, "--max-flows", "1e6").returncode == 0
-    assert b"expected megabytes, such as 100, found '100MB'" in run_edge(model, "x", "--eve-max-mb", "100MB").stderr
+    assert "expected megabytes, such as 100, found '100MB'" in refused(*of_edge("--eve-max-mb", "100MB"))
 
 
 C_LOCALE = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
