@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-import numpy as np
-
 from tlids_edge import status
 from tlids_edge.alerts.blindness import Blindness
 from tlids_edge.alerts.eve_stdout import CLOSING_S
@@ -209,10 +207,7 @@ class Watch:
     def _tell(self, judged: Iterable[Batch]) -> None:
         """Report flows that were judged, after the home has taken note of them."""
         for batch in judged:
-            if self.home.learner is not None or self.home.novelty is not None:
-                novel = [one.novel for one in self.home.see(batch.each())]
-                batch = batch._replace(novel=np.array(novel, bool))
-            self.reporter.take(batch, self._now_us())
+            self.reporter.take(self.home.see(batch), self._now_us())
 
     def _report(self, found: list[RuleAlert]) -> None:
         """Report the alerts of a rule; on replay after the flows that ended before, so that speed changes nothing."""

@@ -1,12 +1,14 @@
 """Hand-made flows of a home, and the shipped model to adapt."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-from tlids_edge.detect.detector import Verdict
+from tlids_edge.detect.detector import Verdict, Verdicts
+from tlids_edge.flows.rows import ROW, flow, of_flows
 from tlids_edge.learn.keep import Seen
+from tlids_edge.learn.learner import Learner
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODEL = REPOSITORY / "edge" / "models" / "testbed"
@@ -22,13 +24,26 @@ def seen(second: float, source: int = 1, service: int = 80, alarm: bool = False,
 
 def verdict(second: float, host: int = 1, port: int = 443, alarm: bool = False, proven: bool = True) -> Verdict:
     """A verdict on a flow of host 10.0.0.HOST to an address outside."""
-    row = (50_000 + host, port, 6, 27, 91.0, 900 + 10 * host, 4_000 + host, 9, 11)
-    flow = SimpleNamespace(
-        key=(bytes([10, 0, 0, host]), bytes([1, 1, 1, 1]), row[0], port, 6), src_hw=bytes([2, 0, 0, 0, 0, host]),
-        src=f"10.0.0.{host}", src_mac=f"02:00:00:00:00:{host:02x}", src_port=row[0], dst_port=port, protocol=6,
-        last_us=int(second * SECOND), proven=proven, features=lambda family, dialect: row, netflow=lambda: row,
-    )  # fmt: skip
-    return Verdict(flow, np.zeros(11, np.float32), "SYN flood" if alarm else "Benign", alarm, float(alarm))
+    row = np.zeros((), ROW)
+    row["src"], row["dst"], row["address_bytes"] = bytes([10, 0, 0, host]), bytes([1, 1, 1, 1]), 4
+    row["src_mac"], row["src_mac_bytes"] = bytes([2, 0, 0, 0, 0, host]), 6
+    row["src_port"], row["dst_port"], row["protocol"] = 50_000 + host, port, 6
+    row["tcp_flags"], row["l7_app"], row["in_packets"], row["out_packets"] = 27, 91, 9, 11
+    row["in_bytes"], row["out_bytes"] = 900 + 10 * host, 4_000 + host
+    row["last_us"], row["proven"] = int(second * SECOND), proven
+    return Verdict(flow(row), np.zeros(11, np.float32), "SYN flood" if alarm else "Benign", alarm, float(alarm))
+
+
+def together(verdicts: Sequence[Verdict]) -> Verdicts:
+    """Verdicts on single flows as the program has them."""
+    flows, probabilities, labels, alerts, scores = zip(*verdicts, strict=True)
+    return Verdicts(of_flows(flows), np.array(probabilities), list(labels), np.array(alerts), np.array(scores))
+
+
+def shown(learner: Learner, verdicts: Sequence[Verdict]) -> None:
+    """Let a learner see verdicts, a batch at a time."""
+    for start in range(0, len(verdicts), 256):
+        learner.see(together(verdicts[start : start + 256]))
 
 
 def home_day(hosts: int = 12, every_s: float = 300.0, begin: float = 0.0, seconds: float = DAY_S) -> list[Verdict]:

@@ -10,6 +10,9 @@ import pytest
 from tlids_edge.detect.card import read_card, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
+from tlids_edge.flows.flow import Flow
+from tlids_edge.flows.rows import ROW
+from tlids_edge.flows.rows import flow as row_flow
 from tlids_edge.learn import graph, head, recipe, rows
 from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.learner import Plan
@@ -22,14 +25,17 @@ from tlids_helpers.testbed.__main__ import MODEL
 DAY_S = 86_400
 
 
-def flow(second: float, host: int):
+def flow(second: float, host: int) -> Flow:
     """A flow of a host that talks to one service."""
-    row = (50_000 + host, 443, 6, 27, 91.0, 900 + 10 * host, 4_000 + host, 9, 11)
-    return SimpleNamespace(
-        key=(bytes([10, 0, 0, host]), bytes(4), row[0], 443, 6), src_hw=bytes([2, 0, 0, 0, 0, host]), src_port=row[0],
-        dst_port=443, protocol=6, last_us=int(second * 1e6), proven=True, src=f"10.0.0.{host}", src_mac="",
-        features=lambda family, dialect: row, netflow=lambda: row,
+    row = np.zeros((), ROW)
+    row["src"], row["address_bytes"], row["src_mac"], row["src_mac_bytes"] = (
+        bytes([10, 0, 0, host]), 4, bytes([2, 0, 0, 0, 0, host]), 6,
     )  # fmt: skip
+    row["src_port"], row["dst_port"], row["protocol"], row["tcp_flags"] = 50_000 + host, 443, 6, 27
+    row["l7_app"], row["in_packets"], row["out_packets"] = 91, 9, 11
+    row["in_bytes"], row["out_bytes"] = 900 + 10 * host, 4_000 + host
+    row["last_us"], row["proven"] = int(second * 1e6), 1
+    return row_flow(row)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.meter import Flow
+from tlids_edge.flows.rows import of_flows
 from tlids_edge.learn.head import Lesson, Training
 from tlids_edge.learn.learner import Learner, Plan, outcome, start_adapting
 
@@ -34,9 +35,8 @@ def learn(model: str | Path, flows: Sequence[Flow], plan: Plan) -> str:
     detector = Detector(model)
     learner = Learner(plan, detector.card, said.append)
     try:
-        verdicts = judged(detector, flows)
-        for start in range(0, len(verdicts), detector.batch_size):
-            learner.see(verdicts[start : start + detector.batch_size])
+        for start in range(0, len(flows), detector.batch_size):
+            learner.see(detector.judge_rows(of_flows(flows[start : start + detector.batch_size])))
     finally:
         learner.close()
     return said[-1]

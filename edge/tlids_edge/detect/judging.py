@@ -19,14 +19,6 @@ RULES = ("arp", "neighbours", "fan-out", "fragments")  # a bit each in the field
 GROUP = ("src", "dst", "dst_port")
 
 
-class Judged(NamedTuple):
-    """A flow's verdict, and what else is known of its source."""
-
-    verdict: Verdict
-    rules: tuple[str, ...]  # under whose alert it stood when the flow ended
-    novel: bool = False  # the model calls the flow benign, and it is unlike all that was learned of the home
-
-
 class Batch(NamedTuple):
     """Verdicts on n flows; each row says under which rules' alert its source stood when the flow ended."""
 
@@ -38,11 +30,6 @@ class Batch(NamedTuple):
         rows, probabilities, labels, alerts, scores = self.verdicts
         alert, score = bool(alerts[place]), float(scores[place])
         return Verdict(table.flow(rows[place]), probabilities[place], labels[place], alert, score)
-
-    def each(self) -> list[Judged]:
-        """The flows one by one."""
-        named = map(names_of, self.verdicts.rows["rules"].tolist())
-        return [Judged(self.verdict(place), rules) for place, rules in enumerate(named)]
 
 
 class Judging:

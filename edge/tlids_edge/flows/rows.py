@@ -148,6 +148,12 @@ def ended(rows: np.ndarray) -> Iterator[Ended]:
         yield Ended((src[:size], dst[:size], *ports), mac[:mac_bytes], last_us, bool(proven))
 
 
+def sources_of(rows: np.ndarray) -> list[tuple[bytes, bytes]]:
+    """Address and link-layer address of the source of each row of a ROW array."""
+    columns = (rows[name].tolist() for name in ("src", "address_bytes", "src_mac", "src_mac_bytes"))
+    return [(src[:size], mac[:mac_bytes]) for src, size, mac, mac_bytes in zip(*columns, strict=True)]
+
+
 def mac_numbers(rows: np.ndarray) -> np.ndarray:
     """The source's link-layer address of each row as a number, as `mac_number` has it: uint64 [rows]."""
     padded = np.zeros((len(rows), 8), np.uint8)

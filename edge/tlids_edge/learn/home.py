@@ -6,7 +6,8 @@ import numpy as np
 
 from tlids_edge.detect.card import read_fields
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.judging import Judged
+from tlids_edge.detect.judging import Batch
+from tlids_edge.flows.rows import features
 from tlids_edge.learn import novelty
 from tlids_edge.learn.learner import Learner
 from tlids_edge.learn.novelty import Novelty
@@ -25,17 +26,17 @@ class Home:
         """Whether flows are kept; while they are, an incident takes `learner.DAY_ZERO_FLOWS` alarming flows."""
         return self.learner is not None and self.learner.learning
 
-    def see(self, judged: list[Judged]) -> list[Judged]:
+    def see(self, batch: Batch) -> Batch:
         """Take note of judged flows; the same, with those marked that the model calls benign and that are new here."""
+        verdicts = batch.verdicts
         if self.learner is not None:
-            self.learner.see([one.verdict for one in judged])
-        if self.novelty is None or not judged:
-            return judged
-        new = self.novelty.is_new(np.array([one.verdict.flow.netflow() for one in judged], np.float32))
-        return [
-            one._replace(novel=True) if each and not one.verdict.is_alert else one
-            for one, each in zip(judged, new.tolist(), strict=True)
-        ]
+            self.learner.see(verdicts)
+        benign = np.flatnonzero(~verdicts.alerts)
+        if self.novelty is None or not len(benign):
+            return batch
+        novel = np.zeros(len(verdicts.rows), bool)
+        novel[benign] = self.novelty.is_new(features(verdicts.rows[benign], "netflow"))
+        return batch._replace(novel=novel)
 
     def tick(self) -> Detector | None:
         """Do what is due; the adapted model when it is to take over, with its own novelty."""

@@ -8,9 +8,10 @@ and service has 10, a source 30, a service 30; a service is the smaller port wit
 1,000 rows of a device stay, at random. A row's random rank is drawn once, so all of this is one sample.
 """
 
+import os
 from collections import Counter
-from collections.abc import Callable
-from random import SystemRandom
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,16 @@ ROW = np.dtype([
     ("source", "<u8"), ("device", "<u8"), ("service", "<u4"), ("time", "<f4"), ("rank", "<f8"),
     ("alarm", "?"), ("proven", "?"), ("features", "<f4", (FEATURES,)),
 ])  # fmt: skip
+OPEN = np.dtype([(name, "<f8" if name == "time" else ROW[name]) for name in ROW.names])  # of a window that is open
+SEEN = np.dtype([
+    ("time_us", "<i8"), ("source", "<u8"), ("device", "<u8"), ("service", "<u4"), ("alarm", "?"), ("proven", "?"),
+    ("features", "<f4", (FEATURES,)),
+])  # fmt: skip
+_SAME = ("source", "device", "service", "alarm", "proven", "features")  # in SEEN and in OPEN
 
 
 class Seen(NamedTuple):
-    """One judged flow; `source` is its address with its MAC, `device` its MAC (or address), both as keyed hashes."""
+    """One judged flow, a row of SEEN; `source` is its address with its MAC, `device` its MAC (or address), hashed."""
 
     time_us: int  # of its last packet
     source: int
@@ -50,33 +57,50 @@ class Keeper:
         self.learn_s, self.window_s = learn_s, learn_s / WINDOWS
         self.elapsed = 0.0
         self.kept = np.empty(0, ROW)
-        self.open: dict[int, list[tuple]] = {}  # window -> rows in the order of ROW's fields
+        self.open: dict[int, np.ndarray] = {}  # window -> OPEN rows in the order in which they came
         self.proven: set[int] = set()  # devices
         self.left_out: Counter[int] = Counter()  # source -> rows that were not kept for its bursts
         self._screen = Screen()
         self._clock: int | None = None
         self._bars: dict[int, float] = {}  # window that was full once -> rank above which rows stay out
-        self._draw = draw or SystemRandom().random
+        self._draw = draw
 
-    def see(self, flows: list[Seen]) -> list[int]:
-        """Take note of judged flows; the sources whose bursts began with them."""
-        began = []
-        for flow in sorted(flows, key=lambda each: each.time_us):
-            self.advance(flow.time_us)
-            if self._take(flow):
-                began.append(flow.source)
+    def see(self, flows: np.ndarray | Sequence[Seen]) -> list[int]:
+        """Take note of judged flows, a SEEN array; the sources whose bursts began with them."""
+        flows = np.asarray(flows, SEEN)
+        flows = flows[np.argsort(flows["time_us"], kind="stable")]
+        began: list[int] = []
+        if len(flows):
+            elapsed = self._advance(flows["time_us"])
+            for part in self._parts(elapsed):
+                began += self._take(flows[part], elapsed[part])
         return began
 
-    def advance(self, time_us: int) -> None:
-        """Let the clock run to a packet's time, in microseconds since 1970, and close the windows that are over."""
-        passed = 0.0 if self._clock is None else (time_us - self._clock) / 1e6
-        if (
-            self._clock is None or passed > 0 or passed < -BACK_S
-        ):  # a small step back is disorder, no clock that was set
-            self._clock = time_us
-        self.elapsed += min(max(passed, 0.0), max(self.learn_s / 24, STEP_S))
-        for window in [each for each in self.open if (each + 1) * self.window_s + BURST_S < self.elapsed]:
-            self._close(window)
+    def _advance(self, times_us: np.ndarray) -> np.ndarray:
+        """Let the clock run to packets' times, in order; how much was learned at each of them, in seconds."""
+        first = int(times_us[0])
+        if self._clock is None or (first - self._clock) / 1e6 < -BACK_S:  # less is disorder, no clock that was set
+            self._clock = first
+        clocks = np.maximum(times_us, self._clock)
+        passed = np.minimum(np.diff(clocks, prepend=self._clock) / 1e6, max(self.learn_s / 24, STEP_S))
+        elapsed = np.add.accumulate(np.concatenate([[self.elapsed], passed]))[1:]
+        self._clock, self.elapsed = int(clocks[-1]), float(elapsed[-1])
+        return elapsed
+
+    def _parts(self, elapsed: np.ndarray) -> Iterator[slice]:
+        """Runs of moments in one window, while the same windows are over; these are closed before each."""
+        windows = elapsed // self.window_s
+        known = np.unique([*self.open, *np.unique(windows)])
+        over = self._end(known).searchsorted(elapsed)
+        edges = np.flatnonzero((np.diff(windows) != 0) | (np.diff(over) != 0)) + 1
+        for start, end in pairwise([0, *edges.tolist(), len(elapsed)]):
+            for window in [each for each in self.open if self._end(each) < elapsed[start]]:
+                self._close(window)
+            yield slice(start, end)
+
+    def _end(self, window: np.ndarray | int) -> np.ndarray | float:
+        """Until when rows of a window can be taken back."""
+        return (window + 1) * self.window_s + BURST_S
 
     def close(self) -> None:
         """Close every window, as at the end of the learning."""
@@ -85,36 +109,54 @@ class Keeper:
 
     def rows(self) -> np.ndarray:
         """All rows that would be kept if every window ended now, in order of time."""
-        ended = [np.array(capped(rows), ROW) for rows in self.open.values()]
+        ended = [capped(rows).astype(ROW) for rows in self.open.values()]
         rows = _thinned(np.concatenate([self.kept, *ended]))
         return rows[np.argsort(rows["time"], kind="stable")]
 
-    def _take(self, flow: Seen) -> bool:
-        """Keep one flow in its window unless it is screened; True when a burst began with it."""
-        if flow.proven and len(self.proven) < MAX_DEVICES:
-            self.proven.add(flow.device)
-        screened, burst = self._screen.see(flow.source, flow.service, flow.alarm, flow.proven, self.elapsed)
-        if burst is not None:
-            self._take_back(burst)
-        if screened:
-            self._count_left_out(flow.source, 1)
-            return burst is not None
-        rank, window = self._draw(), int(self.elapsed // self.window_s)
-        if rank <= self._bars.get(window, 1.0):
-            rows = self.open.setdefault(window, [])
-            rows.append((flow.source, flow.device, flow.service, self.elapsed, rank, flow.alarm, flow.proven,
-                         flow.features))  # fmt: skip
-            if len(rows) >= 2 * MAX_OPEN:
+    def _take(self, flows: np.ndarray, elapsed: np.ndarray) -> list[int]:
+        """Keep flows of one window that are not screened; the sources whose bursts began with them."""
+        for device in dict.fromkeys(flows["device"][flows["proven"]].tolist()):
+            if len(self.proven) < MAX_DEVICES:
+                self.proven.add(device)
+        screened, bursts = self._screen.see_many(flows, elapsed)
+        window, start = int(elapsed[0] // self.window_s), 0
+        for place, burst in [*bursts, (len(flows), None)]:
+            part = slice(start, place)
+            for source, count in Counter(flows["source"][part][screened[part]].tolist()).items():
+                self._count_left_out(source, count)
+            self._keep(window, flows[part][~screened[part]], elapsed[part][~screened[part]])
+            if burst is not None:
+                self._take_back(burst)
+            start = place
+        return [burst.source for _, burst in bursts]
+
+    def _keep(self, window: int, flows: np.ndarray, elapsed: np.ndarray) -> None:
+        """Add flows to a window, each with a rank that is drawn now."""
+        rows = np.empty(len(flows), OPEN)
+        for name in _SAME:
+            rows[name] = flows[name]
+        rows["time"], rows["rank"] = elapsed, self._ranks(len(flows))
+        while len(rows := rows[rows["rank"] <= self._bars.get(window, 1.0)]):
+            held = self.open.get(window, rows[:0])
+            room = 2 * MAX_OPEN - len(held)
+            self.open[window], rows = np.concatenate([held, rows[:room]]), rows[room:]
+            if len(self.open[window]) == 2 * MAX_OPEN:
                 self._compact(window)
-        return burst is not None
+
+    def _ranks(self, count: int) -> np.ndarray:
+        """Random numbers from 0 to 1; the system's own, which nobody can foresee, unless others were given."""
+        if self._draw is not None:
+            return np.array([self._draw() for _ in range(count)])
+        return (np.frombuffer(os.urandom(8 * count), "<u8") >> np.uint64(11)) * 2.0**-53
 
     def _take_back(self, burst: Burst) -> None:
         """Remove the rows of the minute before a burst that it covers."""
         for window, rows in self.open.items():
-            stay = [row for row in rows if row[0] != burst.source or row[3] < burst.since
-                    or not burst.covers(row[5], row[6], row[2])]  # fmt: skip
-            self._count_left_out(burst.source, len(rows) - len(stay))
-            self.open[window] = stay
+            taken = (rows["source"] == burst.source) & (rows["time"] >= burst.since)
+            for place in np.flatnonzero(taken).tolist():
+                taken[place] = burst.covers(*rows[["alarm", "proven", "service"]][place].tolist())
+            self._count_left_out(burst.source, int(np.count_nonzero(taken)))
+            self.open[window] = rows[~taken]
 
     def _count_left_out(self, source: int, rows: int) -> None:
         """Count rows that were not kept."""
@@ -126,28 +168,29 @@ class Keeper:
         rows = capped(self.open[window])
         if len(rows) > MAX_OPEN:
             rows = rows[:MAX_OPEN]
-            self._bars[window] = rows[-1][4]
+            self._bars[window] = float(rows["rank"][-1])
         self.open[window] = rows
 
     def _close(self, window: int) -> None:
         """Add a window's sample to what is kept."""
-        rows = np.array(capped(self.open.pop(window)), ROW)
+        rows = capped(self.open.pop(window)).astype(ROW)
         self._bars.pop(window, None)
         self.kept = _thinned(np.concatenate([self.kept, rows]))
 
 
-def capped(rows: list[tuple]) -> list[tuple]:
-    """The rows of one window, by rank, until the caps of pair, source and service are reached."""
+def capped(rows: np.ndarray) -> np.ndarray:
+    """The rows of one window (OPEN), by rank, until the caps of pair, source and service are reached."""
     pairs, sources, services = Counter(), Counter(), Counter()
     taken = []
-    for row in sorted(rows, key=lambda each: each[4]):
-        source, service = row[0], row[2]
-        if pairs[source, service] < PAIR_CAP and sources[source] < SOURCE_CAP and services[service] < SERVICE_CAP:
+    order = np.argsort(rows["rank"], kind="stable")
+    pair_columns = zip(order.tolist(), rows["source"][order].tolist(), rows["service"][order].tolist(), strict=True)
+    for place, source, service in pair_columns:
+        if services[service] < SERVICE_CAP and sources[source] < SOURCE_CAP and pairs[source, service] < PAIR_CAP:
             pairs[source, service] += 1
             sources[source] += 1
             services[service] += 1
-            taken.append(row)
-    return taken
+            taken.append(place)
+    return rows[taken]
 
 
 def _thinned(rows: np.ndarray) -> np.ndarray:

@@ -8,17 +8,21 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from tlids_edge.capture.packets import address_text, mac_text
 from tlids_edge.detect.card import Card
-from tlids_edge.detect.detector import Detector, Verdict
+from tlids_edge.detect.detector import Detector, Verdicts
 from tlids_edge.errors import InputError
+from tlids_edge.flows.rows import features, sources_of
 from tlids_edge.learn import adapt, models, state
 from tlids_edge.learn.choose import MIN_ROWS, choose
-from tlids_edge.learn.keep import Keeper, Seen
+from tlids_edge.learn.keep import SEEN, Keeper
 
 SAVE_S, LOOK_S = 600.0, 10.0  # of the monotonic clock, between two writings and two countings
 DAY_ZERO_FLOWS = 10  # alarming flows of a source in 60 s that make an incident while the home is being learned
@@ -52,6 +56,7 @@ class Learner:
         self._held = ExitStack()
         self._held.enter_context(state.locked(self._folder, state.LOCK, "learns"))
         self._key = state.read_key(self._folder)
+        self._source_hash, self._device_hash = (state.hasher(self._key, kind) for kind in (b"source", b"device"))
         self._child: subprocess.Popen | None = None
         self.target = Path()  # of the adapted model
         self._fault, self._rows, self._told_hour = "", 0, -1
@@ -64,15 +69,14 @@ class Learner:
         """Whether the home is not learned yet; the day-zero rule holds as long."""
         return not self._done
 
-    def see(self, verdicts: Sequence[Verdict]) -> None:
+    def see(self, verdicts: Verdicts) -> None:
         """Keep some of the flows that were judged."""
-        if self._done or self._full or not verdicts:
+        if self._done or self._full or not len(verdicts.rows):
             return
-        seen = [self._seen(verdict) for verdict in verdicts]
-        flows = {row.source: verdict.flow for row, verdict in zip(seen, verdicts, strict=True)}
+        seen, names = self._seen(verdicts)
         for source in self._keeper.see(seen):
-            flow = flows[source]
-            self._say(f"learning leaves {flow.src} {flow.src_mac} out for now: {adapt.WHY_LEFT_OUT}")
+            address, mac = names[np.flatnonzero(seen["source"] == source)[0]]
+            self._say(f"learning leaves {address_text(address)} {mac_text(mac)} out for now: {adapt.WHY_LEFT_OUT}")
         self._look_whether_enough()
 
     def tick(self) -> Detector | None:
@@ -154,15 +158,22 @@ class Learner:
             "adapted": adapted,
         }
 
-    def _seen(self, verdict: Verdict) -> Seen:
-        """One judged flow without its addresses."""
-        flow = verdict.flow
-        address, mac = flow.key[0], b"" if flow.src_hw == NO_MAC else flow.src_hw
-        service = flow.protocol << 16 | min(flow.src_port, flow.dst_port)
-        source = state.hashed(self._key, b"source", address, mac)
-        device = state.hashed(self._key, b"device", mac or address)
-        features = flow.features(self._card.family, self._card.dialect)
-        return Seen(flow.last_us, source, device, service, verdict.is_alert, flow.proven, features)
+    def _seen(self, verdicts: Verdicts) -> tuple[np.ndarray, list[tuple[bytes, bytes]]]:
+        """Judged flows without their addresses, a SEEN array; and the addresses and MACs of their sources."""
+        rows, card = verdicts.rows, self._card
+        names = sources_of(rows)
+        seen = np.empty(len(rows), SEEN)
+        seen["source"], seen["device"] = self._hashes([(src, b"" if mac == NO_MAC else mac) for src, mac in names])
+        seen["service"] = rows["protocol"].astype(np.uint32) << 16 | np.minimum(rows["src_port"], rows["dst_port"])
+        seen["time_us"], seen["alarm"], seen["proven"] = rows["last_us"], verdicts.alerts, rows["proven"] > 0
+        seen["features"] = features(rows, card.family, card.dialect)
+        return seen, names
+
+    def _hashes(self, names: list[tuple[bytes, bytes]]) -> tuple[list[int], list[int]]:
+        """What stands for each source, and for its device; each name is hashed once."""
+        sources = {name: self._source_hash(*name) for name in set(names)}
+        devices = {name: self._device_hash(name) for name in {mac or src for src, mac in names}}
+        return [sources[name] for name in names], [devices[mac or src] for src, mac in names]
 
     def _count(self, may_adapt: bool = True) -> None:
         """Count the rows that would be learned from, and begin to adapt when they are enough."""

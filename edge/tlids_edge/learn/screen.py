@@ -12,6 +12,8 @@ does not receive the victim's packets cannot do):
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
 BURST, BURST_S = 10, 60.0
 MAX_SOURCES = 4096
 MAX_SERVICES = 64  # of one source's alarms that are remembered
@@ -64,6 +66,22 @@ class Screen:
             return True, began
         looks_alike = not proven and now <= known.unproven_until and (alarm or service in _services(known))
         return looks_alike, began
+
+    def see_many(self, flows: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, list[tuple[int, Burst]]]:
+        """As `see`, of flows (`keep.SEEN`) that ended at `times`: bool (n,), and the places where bursts begin.
+
+        Most flows neither alarm nor are of a source that does; they are looked at by column.
+        """
+        screened, bursts = np.zeros(len(flows), bool), []
+        sources = flows["source"].tolist()
+        concerned = {*self._sources, *flows["source"][flows["alarm"]].tolist()}
+        places = [place for place, source in enumerate(sources) if source in concerned]
+        columns = (flows[name][places].tolist() for name in ("source", "service", "alarm", "proven"))
+        for place, *flow, now in zip(places, *columns, times[places].tolist(), strict=True):
+            screened[place], burst = self.see(*flow, now)
+            if burst is not None:
+                bursts.append((place, burst))
+        return screened, bursts
 
     def _remember(self, source: int) -> _Source:
         """Make room for one more source."""

@@ -18,14 +18,14 @@ import os
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from tlids_edge.errors import InputError
-from tlids_edge.learn.keep import MAX_DEVICES, MAX_KEPT, MAX_OPEN, ROW, Keeper
+from tlids_edge.learn.keep import MAX_DEVICES, MAX_KEPT, MAX_OPEN, OPEN, ROW, Keeper
 
 VERSION = 1
 KEY, LEARNING, LOCK, ADAPT_LOCK = "key", "learning", "lock", "adapt.lock"
@@ -91,10 +91,16 @@ def read_key(folder: Path) -> bytes:
     return content
 
 
-def hashed(key: bytes, kind: bytes, *parts: bytes) -> int:
-    """A keyed hash of an address or a MAC, 64 bits, never 0."""
-    text = b"".join(bytes([len(part)]) + part for part in parts)
-    return int.from_bytes(hashlib.blake2b(text, key=key, person=kind, digest_size=8).digest(), "little") or 1
+def hasher(key: bytes, kind: bytes) -> Callable[..., int]:
+    """A keyed hash of addresses and MACs, 64 bits, never 0."""
+    begun = hashlib.blake2b(key=key, person=kind, digest_size=8)
+
+    def hashed(*parts: bytes) -> int:
+        one = begun.copy()
+        one.update(b"".join([b"%c%b" % (len(part), part) for part in parts]))
+        return int.from_bytes(one.digest(), "little") or 1
+
+    return hashed
 
 
 def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
@@ -103,7 +109,7 @@ def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
     Raises:
         OSError: there is no room, or no permission.
     """
-    opened = [np.array(rows, ROW) for rows in keeper.open.values()]
+    opened = [rows.astype(ROW) for rows in keeper.open.values()]
     rows = np.concatenate([keeper.kept, *opened])
     proven = np.fromiter(sorted(keeper.proven), "<u8", len(keeper.proven))
     raw = rows.tobytes() + proven.tobytes()
@@ -279,7 +285,7 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
         raise DamagedError("rows that are not numbers")
     parts = np.split(rows, np.cumsum(sizes)[:-1])
     keeper.kept = parts[0].copy()
-    keeper.open = {window: part.tolist() for window, part in zip(header["windows"], parts[1:], strict=True)}
+    keeper.open = {window: part.astype(OPEN) for window, part in zip(header["windows"], parts[1:], strict=True)}
     keeper.proven = set(np.frombuffer(raw, "<u8", header["proven"], sum(sizes) * ROW.itemsize).tolist())
     keeper.left_out = Counter({int(source, 16): count for source, count in header["left_out"].items()})
     keeper.elapsed = float(header["elapsed"])

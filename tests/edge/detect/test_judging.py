@@ -38,9 +38,8 @@ def test_on_replay_every_flow_is_judged_with_the_rules_of_its_source(model, floo
     judging.note(flood)
     batches = [*judging.turn(0), *judging.finish()]
     assert sources(batches) == [row["src"].tobytes()[:4] for row in flood]
-    judged = [one for batch in batches for one in batch.each()]
-    assert [one.rules for one in judged] == [("fan-out",) if number == 7 else () for number in third]
-    assert [one.verdict.flow.key[0] for one in judged] == sources(batches)
+    rules = [names_of(bits) for batch in batches for bits in batch.verdicts.rows["rules"].tolist()]
+    assert rules == [("fan-out",) if number == 7 else () for number in third]
     assert judging.unjudged == 0 and len(judging.take_left_out()) == 0
 
 
@@ -48,7 +47,7 @@ def test_a_batch_says_of_each_flow_what_the_model_says_of_it_alone(model):
     rows = ended([f for n in range(70) for f in conversation("10.9.9.9", 1000 + n, "10.0.0.2", n, T0 + n / 100)])
     judging, alone = Judging(Detector(model)), Detector(model)
     judging.note(rows)
-    judged = [one.verdict for batch in judging.finish() for one in batch.each()]
+    judged = [batch.verdict(place) for batch in judging.finish() for place in range(len(batch.novel))]
     for verdict in judged:
         (expected,) = alone.judge([verdict.flow])
         assert verdict[2:4] == expected[2:4] and verdict.score == pytest.approx(expected.score, abs=1e-6)

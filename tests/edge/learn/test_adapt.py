@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 from edge_process import LIMIT_S, start_edge, wait_until_told
-from home_flows import DAY_S, MODEL, drawn, home_day
+from home_flows import DAY_S, MODEL, drawn, home_day, shown
 from tlids_edge.cli import edge
 from tlids_edge.detect.card import read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
@@ -41,9 +41,7 @@ def teach(folder, seconds: float = DAY_S, **changes) -> None:
     """Let a learner see a home and close."""
     card = read_card(MODEL)
     learner = Learner(Plan(folder, MODEL, DAY_S, adapts=False, draw=drawn(), **changes), card, lambda _: None)
-    verdicts = home_day(seconds=seconds)
-    for start in range(0, len(verdicts), 256):
-        learner.see(verdicts[start : start + 256])
+    shown(learner, home_day(seconds=seconds))
     learner.close()
 
 

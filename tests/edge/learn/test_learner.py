@@ -3,11 +3,12 @@
 import json
 import time
 
+import numpy as np
 import pytest
 from edge_process import wait_for
-from home_flows import DAY_S, MODEL, drawn, home_day, verdict
+from home_flows import DAY_S, MODEL, drawn, home_day, shown, together, verdict
 from tlids_edge.detect.card import read_card
-from tlids_edge.detect.judging import Judged
+from tlids_edge.detect.judging import Batch
 from tlids_edge.errors import InputError
 from tlids_edge.learn import learner as module
 from tlids_edge.learn import models, novelty, state
@@ -38,13 +39,8 @@ def learning(folder, said, **changes) -> Learner:
     return Learner(Plan(**plan), CARD, said)
 
 
-def judged(verdicts: list) -> list[Judged]:
-    return [Judged(each, ()) for each in verdicts]
-
-
-def shown(learner: Learner, verdicts: list) -> None:
-    for start in range(0, len(verdicts), 256):
-        learner.see(verdicts[start : start + 256])
+def batch(verdicts: list) -> Batch:
+    return Batch(together(verdicts), np.zeros(len(verdicts), bool))
 
 
 def test_it_says_how_far_it_is_and_how_many_rows_are_missing(tmp_path, said):
@@ -131,7 +127,7 @@ def test_a_source_in_a_burst_is_named_in_the_journal_and_its_rows_are_not_kept(t
 
 def test_an_adapted_model_takes_over_and_the_rows_are_forgotten(tmp_path, said):
     home = Home(learning(tmp_path, said, adapts=True))
-    assert home.learning and not any(one.novel for one in home.see(judged(home_day()[:200])))
+    assert home.learning and not home.see(batch(home_day()[:200])).novel.any()
     shown(home.learner, home_day(seconds=DAY_S + 1200))
     home.learner._looked_at -= 2 * module.LOOK_S  # the next look is due
     assert home.tick() is None and home.line() == "adapting"
@@ -142,7 +138,7 @@ def test_an_adapted_model_takes_over_and_the_rows_are_forgotten(tmp_path, said):
     assert not home.learning and home.line() == ""
     assert f"adapted to this home: {name}; " in said.text and "later flows of this home alarmed" in said.text
     assert isinstance(home.novelty, novelty.Novelty)
-    assert home.see(judged([verdict(2e5, host=200, port=31)]))[0].novel  # no such port was ever learned
+    assert home.see(batch([verdict(2e5, host=200, port=31)])).novel.tolist() == [True]  # no such port was ever learned
     home.close()
     assert len(state.peek(tmp_path / "state", state.read_key(tmp_path / "state"))["extra"]["adapted"]) == len(name)
     header = state.peek(tmp_path / "state", state.read_key(tmp_path / "state"))

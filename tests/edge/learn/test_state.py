@@ -129,10 +129,10 @@ def test_the_owner_alone_may_read_it_and_no_address_or_pickle_is_in_it(folder, k
 
 def test_sources_are_told_apart_by_hashes_that_differ_from_device_to_device(folder, key):
     address, mac = bytes([192, 168, 1, 20]), bytes(range(6))
-    assert state.hashed(key, b"source", address, mac) == state.hashed(key, b"source", address, mac)
-    other = {state.hashed(key, b"device", address, mac), state.hashed(key, b"source", address + mac[:1], mac[1:]),
-             state.hashed(bytes(32), b"source", address, mac)}  # fmt: skip
-    assert len(other | {state.hashed(key, b"source", address, mac)}) == 4
+    assert state.hasher(key, b"source")(address, mac) == state.hasher(key, b"source")(address, mac)
+    other = {state.hasher(key, b"device")(address, mac), state.hasher(key, b"source")(address + mac[:1], mac[1:]),
+             state.hasher(bytes(32), b"source")(address, mac)}  # fmt: skip
+    assert len(other | {state.hasher(key, b"source")(address, mac)}) == 4
 
 
 def test_a_full_state_keeps_below_its_limits(folder, key):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import sandbox
 from edge_process import LIMIT_S, STARTED, alive, children, command, events, start_edge, wait_for
-from home_flows import DAY_S, MODEL, REPOSITORY, drawn, home_day
+from home_flows import DAY_S, MODEL, REPOSITORY, drawn, home_day, shown
 from tiny_fixtures import send_udp
 from tlids_edge.capture import feeder
 from tlids_edge.detect.card import read_card, read_fields
@@ -109,9 +109,7 @@ def test_a_socket_that_is_not_there_is_told_and_pyshark_cannot_read_one(model, t
 
 def test_the_model_is_adapted_under_the_units_limits_at_the_lowest_priority(tmp_path, confined):
     learner = Learner(Plan(tmp_path / "state", MODEL, DAY_S, adapts=False, draw=drawn()), read_card(MODEL), print)
-    verdicts = home_day(seconds=DAY_S)
-    for start in range(0, len(verdicts), 256):
-        learner.see(verdicts[start : start + 256])
+    shown(learner, home_day(seconds=DAY_S))
     learner.close()
     target = tmp_path / "state/models/home"
     adapt = ("-m", "tlids_edge.cli.adapt", "--model", str(MODEL), "--state", str(tmp_path / "state"), "-o", str(target))
