@@ -6,15 +6,21 @@ on average, and nearly exact below 50).
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from hashlib import blake2b
 from math import log
 from typing import NamedTuple
 from zlib import crc32
 
+import numpy as np
+
+from tlids_edge.detect.judging import names_of
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.flows.rows import ended, sources_of
 
 SHOWN = 10
 SKETCH_BYTES = 256
+FEW = 12  # values: up to so many are estimated one by one
 RAISED, NOVELTY = "raised by a rule", "novelty"  # stand for the class of a flow that the model holds for benign
 MAX_RULES = 16  # signatures of rules that are kept
 SEVERITY_BOTH, SEVERITY_MODEL, SEVERITY_RULE, SEVERITY_NOVEL = 1, 2, 3, 4
@@ -38,7 +44,12 @@ class Alarm(NamedTuple):
     @property
     def kind(self) -> str:
         """What it is counted as."""
-        return self.label or (NOVELTY if self.novel else RAISED)
+        return kind_of(self.label, self.novel)
+
+
+def kind_of(label: str, novel: bool) -> str:
+    """What a flow is counted as: the model's class, "" when it calls the flow benign, or why it alarms all the same."""
+    return label or (NOVELTY if novel else RAISED)
 
 
 class Several:
@@ -56,12 +67,32 @@ class Several:
         if value in self.first or len(self.first) < SHOWN:
             self.first[value] = proven or self.first.get(value, False)
             return
+        self._estimate([raw])
+
+    def add_many(self, values: Sequence[object], raws: Sequence[bytes], proven: Sequence[bool]) -> None:
+        """As `add`, of many."""
+        first, later = self.first, []
+        for value, raw, known in zip(values, raws, proven, strict=True):
+            if value in first or len(first) < SHOWN:
+                first[value] = known or first.get(value, False)
+            else:
+                later.append(raw)
+        if later:
+            self._estimate(later)
+
+    def _estimate(self, raws: Sequence[bytes]) -> None:
+        """Let values beyond the first SHOWN count in the estimate."""
         if self._registers is None:
             self._registers = bytearray(SKETCH_BYTES)
-        mixed = _mixed(crc32(raw))
-        rank = 25 - (mixed >> 8).bit_length()  # leading zeros of 24 bits, plus 1
-        if rank > self._registers[mixed & 0xFF]:
-            self._registers[mixed & 0xFF] = rank
+        for raw in raws if len(raws) < FEW else ():
+            mixed = _mixed(crc32(raw))
+            rank = 25 - (mixed >> 8).bit_length()  # leading zeros of 24 bits, plus 1
+            if rank > self._registers[mixed & 0xFF]:
+                self._registers[mixed & 0xFF] = rank
+        if len(raws) >= FEW:
+            mixed = _mixed(np.array([crc32(raw) for raw in raws], np.uint64))
+            ranks = 25 - np.frexp((mixed >> 8).astype(np.float64))[1]
+            np.maximum.at(np.frombuffer(self._registers, np.uint8), mixed & 0xFF, ranks.astype(np.uint8))
 
     @property
     def more(self) -> int:
@@ -132,6 +163,21 @@ class Incident:
         self.hosts.add(alarm.dst, alarm.dst)
         self.ports.add(alarm.dst_port, alarm.dst_port.to_bytes(2))
 
+    def add_many(self, rows: np.ndarray, kinds: Sequence[str], scores: np.ndarray) -> None:
+        """Count alarming flows to one host and port, a ROW array, and what each is counted as; as `add` of each."""
+        self.flows += len(rows)
+        self.classes.update(kinds)
+        for rules, count in Counter(rows["rules"].tolist()).items():
+            self.rules.update(dict.fromkeys(names_of(rules), count))
+        self.score = max(self.score, float(np.fmax.reduce(scores)))
+        self._note_time(int(rows["last_us"].min()))
+        self._note_time(int(rows["last_us"].max()))
+        sources = sources_of(rows)
+        self.sources.add_many(sources, [b"".join(source) for source in sources], (rows["proven"] > 0).tolist())
+        _, dst, _, port, *_ = next(ended(rows[:1])).key
+        self.hosts.add(dst, dst)
+        self.ports.add(port, port.to_bytes(2))
+
     def add_rule(self, alert: RuleAlert, source: tuple[bytes, bytes], proven: bool) -> None:
         """Count the alert of a rule about a source: its address and MAC."""
         if alert.signature in self.signatures or len(self.signatures) < MAX_RULES:
@@ -151,7 +197,7 @@ class Incident:
         self.first_us, self.last_us = min(self.first_us, time_us), max(self.last_us, time_us)
 
 
-def _mixed(number: int) -> int:
+def _mixed(number: int | np.ndarray) -> int | np.ndarray:
     """32 bits in which every bit depends on all of `number`'s (a checksum's bits depend on one another)."""
     number = (number ^ number >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     number = (number ^ number >> 13) * 0xC2B2AE35 & 0xFFFFFFFF

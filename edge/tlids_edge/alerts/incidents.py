@@ -92,6 +92,17 @@ class Incidents:
         self._go_on(incident, alarm.time_us, now)
         return incident
 
+    def settled(self, dst: bytes, dst_port: int, now: int) -> Incident | None:
+        """The open incident of a target, when flows that join it at `now`, a steady time, change only its counts."""
+        incident = self._open.get((TARGET, dst, dst_port))
+        if incident is None or now - incident.seen > self._silence_us(incident) or self._is_due(incident, now):
+            return None
+        return incident
+
+    def go_on(self, incident: Incident, now: int) -> None:
+        """A settled incident has taken flows in."""
+        self._go_on(incident, incident.last_us, now)
+
     def see_rule(self, alert: RuleAlert, now_us: int | None = None) -> Incident | None:
         """Take in the alert of a rule: it joins the incident of its source, or opens it; None if it accuses nobody."""
         now = self.steady(alert.time_us, now_us)
@@ -251,9 +262,13 @@ class Incidents:
             if incident.key[0] == SOURCE:
                 self._macs.setdefault(_mac_of(incident), set()).add(incident.key)
             self._say(OPEN, time_us, incident)
-        elif now - incident.told >= self.limits.update_s * SECOND_US:
+        elif self._is_due(incident, now):
             incident.told = now
             self._say(UPDATE, time_us, incident)
+
+    def _is_due(self, incident: Incident, now: int) -> bool:
+        """Whether it is time for another line of an open incident."""
+        return now - incident.told >= self.limits.update_s * SECOND_US
 
     def _keep(self, table: SizedTable, entry: Source | Target, size: int) -> None:
         """Enter a candidate into its table, at the price of the smallest."""

@@ -26,6 +26,13 @@ class Listing:
         self.left_out += 1
         return False
 
+    def is_full(self, incident: Incident, now_us: int) -> bool:
+        """Whether no further flow of an incident is listed within this second."""
+        if self._which != SOME:
+            return self._which == NONE
+        taken = self._of_incident.get(incident.id, 0)
+        return now_us // SECOND_US == self._second and (self._count >= IN_ALL or taken >= AN_INCIDENT)
+
     def _has_room(self, incident: Incident | None, second: int) -> bool:
         """Take one of this second's places, if there is one."""
         if second != self._second:

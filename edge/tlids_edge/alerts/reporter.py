@@ -12,7 +12,7 @@ import numpy as np
 
 from tlids_edge.alerts import eve, eve_incidents
 from tlids_edge.alerts.blindness import Blind
-from tlids_edge.alerts.incident import Alarm, Incident
+from tlids_edge.alerts.incident import Alarm, Incident, kind_of
 from tlids_edge.alerts.incidents import OPEN, Incidents, Limits
 from tlids_edge.alerts.listing import SOME, Listing
 from tlids_edge.alerts.outlet import Kind, Outlet
@@ -20,8 +20,10 @@ from tlids_edge.detect.card import Card
 from tlids_edge.detect.judging import Batch, names_of
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.labels import Labels, label_flow
-from tlids_edge.flows.rows import ended, flow
+from tlids_edge.flows.rows import ended, flow, groups
 from tlids_edge.status import Tally
+
+ALIKE = 8  # flows to one host and port, of a batch, that are counted together: fewer are as fast one by one
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Reporter:
         self.tally.novel += int(np.count_nonzero(novel))
         every = self.options.all_flows or now_us is None  # on replay each flow moves the clock
         places = np.flatnonzero(anomalies | novel | every)
+        if not every:
+            places = self._join(batch, novel, places, now_us)
         for place, alarm in zip(places.tolist(), _alarms(batch, novel, places), strict=True):
             self._conclude(batch, place, alarm, bool(anomalies[place]), now_us)
         self._send()
@@ -120,6 +124,29 @@ class Reporter:
                 incident.unlisted += 1
         if self.options.all_flows and self._events.passes(incident, now):
             self._lines.append((Kind.FLOW, eve.flow_line(batch.verdict(place), anomaly, self._origin)))
+
+    def _join(self, batch: Batch, novel: np.ndarray, places: np.ndarray, now_us: int) -> np.ndarray:
+        """Let flows join the open incident of their target together where none is listed any more; the other places."""
+        if len(places) < ALIKE or not len(self.incidents):
+            return places
+        now = self.incidents.steady(0, now_us)
+        _, _, labels, alerts, scores = batch.verdicts
+        rows, others = batch.verdicts.rows[places], np.ones(len(places), bool)
+        _, first, which, counts = np.unique(groups(rows, ("dst", "dst_port")), True, True, True)
+        for target in np.flatnonzero(counts >= ALIKE).tolist():
+            flow = next(ended(rows[first[target] :][:1]))
+            incident = self.incidents.settled(flow.key[1], flow.key[3], now)
+            if incident is None or not self._alerts.is_full(incident, now):
+                continue
+            some = which == target
+            joining = places[some].tolist()
+            kinds = [kind_of(labels[place] if alerts[place] else "", novel[place]) for place in joining]
+            incident.add_many(rows[some], kinds, scores[joining])
+            incident.unlisted += len(joining)
+            self._alerts.left_out += len(joining)
+            self.incidents.go_on(incident, now)
+            others &= ~some
+        return places[others]
 
     def _tell(self, state: str, time_us: int, incident: Incident, why: str) -> None:
         """Write the line of an incident."""
