@@ -3,7 +3,7 @@
 Fed with the meter's notes of unanswered flows, which `knocks` enters in the sketches. A source is an address and the
 MAC address of its frames. Beside it two larger ones are watched, at twice the threshold: all addresses of an IPv6 /64
 behind one MAC, and all addresses of one MAC, so that a thousand forged sources of one machine are still one machine.
-All counts are those of `sketches`: about 1.9 MB, whatever arrives. The alerts, and what they do to the source's flows,
+All counts are those of `sketches`: about 5.6 MB, whatever arrives. The alerts, and what they do to the source's flows,
 are those of `suspects`.
 """
 
@@ -90,7 +90,7 @@ class FanOut:
     @property
     def blind(self) -> bool:
         """Whether a flood has filled the sketches so far that a scan beside it would not be noticed."""
-        return self._counters.spreads[PORTS].blind
+        return any(self._counters.spreads[what].blind for what in (HOSTS, PORTS))
 
     def see(self, notes: Notes) -> list[RuleAlert]:
         """Take note of unanswered flows, in the meter's order; the alerts they give rise to."""

@@ -45,13 +45,13 @@ class Hit(NamedTuple):
 
 
 class Counters:
-    """The sketches: about 1.9 MB."""
+    """The sketches: about 5.6 MB."""
 
     def __init__(self, limits: dict[int, int]) -> None:
         """Nothing has been counted. `limits` says of each SLOW, DOORS, HOSTS, PORTS how many are too many."""
         self.spreads = (
-            Spread(128, SLOW_WINDOW_S, limits[SLOW]), Spread(256, FAN_WINDOW_S, limits[DOORS]),
-            Spread(256, FAN_WINDOW_S, limits[HOSTS]), Spread(128, FAN_WINDOW_S, limits[PORTS]),
+            Spread(1024, SLOW_WINDOW_S, limits[SLOW]), Spread(256, FAN_WINDOW_S, limits[DOORS]),
+            Spread(256, FAN_WINDOW_S, limits[HOSTS]), Spread(1024, FAN_WINDOW_S, limits[PORTS]),
         )  # fmt: skip
         self.knocked = Recent(ANSWER_S)  # who has knocked where
 

@@ -8,23 +8,34 @@ each is set to UNITS lives and loses one each `window_s / UNITS` seconds, so an 
 window and the whole. While fewer are set in all than would make one key's count too high, they wear out later, all at
 once: a quiet home costs next to nothing. Many keys are entered by `add`, one by `add_one`; both leave the same behind.
 
-**Memory**: ROWS * CELLS * (bits + 8) bytes: 278,528 with 128 entries, 540,672 with 256.
+**Memory**: ROWS * CELLS * (bits + 8) bytes: 540,672 with 256 entries, 2,113,536 with 1,024.
 
-**How exact**: n distinct targets set b (1 - (1 - 1/b)^n) of b entries: 50 set 41.5 +- 2.3 of 128, 100 set 82.9 +- 3.2
-of 256 (standard deviations). So "50" means 43 to 57 in 19 of 20 cases, "100" means 91 to 109.
+**How exact**: n distinct targets set b (1 - (1 - 1/b)^n) of b entries, give or take a standard deviation:
+
+| asked for | entries | set | in 19 of 20 cases that means |
+|---|---|---|---|
+| 50 | 1,024 | 48.8 +- 1.1 | 49 to 52 |
+| 100 | 1,024 | 95.3 +- 2.0 | 97 to 105 |
+| 100 | 256 | 82.9 +- 3.2 | 92 to 109 |
+| 200 | 256 | 139.0 +- 4.7 | 181 to 220 |
+
+n targets set n entries at most, whatever the keys are: 48 targets never set 48.8 of 1,024 entries, 95 never 95.3. So
+whether 95 forged sources are found does not depend on the keys that were drawn; at ten in a hundred more than asked
+for, less than one draw in 2,000 misses.
 
 **False alarms**, on paper. A key that did nothing is blamed for others when its cell is full in every row.
 1. Few busy keys, k of them over their threshold: one row is shared with probability at most k / CELLS, all four with
    (k / 512)^4: 1.5e-7 for 10 scanners at once, 9e-5 for 50. Who is known as a scanner is no longer
    entered (`fan_out`), so k is the number of scanners within a window, not of what they did.
 2. Many keys of a few targets each: N entries in all spread as N / CELLS to a cell. In a home of 1,000
-   unanswered flows a minute, each under 3 keys, that is 6; a Poisson count of mean 6 reaches 42 with
-   probability 2e-21, all four rows never.
+   unanswered flows a minute, each under 3 keys, that is 6; a Poisson count of mean 6 reaches 49 with
+   probability 6e-28, all four rows never.
 3. A flood of forged sources at one host and port sets one and the same entry in every cell: its size does not
    matter. One at random ports and hosts fills all cells. So a count is held against the median cell: with a
    share f of it set, a key must have set n targets' worth of the entries that are left, and three standard
-   deviations more. Beyond f of about 0.7 nothing can be told any more, and `blind` says so. The median is looked at
-   again after LOOK new entries, a quarter of an entry a cell.
+   deviations more. Beyond f of about 0.7 four times n would not be enough, and `blind` says so: of 256 entries after
+   160,000 such knocks within a window, of 1,024 after 600,000. The median is looked at again after LOOK new entries, a
+   quarter of an entry a cell.
 
 Hashes are multilinear, with 64-bit keys that are drawn at the start, then mixed: whoever does not know the keys
 cannot choose addresses that share cells. A file is replayed with fixed keys, so that each replay gives the same alerts.
@@ -77,8 +88,9 @@ class Spread:
 
     @property
     def blind(self) -> bool:
-        """Whether others have filled the cells so far that fifty targets of one key would not be noticed."""
-        return self.needed(50) > self._bits
+        """Whether others have filled the cells so far that a key with four times fifty targets would not be noticed."""
+        left = self._bits - self._median
+        return self.needed(50) > self._median + left * (1 - (1 - 1 / self._bits) ** 200)
 
     @property
     def is_quiet(self) -> bool:
