@@ -66,6 +66,17 @@ def texts(axes) -> list[str]:
     return [text.get_text().strip() for text in axes.texts]
 
 
+def test_a_title_says_what_its_figure_found():
+    found = {name: MAKERS[name]().get_suptitle().partition(": ")[2] for name in MAKERS}
+    assert found["baselines"].startswith("CNN has the highest macro-F1")
+    assert found["feature_set_bars"] == "highest macro-F1 with nine"
+    assert found["psi_bars"] == "large shift in 8 of 9 features"  # of 3.2, 2.8, ... 0.4, 0
+    assert found["importance_bars"] == f"shuffling {NETFLOW_FEATURES[0]} loses most macro-F1"
+    assert found["attribution_bars"] == f"{NETFLOW_FEATURES[0]} changes it most"
+    bins = pd.DataFrame({"confidence": [0.9, 0.5, 0.1], "accuracy": [0.8, 0.7, 0.1], "count": [30, 10, 0]})
+    assert show.reliability({"A": bins}, "T").get_suptitle() == "T: A overconfident by 2.5 points"
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_axes_are_labelled_and_the_mark_is_in_the_title(name, capsys):
     figure = MAKERS[name](mark="simulated")

@@ -73,6 +73,8 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss():
         (line,) = [line for line in axes.lines if line.get_label() == "best epoch: 3"]
         assert list(line.get_xdata()) == [3, 3]
         assert {"training", "validation"} < {text.get_text() for text in axes.get_legend().get_texts()}
+    epochs = len(HISTORY["loss"])
+    assert show.training_curves(HISTORY, "T").get_suptitle() == f"T: validation loss lowest at epoch 3 of {epochs}"
 
 
 def test_each_arm_has_its_curve_and_its_best_epoch():

@@ -63,6 +63,15 @@ def test_a_mark_without_simulated_rows_has_no_watermark_and_no_mark_no_brackets(
     assert "[" not in MAKERS[name]().get_suptitle()
 
 
+def test_a_title_counts_the_right_flows_and_names_the_most_frequent_mistake_and_the_lowest_f1():
+    title = show.confusion([[5, 0, 1], [0, 3, 2], [0, 0, 4]], ["Benign", "Scan", "Flood"], "T").get_suptitle()
+    assert title == "T: 12 of 15 flows right; most frequent mistake: Scan as Flood (2)"
+    assert show.confusion([[5, 0], [1, 3]], ["Benign", "Scan"], "T").get_suptitle() == "T: 8 of 9 flows right"
+    scores = {"Scan": {"precision": 1, "recall": 0.5, "f1": 0.67, "support": 4},
+              "Flood": {"precision": 0, "recall": 0, "f1": 0, "support": 0}}  # fmt: skip
+    assert show.per_class_bars(scores, "T").get_suptitle() == "T: lowest F1 is 0.67, of Scan"  # Flood was not tested
+
+
 @pytest.mark.parametrize("matrix, classes", [(MATRIX, UQ), ([[5, 0], [1, 3]], ["Benign", "Attack"])])
 def test_the_counts_in_the_confusion_matrix_are_the_matrix(matrix, classes):
     axes = visible(show.confusion(matrix, classes))[0]

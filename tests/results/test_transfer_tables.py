@@ -72,10 +72,10 @@ def test_all_free_is_never_below_from_scratch_where_it_is_judged_and_in_three_of
     early = 0
     for target in tables.JUDGED_ON:
         for share in tables.RECIPE_SHARES:
-            assert tables.paired(results, "all free", target, share).mean() >= 0
+            assert tables.paired(results, tables.FREE, target, share).mean() >= 0
             ours, theirs = (
                 tables.pick(results["recipes"], recipe=name, target=target, share=share)["updates_to_scratch"]
-                for name in ("all free", "scratch")
+                for name in (tables.FREE, "scratch")
             )
             early += np.median([np.inf if each is None else each for each in ours]) <= np.median(theirs) / 3
     assert early == 3

@@ -105,7 +105,14 @@ def reliability(bins: Mapping[str, pd.DataFrame], title: str = "Reliability", ma
     for axes in (upper, lower):
         axes.grid(color=GRID)
     figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
-    return finish(figure, title, mark)
+    return finish(figure, title, mark, "; ".join(f"{name} {_calibration(table)}" for name, table in bins.items()))
+
+
+def _calibration(table: pd.DataFrame) -> str:
+    """By how many points the mean confidence is off the accuracy."""
+    shown = table[table["count"] > 0]
+    off = 100 * np.average(shown["confidence"] - shown["accuracy"], weights=shown["count"])
+    return f"{'over' if off > 0 else 'under'}confident by {abs(off):.1f} points"
 
 
 def cross_matrix(frame: pd.DataFrame, arm: str = "CNN, zero-shot", mark: str = "") -> Figure:
@@ -127,7 +134,10 @@ def cross_matrix(frame: pd.DataFrame, arm: str = "CNN, zero-shot", mark: str = "
     plt.setp(axes.get_xticklabels(), ha="right")
     axes.tick_params(axis="y", rotation=0)
     axes.set(xlabel="tested on", ylabel="trained on")
-    return finish(figure, f"{arm}: attack or benign", mark or _marks(rows))
+    own = rows["source"] == rows["target"]
+    parts = [f"{100 * rows.loc[chosen, 'balanced_accuracy'].mean():.0f} % on {where}"
+             for chosen, where in ((own, "its own network"), (~own, "another")) if chosen.any()]  # fmt: skip
+    return finish(figure, arm, mark or _marks(rows), ", ".join(parts))
 
 
 def cross_arms(frame: pd.DataFrame, mark: str = "") -> Figure:
@@ -147,11 +157,12 @@ def cross_arms(frame: pd.DataFrame, mark: str = "") -> Figure:
     axes.set(xlabel="balanced accuracy (%)", ylabel="trained on → tested on", xlim=(-2, 102))
     axes.grid(color=GRID)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return finish(figure, "By the share of the new network's rows", mark or _marks(rows))
+    means = rows.groupby("arm")["balanced_accuracy"].mean()
+    return finish(figure, "On another network", mark or _marks(rows), f"highest mean with {means.idxmax()}")
 
 
 def score_against_cost(
-    summary: pd.DataFrame, cost: str = "bytes", title: str = "What a model buys", mark: str = ""
+    summary: pd.DataFrame, cost: str = "bytes", title: str = "Score against cost", mark: str = ""
 ) -> Figure:
     """Macro-F1 against cost (log scale) of each model of `seeds.summary`: means over the seeds, bars of one deviation.
 
@@ -174,7 +185,8 @@ def score_against_cost(
     seeds = sorted(set(summary["seeds"]))
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", frameon=False,
                   title=f"mean ± deviation,\n{'-'.join(map(str, seeds))} seeds")  # fmt: skip
-    return finish(figure, title, mark)
+    best = means["macro_f1"].idxmax()
+    return finish(figure, title, mark, f"{best} has the highest macro-F1, {100 * means['macro_f1'][best]:.1f} %")
 
 
 def feature_set_bars(frame: pd.DataFrame, title: str = "Feature sets", mark: str = "") -> Figure:
@@ -182,7 +194,7 @@ def feature_set_bars(frame: pd.DataFrame, title: str = "Feature sets", mark: str
     figure, axes = _bars(100 * frame.set_index("features")["macro_f1"], None, "{:.1f}")
     axes.set(xlabel="macro-F1 (%)", ylabel="features", xlim=(0, 112))
     axes.set_xticks(range(0, 101, 20))
-    return finish(figure, title, mark)
+    return finish(figure, title, mark, f"highest macro-F1 with {frame.loc[frame['macro_f1'].idxmax(), 'features']}")
 
 
 def psi_bars(frame: pd.DataFrame, title: str = "Drift from source to target", mark: str = "") -> Figure:
@@ -194,7 +206,8 @@ def psi_bars(frame: pd.DataFrame, title: str = "Drift from source to target", ma
         xlabel="population-stability index (nats)", ylabel="feature", xlim=(0, 1.15 * max(0.3, frame["psi"].max()))
     )
     axes.legend(loc="lower right")
-    return finish(figure, title, mark or frame.columns.name or "")
+    large = f"large shift in {(frame['psi'] >= LARGE).sum()} of {len(frame)} features"
+    return finish(figure, title, mark or frame.columns.name or "", large)
 
 
 def importance_bars(frame: pd.DataFrame, title: str = "Permutation importance", mark: str = "") -> Figure:
@@ -202,15 +215,16 @@ def importance_bars(frame: pd.DataFrame, title: str = "Permutation importance", 
     shown = frame.set_index("feature")
     figure, axes = _bars(100 * shown["importance"], 100 * shown["deviation"], "{:.1f}")
     axes.set(xlabel="macro-F1 lost (percentage points)", ylabel="feature shuffled")
-    return finish(figure, title, mark)
+    return finish(figure, title, mark, f"shuffling {shown['importance'].idxmax()} loses most macro-F1")
 
 
 def attribution_bars(frame: pd.DataFrame, title: str = "Integrated gradients", mark: str = "") -> Figure:
     """What each feature of one flow adds to the probability (`Attribution.table`), its value and the baseline's."""
     names = [f"{row.feature}\n{row.value:g} (baseline {row.baseline:g})" for row in frame.itertuples()]
     figure, axes = _bars(pd.Series(frame["attribution"].to_numpy(), index=names), None, "{:+.3f}", each=0.5)
-    axes.set(xlabel="added to the probability", ylabel="feature and value")
-    return finish(figure, title, mark)
+    axes.set(xlabel="added to the probability (fraction of 1)", ylabel="feature and value")
+    largest = frame.loc[frame["attribution"].abs().idxmax(), "feature"]
+    return finish(figure, title, mark, f"{largest} changes it most")
 
 
 def _bars(values: pd.Series, deviations: pd.Series | None, form: str, each: float = 0.36) -> tuple[Figure, Axes]:

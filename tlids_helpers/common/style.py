@@ -38,9 +38,9 @@ def figure(width: float, height: float) -> tuple[Figure, Axes]:
     return made, axes
 
 
-def finish(made: Figure, title: str, mark: str) -> Figure:
-    """Put the title, with the mark, on top, and a light diagonal watermark across a figure of simulated rows."""
-    made.suptitle(title + bracketed(mark), fontweight="bold", wrap=True)
+def finish(made: Figure, title: str, mark: str, finding: str = "") -> Figure:
+    """Put the title, what was found and the mark on top, and a light watermark across a figure of simulated rows."""
+    made.suptitle(": ".join(filter(None, (title, finding))) + bracketed(mark), fontweight="bold", wrap=True)
     if "simulated" in mark:
         size = min(90, 9.5 * min(made.get_figwidth(), 1.6 * made.get_figheight()))
         made.text(0.5, 0.5, "simulated", fontsize=size, color="0.4", alpha=0.16, rotation=25, ha="center",

@@ -208,7 +208,14 @@ def class_counts(counts: Mapping[str, int | None], title: str = "Flows per class
     style.from_the_top(axes, len(known))
     axes.grid(axis="x", color=GRID)
     axes.set(xlabel="flows (log scale)", ylabel="class")
-    return finish(figure, title, mark)
+    return finish(figure, title, mark, _imbalance(known[known > 0]))
+
+
+def _imbalance(known: pd.Series) -> str:
+    """How many times the smallest class goes into the largest; `known` is sorted, the largest first."""
+    if len(known) < 2:
+        return ""
+    return f"{known.iloc[0] / known.iloc[-1]:,.0f} times as many of {known.index[0]} as of {known.index[-1]}"
 
 
 def split_sizes(
@@ -230,7 +237,8 @@ def split_sizes(
     axes.set(xlabel="flows", ylabel="split", xlim=(0, 1.22 * longest))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.grid(axis="x", color=GRID)
-    return finish(figure, title, mark)
+    share = f"{sizes['test'] / sum(sizes.values()):.0%} for the test" if sizes.get("test") else ""
+    return finish(figure, title, mark, share)
 
 
 def feature_importance(
@@ -257,15 +265,16 @@ def feature_importance(
     axes.legend(
         handles=[Patch(facecolor=BLUE, edgecolor="black", hatch="///", label="among the paper's nine"),
                  Patch(facecolor=LIGHT, edgecolor="black", label="not among them"),
-                 plt.Line2D([], [], color="black", linestyle=":", label="our nine lie above this line")],
+                 plt.Line2D([], [], color="black", linestyle=":", label="the nine highest are above this line")],
         loc="lower right",
     )  # fmt: skip
-    return finish(figure, title, mark)
+    both = len(nine.intersection(ranked.index[:9]))
+    return finish(figure, title, mark, f"{ranked.index[0]} first; {both} of the paper's nine among the nine highest")
 
 
 def feature_distributions(
     frame: pd.DataFrame, features: Sequence[str], label: str = "Attack",
-    title: str = "Features by class", mark: str = "",
+    title: str = "Feature distributions by class (box: quartiles, whiskers: 5 to 95 %)", mark: str = "",
 ) -> Figure:  # fmt: skip
     """Box plots (quartiles; whiskers 5 to 95 %) of log(1 + x) for each feature and class; `frame` holds raw values.
 

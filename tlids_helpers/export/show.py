@@ -56,7 +56,9 @@ def size_and_latency(exports: dict[str, Export], costs: dict[str, dict], title: 
     )
     axes.grid(color=style.GRID)
     axes.legend()
-    return style.finish(figure, title, mark)
+    sizes = {precision: len(made.content) for precision, made in exports.items()}
+    least, most = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
+    return style.finish(figure, title, mark, f"{least} has {sizes[least] / sizes[most]:.0%} of the size of {most}")
 
 
 def threshold(alert: Threshold, on_test: dict, mark: str) -> pd.DataFrame:

@@ -64,11 +64,12 @@ def training_curves(
                       label="validation")  # fmt: skip
         axes.axvline(best, color="black", linestyle=":", label=f"best epoch: {best}")
         _by_epoch(axes, f"{name}, {unit}")
-    return finish(made, title, mark)
+    held_out = "validation" if history.get("val_loss") else "training"
+    return finish(made, title, mark, f"{held_out} loss lowest at epoch {best} of {len(history['loss'])}")
 
 
 def arm_curves(
-    histories: Mapping[str, Mapping[str, Sequence[float]]], title: str = "Validation loss of each arm", mark: str = ""
+    histories: Mapping[str, Mapping[str, Sequence[float]]], title: str = "Validation loss", mark: str = ""
 ) -> Figure:
     """Validation loss by epoch of several runs (label -> history), each run's best epoch marked."""
     made, axes = figure(8, 4)
@@ -78,7 +79,8 @@ def arm_curves(
         axes.plot(np.arange(1, len(losses) + 1), losses, color=colour, linestyle=dash, label=f"{name} (best: {best})")
         axes.plot(best, losses[best - 1], color=colour, marker="o")
     _by_epoch(axes, "validation loss, cross-entropy (nats)")
-    return finish(made, title, mark)
+    starts = "; ".join(f"{name} {history['val_loss'][0]:.2f}" for name, history in histories.items())
+    return finish(made, f"{title} after one epoch", mark, starts)
 
 
 def sweep(

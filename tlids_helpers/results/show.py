@@ -94,7 +94,17 @@ def confusion(
     axes.tick_params(axis="x", rotation=90 if side > 2 else 0)
     axes.tick_params(axis="y", rotation=0)
     axes.set(xlabel="predicted class", ylabel="true class (flows in the test split)")
-    return style.finish(figure, title, mark)
+    return style.finish(figure, title, mark, _mistakes(counts, classes))
+
+
+def _mistakes(counts: np.ndarray, classes: Sequence[str]) -> str:
+    """How many flows are right and, of more than two classes, the most frequent mistake."""
+    right = f"{np.trace(counts):,} of {counts.sum():,} flows right"
+    wrong = counts - np.diag(np.diag(counts))
+    if len(classes) < 3 or not wrong.any():
+        return right
+    true, predicted = np.unravel_index(wrong.argmax(), wrong.shape)
+    return f"{right}; most frequent mistake: {classes[true]} as {classes[predicted]} ({wrong.max():,})"
 
 
 def per_class_bars(
@@ -116,7 +126,10 @@ def per_class_bars(
     axes.set(xlabel="score (fraction of 1)", ylabel="class (flows in the test split)", xlim=(0, 1.08))
     axes.grid(axis="x", color=style.GRID)
     style.legend_below(figure, axes)
-    return style.finish(figure, title, mark)
+    tested = [name for name in names if by_class[name]["support"]]
+    lowest = min(tested, key=lambda name: by_class[name]["f1"], default="")
+    found = f"lowest F1 is {by_class[lowest]['f1']:.2f}, of {lowest}" if tested else ""
+    return style.finish(figure, title, mark, found)
 
 
 def comparison_bars(
@@ -136,10 +149,11 @@ def comparison_bars(
     axes.set_xticks(range(0, 101, 20))
     axes.grid(axis="x", color=style.GRID)
     style.legend_below(figure, axes)
-    return style.finish(figure, title, mark or _marks(rows["mark"]))
+    measured = f"{rows['ours'].notna().sum()} of {len(rows)} datasets measured here"
+    return style.finish(figure, title, mark or _marks(rows["mark"]), measured)
 
 
-def time_saved(frame: pd.DataFrame, title: str = "Training time: scratch and transfer", mark: str = "") -> Figure:
+def time_saved(frame: pd.DataFrame, title: str = "Training time", mark: str = "") -> Figure:
     """Seconds of training from scratch beside those of transfer, with the ratio; `frame`: `comparison.time_saved`."""
     figure, axes = style.figure(8, 1.8 + 0.75 * len(frame))
     names = [f"{paper.title(row.dataset)}, {row.task}\nprotocol {row.protocol}, seed {row.seed}"
@@ -149,10 +163,11 @@ def time_saved(frame: pd.DataFrame, title: str = "Training time: scratch and tra
     longest = max([*scratch, *transfer, 1e-9])
     for row, ratio in enumerate(frame["ratio"]):
         axes.text(1.44 * longest, row, f"{ratio:.2f} ×", va="center", ha="right", fontweight="bold")
-    axes.set(xlabel="training time (s); right: scratch / transfer", ylabel="run", xlim=(0, 1.46 * longest))
+    axes.set(xlabel="training time (s); right: from scratch / transfer", ylabel="run", xlim=(0, 1.46 * longest))
     axes.grid(axis="x", color=style.GRID)
     style.legend_below(figure, axes)
-    return style.finish(figure, title, mark or _marks(frame["mark"]))
+    faster = f"transfer was faster in {(frame['ratio'] > 1).sum()} of {len(frame)} pairs of runs"
+    return style.finish(figure, title, mark or _marks(frame["mark"]), faster)
 
 
 def _grey_zeros(axes: Axes) -> None:

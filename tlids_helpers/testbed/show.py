@@ -68,9 +68,10 @@ def timeline(flows: pd.DataFrame, title: str) -> Figure:
     bar.set_ticks(list(exponents), labels=[f"{10**exponent:,}" for exponent in exponents])
     minutes = range(0, slots.shape[1] * SLOT_S // 60 + 1)
     axes.set_xticks([minute * 60 / SLOT_S for minute in minutes], [str(minute) for minute in minutes], rotation=0)
-    axes.set(xlabel="minutes from the first flow", ylabel="class (flows)")
+    axes.set(xlabel="minutes from the first flow", ylabel=f"class (flows that begin in each {SLOT_S} s)")
     axes.grid(axis="x", color=GRID)
-    return style.finish(figure, title, "")
+    benign = int(slots.loc["Benign"].sum()) if "Benign" in slots.index else 0
+    return style.finish(figure, title, "", f"{benign:,} benign flows and {len(flows) - benign:,} of attacks")
 
 
 def class_counts(verdicts: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -119,13 +120,15 @@ def recall_heatmap(table: pd.DataFrame, title: str) -> Figure:
     figure, axes = style.figure(1.6 * len(table.columns) + 4.5, 1.8 + 0.36 * len(table))
     sns.heatmap(
         table, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=1, ax=axes, linewidths=0.5, linecolor="0.8",
-        cbar_kws={"label": "recall"},
+        cbar_kws={"label": "recall (fraction of 1)"},
     )  # fmt: skip
     axes.set_facecolor(LIGHT)
     axes.tick_params(axis="x", rotation=0)
     axes.tick_params(axis="y", rotation=0)
     axes.set(xlabel="arm", ylabel="class (flows of the test session)")
-    return style.finish(figure, title, "")
+    name = table.min(axis=1).idxmin()
+    arm = " ".join(table.loc[name].idxmin().split())
+    return style.finish(figure, title, "", f"lowest is {table.loc[name].min():.2f}, {name}, {arm}")
 
 
 def window_counts(
@@ -157,10 +160,12 @@ def windows(counts: Mapping[str, Sequence[int]], size: int, published: int, titl
     axes.plot([], [], color="black", linewidth=2, label="median")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set(xlabel=f"anomalies among {size} consecutive judgements", ylabel="recording (windows)", xlim=(-2, size + 2))
+    axes.set(xlabel=f"anomalies among {size} consecutive judgements", ylabel="counted (windows)", xlim=(-2, size + 2))
     axes.grid(axis="x", color=GRID)
     style.legend_below(figure, axes)
-    return style.finish(figure, title, "")
+    name, found = next(iter(counts.items()))
+    median = f"median {np.median(found):g} by {name}, {published} in the paper" if len(found) else ""
+    return style.finish(figure, title, "", median)
 
 
 def learning_curve(curve: pd.DataFrame, flows: Mapping[str, int], title: str) -> Figure:
@@ -177,7 +182,8 @@ def learning_curve(curve: pd.DataFrame, flows: Mapping[str, int], title: str) ->
     axes.set(xlabel="minutes learned", ylabel="flows that alarm (%)", ylim=(0, 100))
     axes.grid(color=GRID)
     style.legend_below(figure, axes)
-    return style.finish(figure, title, "")
+    benign = 100 * curve["benign alarms"] / flows["benign"]
+    return style.finish(figure, title, "", f"benign alarms {benign.iloc[0]:.1f} %, later {benign.iloc[-1]:.1f} %")
 
 
 def before_and_after(table: pd.DataFrame, title: str) -> Figure:
@@ -188,4 +194,7 @@ def before_and_after(table: pd.DataFrame, title: str) -> Figure:
     style.two_bars(axes, shares, names, "{:.1f}")
     axes.set(xlabel="flows that alarm (%)", ylabel="class (flows)", xlim=(0, 112))
     style.legend_below(figure, axes)
-    return style.finish(figure, title, "")
+    attacks = table.drop(index="Benign", errors="ignore")
+    less = int((attacks["shipped"] - attacks["adapted"] > 0.1 * attacks["flows"]).sum())
+    found = f"{less} of {len(attacks)} attack classes lose more than a tenth of their flows"
+    return style.finish(figure, title, "", found)
