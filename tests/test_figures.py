@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from tlids_helpers.data.catalog import DATASETS
 from tlids_helpers.results import transfer_tables
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,8 +22,20 @@ PAGES = sorted(
 )  # fmt: skip
 FIGURE = re.compile(r"(?<![\w./:,-])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)? ?%|\d+\.\d+(?![\w.])"
                     r"|\d+ (?:[kM]B|MiB|GB|times|[mµ]s)\b)")  # fmt: skip
+COUNTED = (
+    "flow|row|packet|frame|alarm|attack|episode|incident|test|check|seed|device|host|verdict|network|home|run|capture"
+    "|line|cell|window|judgement|address|port|source|claimant|class|feature|tree|epoch|update"
+)
+BETWEEN = r"(?:(?!(?:in|of|on|at|to|for|a|the|and|or|is|are|as|every)\b)[\w-]+\s+){0,2}"
+COUNT = re.compile(
+    rf"(?<![\w./:,-])(?:0|[1-9]\d{{0,2}})(?: of [1-9]\d{{0,2}}\b(?![,.]\d)|\s+{BETWEEN}(?:{COUNTED})(?:s|es)?\b)"
+)
+"""A whole number below 1,000 before what it counts, with two words between at most; or one "of" another."""
+CELL = re.compile(r"(?m)(?<=\| )(?:0|[1-9]\d{0,2})(?: (?:of|to) \d{1,3})?(?= \|)")
+"""A table's cell that is such a number."""
 VERSION = re.compile(r"(?:Sec(?:tions?|s)?\.?|Python|nDPI|CC BY|MicroPython|NumPy|Debian|version|release) "
-                     r"\d+\.\d+(?:(?:, | to | and | or |-)\d+\.\d+)*|each of 3\.11, 3\.12 and 3\.13")  # fmt: skip
+                     r"\d+\.\d+(?:(?:, | to | and | or |-)\d+\.\d+)*"
+                     r"|each of 3\.11, 3\.12 and 3\.13|(?:Section|Table|step) \d+\b")  # fmt: skip
 NO_TEXT = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|doi:\S+", re.DOTALL)
 TABLE = re.compile(r"<!-- make ([\w-]+): begin -->\n(.*?)\n<!-- make \1: end -->", re.DOTALL)
 """A table that the named target makes: here and in test_docs.py compared with its results."""
@@ -52,10 +65,11 @@ def results(name: str) -> dict:
 
 
 def figures(text: str) -> set[str]:
-    """The figures that stand outside marks, code, links, section numbers and versions."""
+    """The figures that stand outside marks, code, links, section numbers and versions; a count with what it counts."""
     marks = r"(<!-- = \S+ -->).*?<!-- \. -->"
     text = re.sub(marks, "", TABLE.sub("", text), flags=re.DOTALL)
-    return {" ".join(found.split()) for found in FIGURE.findall(VERSION.sub("", NO_TEXT.sub("", text)))}
+    text = VERSION.sub("", NO_TEXT.sub("", text))
+    return {" ".join(found.split()) for kind in (FIGURE, COUNT, CELL) for found in kind.findall(text)}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -78,6 +92,40 @@ def test_a_figure_without_a_source_is_found_wherever_it_stands():
         "Of 1,234 rows, 5.6 % in 7 MB; `8.9`, [a](b-1.2), Section 3.4, <!-- = x -->0.5<!-- . -->.\n```\n4.5\n```\n0.75"
     )
     assert figures(text) == {"1,234", "5.6 %", "7 MB", "0.75"}
+
+
+def test_a_small_count_without_a_source_is_found_and_other_numbers_are_not():
+    text = (
+        "It finds 19 of 46 in 3 new\nhomes with 12 false alarms; port 80 is open for 24 hours, `5 flows`, "
+        "<!-- = x -->7<!-- . --> flows, on step 4 rows count, Section 5 runs.\n\n| a | 17 | 2 to 31 | x 9 |\n"
+    )
+    assert figures(text) == {"19 of 46", "3 new homes", "12 false alarms", "17", "2 to 31"}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_figure_changed_by_hand_is_found(name):
+    text = read(name)
+    bare = NO_TEXT.sub("", re.sub(r"<!-- = .*?<!-- \. -->", "", TABLE.sub("", text), flags=re.DOTALL))
+    for figure in LISTED.get(name, {}):
+        number = re.search(r"\d+", figure)[0]
+        changed = re.sub(rf"(?<![\w./:,-]){re.escape(figure)}".replace(r"\ ", r"\s+"),
+                         lambda found, one=number: found[0].replace(one, "993", 1), bare)  # fmt: skip
+        assert changed != bare and figures(changed) - set(LISTED[name]) != set(), figure
+
+
+def test_the_table_of_datasets_has_the_rows_and_classes_of_the_catalog():
+    found = re.findall(r"(?m)^\| `([\w-]+)` \| [^|]+\| ([\d,]+) \| (\d+) \|", read("data/README.md"))
+    assert len(found) == 9
+    for slug, rows, classes in found:
+        entry = DATASETS[slug]
+        assert (f"{entry.total:,}", str(len(entry.classes))) == (rows, classes), slug
+
+
+def test_the_page_of_tests_counts_the_cells_that_are_not_compared():
+    cells = [cell for path in REPOSITORY.glob("notebooks/*.ipynb") for cell in json.loads(path.read_text())["cells"]]
+    code = [cell["metadata"].get("tags", []) for cell in cells if cell["cell_type"] == "code"]
+    ignored = sum("nbval-ignore-output" in tags for tags in code)
+    assert f"{ignored} of {len(code)} code cells" in " ".join(read("docs/tests.md").split())
 
 
 def test_the_benchmarks_page_is_what_its_results_give(bench):

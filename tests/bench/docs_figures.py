@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 
 import docs_attacks
 import docs_measured
@@ -11,7 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 RESULTS = REPOSITORY / "docs" / "results"
 SCRATCH, INSIDE, OUTSIDE = ("scratch", "none"), ("paper", "blocks"), ("leave_target_out", "blocks")
 SETS = {"bot": "NF-BoT-IoT-v2", "cic": "NF-CSE-CIC-IDS2018-v2", "bed": "The testbed"}
-HOME = "four devices"
+HOME, OTHER_HOME = "four devices", "second home"
+WEEK_H = 168
 NAMES = ("transfer", "adapt", "audit", "edge", "mqttset", "real", "count-arm", "attack", "test-pi")
 
 
@@ -42,14 +44,18 @@ def transfer(results: Mapping) -> dict[str, str]:
 
 def adapt(results: Mapping) -> dict[str, str]:
     """Alarms on the later flows of four devices of a real home, before and after a day of learning; over the seeds."""
-    runs = [run for run in results["homes"][HOME] if "after" in run]
+    runs, others = ([run for run in results["homes"][home] if "after" in run] for home in (HOME, OTHER_HOME))
     return {
         "home-flows": spread(run["after"]["flows"] for run in runs),
         "home-before": spread(run["before"]["alarms"] for run in runs),
         "home-after": spread(run["after"]["alarms"] for run in runs),
         "home-attacks": spread(run["episodes"]["attacks"] for run in runs),
         "home-found": spread(run["episodes"]["found"] for run in runs),
-    }
+        **{f"home-week-{when}": f"{mean(run[when]['incidents'] / run['hours_judged'] for run in runs) * WEEK_H:.1f}"
+           for when in ("before", "after")},
+        "second-attacks": spread(run["episodes"]["attacks"] for run in others),
+        "second-found": spread(run["episodes"]["found"] for run in others),
+    }  # fmt: skip
 
 
 def spread(values, form: str = "{:,}") -> str:
