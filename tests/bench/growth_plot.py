@@ -37,7 +37,7 @@ def growth_figure(points: Sequence[dict], mark: str = "") -> Figure:
         axes = panels[place]
         axes.set_title(title, fontsize=11)
         _panel(axes, [point for point in points if point["growth"] == name and measure in point], measure, label)
-    return finish(figure, "Time and memory against size", mark)
+    return finish(figure, "Time grows in proportion to size, memory far less", mark)
 
 
 def counted(point: dict) -> str:

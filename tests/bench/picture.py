@@ -13,7 +13,7 @@ BOXES = (
     ("home", "Home", "packets of", "every device", "#56b4e9"),
     ("flows", "Flows", "nine numbers", "each, no payload", "#56b4e9"),
     ("cnn", "CNN", "on the Pi: which", "attack, how likely", "#e69f00"),
-    ("incident", "Incident", "who, what, when:", "not single alarms", "#d55e00"),
+    ("incident", "Incident", "many alarms,", "one report", "#d55e00"),
     ("learned", "Learned", "this home's", "normal traffic", "#009e73"),
 )
 """Key, title, two lines below it, colour."""
@@ -34,7 +34,7 @@ def overview() -> str:
         shapes.append(arrow(f"M{end - GAP + 6} {y}H{end - 8}", f"M{end} {y}l-10 -6v12z"))
     first, last, y = (2 * step + BOX_WIDTH // 2, 4 * step + BOX_WIDTH // 2, TOP + BOX_HEIGHT)
     shapes.append(arrow(f"M{last} {y + 3}V{y + 34}H{first}V{y + 14}", f"M{first} {y + 3}l-6 10h12z"))
-    shapes.append(note((first + last) // 2, y + 22, "its head is trained further, its blocks are not"))
+    shapes.append(note((first + last) // 2, y + 22, "its last layers are trained on this home"))
     return drawing(step * len(BOXES) - GAP, HEIGHT, shapes)
 
 
@@ -49,7 +49,7 @@ def narrow() -> str:
     cnn, learned = (TOP + number * step + BOX_HEIGHT // 2 for number in (2, 4))
     right = BOX_WIDTH + 3
     shapes.append(arrow(f"M{right} {learned}H{right + 72}V{cnn}H{right + 10}", f"M{right} {cnn}l10 -6v12z"))
-    for line, words in enumerate(("its head is", "trained further,", "its blocks are not")):
+    for line, words in enumerate(("its last layers", "are trained", "on this home")):
         shapes.append(note(right + 74, (cnn + learned) // 2 - 36 + 24 * line, words, 140))
     return drawing(width, step * len(BOXES) - DOWN + 2 * TOP, shapes)
 
