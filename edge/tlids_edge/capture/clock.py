@@ -56,16 +56,20 @@ class Clock:
             return []
         return self._arrange() + self._rest()
 
-    def pass_in_order(self, last_us: int, forced_us: int | None) -> None:
-        """Packets went past in order, until `last_us`; too many were held, so that one of `forced_us` had to go."""
-        self._newest, self._seen_possible, self._shift = last_us, True, None
-        if forced_us is not None:
-            self._given_us = forced_us
+    def pass_in_order(self, newest_us: float, given_us: float) -> None:
+        """Somebody else put packets into order, all of possible times, until `newest_us`; see `newest` and `given`."""
+        self._newest, self._given_us = newest_us, given_us
+        self._seen_possible, self._shift = True, None
 
     @property
     def newest(self) -> float:
         """The newest time since the last step back."""
         return self._newest
+
+    @property
+    def given(self) -> float:
+        """The time of the last packet that had to go because too many were held."""
+        return self._given_us
 
     def hold(self, packets: list[Packet]) -> None:
         """Go on with packets that somebody else held, in the order that this clock has given them."""

@@ -1,7 +1,7 @@
 """The compiled meter in Python's terms: what `meter.Meter` offers, and rows as a matrix.
 
 The flow table is in C alone (`core/meter.c`). A packet that Python decoded goes into it by `add`, those that C decoded
-by `add_decoded`. CICFlowMeter's own endings are Python's alone.
+by `pass_on`. CICFlowMeter's own endings are Python's alone.
 """
 
 import ctypes
@@ -102,26 +102,14 @@ class CompiledMeter:
         if packet.protocol < 0:
             return
         pack_packet(packet, self._packet)
-        add, frame = self._library.tlids_add, packet.frame
-        if not add(self._meter, self._packet, 1, frame, len(frame), 0):
+        self.add_packed(self._packet, packet.frame, 0)
+
+    def add_packed(self, packet: object, frame: bytes, at: int) -> None:
+        """The same for one that is written at `packet`, an address or a buffer, with `at` for its `frame_at`."""
+        add = self._library.tlids_add
+        if not add(self._meter, packet, 1, frame, len(frame), at):
             self._drain()
-            add(self._meter, self._packet, 1, frame, len(frame), 0)
-
-    def add_decoded(self, packets: np.ndarray, buffer: int, size: int, at: int) -> None:
-        """Count packets that C decoded (PACKET, contiguous), whose frames are in the `size` bytes at address `buffer`.
-
-        `at` is the place of the first of these bytes in the stream.
-        """
-        done, start = 0, packets.ctypes.data
-        while done < len(packets):
-            count = self._library.tlids_add(
-                self._meter, start + done * PACKET.itemsize, len(packets) - done, buffer, size, at
-            )
-            if count < 0:
-                raise ValueError("expected packets whose frames are in the buffer, found one outside")
-            done += count
-            if done < len(packets):
-                self._drain()
+            add(self._meter, packet, 1, frame, len(frame), at)
 
     def decode(self, reading: core.Reading, buffer: tuple[int, int], at: int, packets: tuple[int, int]) -> None:
         """Decode the pcap records in `buffer` (address, bytes), `at` bytes into the stream, into `packets` (address,
@@ -129,13 +117,27 @@ class CompiledMeter:
         """
         self._library.tlids_read(self._meter, byref(reading), *buffer, at, *packets)
 
-    def asked_late(self, packets: np.ndarray, fresh: int, oldest: int) -> int:
-        """The place of the first SYN among `packets`, from `fresh` on, that stands behind the SYN-ACK that answers it.
+    def pass_on(self, line: core.Line, packets: int, buffer: tuple[int, int], at: int) -> int:
+        """Put the packets in line into order and count those whose turn it is, until Python has to do something.
 
-        It is their number when there is none. The first of them is number `oldest` of all; those before `fresh` have
-        been shown already, those behind the place given count as not shown.
+        `packets` is the address of the array, `buffer` (address, bytes) has the frames of those that C decoded, from
+        place `at` of the stream on. Returns why it ends, as `tlids_pass` does.
+
+        Raises:
+            ValueError: a frame is not in the buffer.
         """
-        return self._library.tlids_asked_late(self._meter, packets.ctypes.data, len(packets), fresh, oldest)
+        while True:
+            line.always = line.always or bool(self._rows or self._notes)
+            turn = self._library.tlids_pass(self._meter, byref(line), packets, *buffer, at)
+            if turn == core.OUTSIDE:
+                raise ValueError("expected packets whose frames are in the buffer, found one outside")
+            if turn != core.ROWS_FULL:
+                return turn
+            self._drain()
+
+    def hold(self, line: core.Line, packets: int) -> None:
+        """Go on with packets in line that Python has put into order."""
+        self._library.tlids_hold(self._meter, byref(line), packets)
 
     def expire(self, now_us: float) -> None:
         """Close what has ended by `now_us`. Live, call it with the wall clock less the capture's delay."""

@@ -51,6 +51,7 @@ NOTE = np.dtype([
 
 _LAYOUT = struct.Struct("=qQIIIIII16s16sIHHBB2xHBBB6s6s3x")
 _pack_packet = _LAYOUT.pack_into
+unpack_record = struct.Struct("=qQII").unpack_from  # of a PACKET: time_us, frame_at, captured, wire_length
 _LAST = (1 << 63) - 1  # of the times that the compiled meter can hold
 
 

@@ -7,6 +7,7 @@ import pytest
 from build_pcap import ACK, ALICE, BOB, START, SYN, arp, ethernet, ipv4, ipv6, pcap, tcp, udp
 from equal_readers import Pieces, difference, sizes
 from shared_captures import REPOSITORY, captures
+from tlids_edge.capture.clock import Clock
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
@@ -78,6 +79,29 @@ def test_more_packets_than_are_held_within_the_window_give_the_same_flows():
     chosen = random.Random(7)
     records = [(START + place * 3 - chosen.choice((0, 0, 9, 40_000)), FRAMES[place % 3]) for place in range(30_000)]
     assert difference(pcap(*records), {}) == ""
+
+
+def jittered(seed, count, most_us):
+    """Handshakes between twenty clients and a server, each packet stored up to `most_us` out of its place."""
+    chosen = random.Random(seed)
+    records = []
+    for place in range(count):
+        port, now = chosen.randrange(1, 20), START + 40 * place
+        frame = chosen.choice((
+            tcp(port, 80, SYN), tcp(80, port, SYN | ACK), tcp(80, port, SYN | ACK), tcp(port, 80), tcp(80, port, SYN),
+        ))  # fmt: skip
+        src, dst = (BOB, ALICE) if frame[:2] == b"\0P" else (ALICE, BOB)
+        records.append((now - chosen.randrange(most_us), ethernet(ipv4(frame, src=src, dst=dst))))
+    return pcap(*records)
+
+
+@pytest.mark.parametrize("as_they_come", [False, True], ids=["file", "pipe"])
+@pytest.mark.parametrize("most_us", [1, 300, 90_000])
+def test_packets_in_another_order_than_that_of_time_are_put_right_without_python(most_us, as_they_come, monkeypatch):
+    arranged = []
+    monkeypatch.setattr(Clock, "arrange", lambda *blocks: arranged.append(blocks) or ([], []))
+    assert difference(jittered(most_us, 5000, most_us), SMALL, "odd", as_they_come) == ""
+    assert arranged == []
 
 
 def test_a_syn_behind_its_syn_ack_is_the_client():

@@ -8,7 +8,7 @@ from pathlib import Path
 from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW
 
 LIBRARY = Path(__file__).resolve().with_name("meter.so")
-ABI = 1  # TLIDS_ABI of meter.h
+ABI = 2  # TLIDS_ABI of meter.h
 SWITCH = "TLIDS_CORE"  # off: Python's meter, whatever is here
 
 
@@ -53,9 +53,29 @@ class Reading(ctypes.Structure):
         ("used", c_uint64),
         ("count", c_uint32),
         ("end", c_uint32),
+        ("odd", c_uint32),
+        ("truncated", c_uint32),
+        ("wire_bytes", c_uint64),
     )
 
 
+class Line(ctypes.Structure):
+    """`tlids_line`."""
+
+    _fields_ = (
+        *((name, c_int64) for name in ("window_us", "earliest_us")),
+        *((name, c_uint64) for name in ("slice_us", "most_bytes")),
+        *((name, c_uint32) for name in ("block", "most_held", "few", "slice_most", "as_they_come")),
+        *((name, c_uint32) for name in ("at_end", "always", "counted")),
+        *((name, c_int64) for name in ("latest_us", "newest_us", "forced_us", "begun_us", "now_us")),
+        *((name, c_uint64) for name in ("number", "held_bytes")),
+        *((name, c_uint32) for name in ("first", "ready", "settled", "end")),
+        *((name, c_uint32) for name in ("in_slice", "passed", "block_end", "unused")),
+    )
+
+
+NO_TIME, NO_LENGTH = -(1 << 63), (1 << 64) - 1  # of a Line's times, and of its slices
+NOTHING_LEFT, SLICE_OVER, NOT_PLAIN, ROWS_FULL, ODD_TIMES, OUTSIDE = range(6)  # enum turn
 NEEDS_MORE, NO_ROOM, RECORD_TOO_LONG, ODD_FRACTION = range(4)  # enum reading_end
 
 
@@ -71,13 +91,15 @@ class Counts(ctypes.Structure):
 
 
 _LAYOUT = [
-    ABI, PACKET.itemsize, ROW.itemsize, NOTE.itemsize, *map(ctypes.sizeof, (Settings, NdpiFunctions, Reading, Counts)),
+    ABI, PACKET.itemsize, ROW.itemsize, NOTE.itemsize,
+    *map(ctypes.sizeof, (Settings, NdpiFunctions, Reading, Line, Counts)),
 ]  # fmt: skip
 _PROTOTYPES = {
     "tlids_new": (c_void_p, [POINTER(Settings), POINTER(NdpiFunctions)]),
     "tlids_free": (None, [c_void_p]),
     "tlids_read": (None, [c_void_p, POINTER(Reading), c_void_p, c_uint64, c_uint64, c_void_p, c_uint32]),
-    "tlids_asked_late": (c_uint32, [c_void_p, c_void_p, c_uint32, c_uint32, c_uint64]),
+    "tlids_pass": (c_uint32, [c_void_p, POINTER(Line), c_void_p, c_void_p, c_uint64, c_uint64]),
+    "tlids_hold": (None, [c_void_p, POINTER(Line), c_void_p]),
     "tlids_add": (c_int64, [c_void_p, c_void_p, c_uint32, c_void_p, c_uint64, c_uint64]),
     "tlids_expire": (c_int, [c_void_p, c_double]),
     "tlids_close_all": (c_int, [c_void_p, c_uint32]),
@@ -105,15 +127,15 @@ def load(path: Path | None = None) -> ctypes.CDLL:
     try:
         library = ctypes.CDLL(os.fspath(path))
         library.tlids_layout.restype = None
-        found = (c_uint32 * 8)()
+        found = (c_uint32 * 16)()  # more than there are, for a library that has more to tell
         library.tlids_layout(found)
     except (OSError, AttributeError) as error:
         raise CoreUnavailable(
             f"expected the compiled meter for this machine, found {error}: install it again"
         ) from None
-    if list(found) != _LAYOUT:
+    if list(found)[: len(_LAYOUT)] != _LAYOUT:
         raise CoreUnavailable(
-            f"expected the compiled meter with layout {_LAYOUT}, found {list(found)}: install it again"
+            f"expected the compiled meter with layout {_LAYOUT}, found {list(found)[: len(_LAYOUT)]}: install it again"
         )
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(library, name)

@@ -6,17 +6,18 @@
 
 #include "meter.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ROOM = 64, MOST = 4096 };
+enum { ROOM = 64, MOST = 8192 };
 
 static struct tlids_meter *meter;
 static struct tlids_row *rows;
 static struct tlids_note *notes;
-static uint64_t stream_at, serial, flows, plain_packets;
+static uint64_t stream_at, inputs, flows, plain_packets, odd_blocks;
 
 static uint64_t no_process(void *module, void *flow, const uint8_t *packet, uint16_t size, uint64_t ms)
 {
@@ -64,10 +65,38 @@ static void take(void)
     tlids_take_notes(meter, notes);
 }
 
+/* Pass all packets in line on; what Python would decode or arrange is left out. */
+static void pass_all(struct tlids_line *line, struct tlids_packet *packets, const uint8_t *exact, size_t size)
+{
+    while (true) {
+        uint32_t turn = tlids_pass(meter, line, packets, exact, size, stream_at);
+        if (turn == NOTHING_LEFT)
+            return;
+        if (turn == OUTSIDE || line->first > line->ready || line->ready > line->settled || line->settled > line->end)
+            abort();
+        if (turn == NOT_PLAIN)
+            line->counted = 1;
+        if (turn == ROWS_FULL || turn == SLICE_OVER)
+            take();
+        if (turn == ODD_TIMES) {
+            odd_blocks++;
+            line->settled = line->block_end;
+            line->ready = line->first;
+            line->newest_us = packets[line->block_end - 1].time_us;
+            line->forced_us = INT64_MIN;
+            tlids_hold(meter, line, packets);
+        }
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct tlids_packet packets[ROOM];
-    struct tlids_reading reading = {0, 0, 0, 0, 0};
+    static struct tlids_packet packets[ROOM];
+    static struct tlids_line line = {
+        .window_us = 100000, .slice_us = 100000, .most_bytes = 2000, .block = 16, .most_held = 40, .few = 4,
+        .slice_most = 100, .latest_us = INT64_MAX, .newest_us = INT64_MIN, .forced_us = INT64_MIN, .begun_us = INT64_MIN,
+    };
+    struct tlids_reading reading = {0};
     if (meter == NULL)
         start();
     uint8_t *exact = malloc(size ? size : 1);
@@ -78,23 +107,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tlids_read(meter, &reading, exact, size, stream_at, packets, ROOM);
     if (reading.used > size || reading.count > ROOM)
         abort();
-    tlids_asked_late(meter, packets, reading.count, 0, serial);
-    serial += reading.count;
-    for (uint32_t i = 0; i < reading.count; i++) {
-        if (packets[i].kind != PLAIN)
-            continue;
-        plain_packets++;
-        int64_t added = tlids_add(meter, packets + i, 1, exact, size, stream_at);
-        if (added == 0) {
-            take();
-            added = tlids_add(meter, packets + i, 1, exact, size, stream_at);
-        }
-        if (added != 1)
-            abort();
-    }
+    plain_packets += reading.count - reading.odd;
+    line.first = line.ready = line.settled = 0;
+    line.end = reading.count;
+    line.held_bytes = line.at_end = 0;
+    line.as_they_come = size & 1;
+    pass_all(&line, packets, exact, size);
+    line.at_end = 1; /* the frames of those that wait go away with this input */
+    pass_all(&line, packets, exact, size);
+    if (line.first != reading.count || line.held_bytes != 0)
+        abort();
     stream_at += size;
     free(exact);
-    if (serial % 4096 == 0) {
+    if (++inputs % 4096 == 0) {
         take();
         struct tlids_counts counts;
         tlids_count(meter, &counts);
@@ -174,7 +199,8 @@ static uint32_t make_record(uint8_t *record, uint64_t *now)
     *now += below(1500);
     if (below(5000) == 0)
         *now += (uint64_t)below(100) * 1000000 - 50000000;
-    uint32_t seconds = (uint32_t)(*now / 1000000), fraction = (uint32_t)(*now % 1000000);
+    uint64_t moment = *now - (below(4) ? 0 : below(90000)); /* packets are stored out of order */
+    uint32_t seconds = (uint32_t)(moment / 1000000), fraction = (uint32_t)(moment % 1000000);
     uint32_t said = below(500) ? captured : (uint32_t)random64();
     memcpy(record, &seconds, 4);
     memcpy(record + 4, &fraction, 4);
@@ -185,23 +211,23 @@ static uint32_t make_record(uint8_t *record, uint64_t *now)
 
 int main(int count, char **arguments)
 {
-    uint64_t inputs = count > 1 ? strtoull(arguments[1], NULL, 10) : UINT64_MAX, done = 0;
+    uint64_t most = count > 1 ? strtoull(arguments[1], NULL, 10) : UINT64_MAX, done = 0;
     double most_s = count > 2 ? strtod(arguments[2], NULL) : 1e9;
     uint64_t now = 1700000000000000u;
     static uint8_t input[MOST];
     if (count > 3)
         state = strtoull(arguments[3], NULL, 10) * 2654435761u + 1;
     clock_t begun = clock();
-    while (done < inputs && (done % 4096 || (double)(clock() - begun) / CLOCKS_PER_SEC < most_s)) {
+    while (done < most && (done % 4096 || (double)(clock() - begun) / CLOCKS_PER_SEC < most_s)) {
         uint32_t size = 0;
-        for (uint32_t records = 1 + below(3); records > 0; records--)
+        for (uint32_t records = 1 + (below(8) ? below(3) : below(ROOM)); records > 0; records--)
             size += make_record(input + size, &now);
         LLVMFuzzerTestOneInput(input, below(10) ? size : below(size + 1));
         done++;
     }
     take();
-    printf("%llu inputs, %llu plain packets, %llu flows, no report\n", (unsigned long long)done,
-           (unsigned long long)plain_packets, (unsigned long long)flows);
+    printf("%llu inputs, %llu plain packets, %llu flows, %llu blocks at odd times, no report\n", (unsigned long long)done,
+           (unsigned long long)plain_packets, (unsigned long long)flows, (unsigned long long)odd_blocks);
     tlids_free(meter);
     free(rows);
     free(notes);

@@ -27,7 +27,10 @@ enum { IPV4 = 0x0800, IPV6 = 0x86DD };
 #define MAX_WAYS 64u        /* pairs of VLANs that answers have passed between */
 #define SPARE 4096u        /* rows and notes beyond one for each open flow */
 #define LONGEST_CHAIN 32   /* flows in one bucket before the key of the hash is changed */
+#define MAX_IN_LINE 8320u  /* packets that wait for older ones: Python's HELD and BLOCK */
 #define ANSWER_SLOTS 65536u /* SYN-ACKs that are held; a power of two, more than twice the packets held */
+#define NO_ANSWER UINT32_MAX
+#define ASKED_SLOTS 32768u /* SYNs and SYN-ACKs that are held; likewise */
 #define TCP_SHOWN 80u      /* packets shown to nDPI, as ndpiReader does */
 #define OTHERS_SHOWN 24u
 
@@ -88,6 +91,19 @@ struct answer {
     uint64_t number; /* of the packet, plus one; 0 for an empty slot */
 };
 
+/* A connection that was asked for or answered, among the packets of one look over those that are held. */
+struct asked {
+    uint64_t hash;
+    uint32_t look;
+    uint32_t answer; /* the place of the SYN-ACK; NO_ANSWER behind the SYN */
+};
+
+/* A packet that waits, and where it was. */
+struct waiting {
+    int64_t time_us;
+    uint32_t place;
+};
+
 struct tlids_meter {
     struct tlids_settings settings;
     struct tlids_ndpi ndpi;
@@ -110,7 +126,9 @@ struct tlids_meter {
     uint32_t ways[MAX_WAYS][2], way_count; /* pairs of VLANs, the last to be used at the end */
 
     struct answer *answers;
-    uint32_t answers_filled;
+    uint32_t answers_filled, look;
+    struct asked *asked;
+    struct waiting *places; /* twice MAX_IN_LINE */
 
     struct tlids_row *rows;
     struct tlids_note *notes;
@@ -342,8 +360,8 @@ void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, 
 {
     bool swapped = reading->swapped;
     uint32_t fractions = reading->nanoseconds ? 1000000000u : 1000000u;
-    uint64_t used = 0;
-    uint32_t count = 0, end = NEEDS_MORE;
+    uint64_t used = 0, wire_bytes = 0;
+    uint32_t count = 0, odd = 0, truncated = 0, end = NEEDS_MORE;
     while (size - used >= RECORD_HEADER) {
         const uint8_t *record = buffer + used;
         uint32_t fraction = field32(record + 4, swapped), captured = field32(record + 8, swapped);
@@ -369,9 +387,19 @@ void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, 
         packet->captured = captured;
         packet->wire_length = field32(record + 12, swapped);
         struct part part = {record + RECORD_HEADER, captured};
-        packet->kind = decode_frame(meter, packet, part) ? PLAIN : ODD;
+        if (decode_frame(meter, packet, part)) {
+            packet->kind = PLAIN;
+            wire_bytes += packet->wire_length;
+            truncated += captured < packet->wire_length;
+        } else {
+            packet->kind = ODD;
+            odd++;
+        }
         used += RECORD_HEADER + captured;
     }
+    reading->odd = odd;
+    reading->truncated = truncated;
+    reading->wire_bytes = wire_bytes;
     reading->used = used;
     reading->count = count;
     reading->end = end;
@@ -403,25 +431,245 @@ static void note_answer(struct tlids_meter *meter, const struct tlids_packet *pa
     answer->number = number + 1;
 }
 
-uint32_t tlids_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
+static bool is_syn_ack(const struct tlids_packet *packet)
+{
+    return (packet->tcp_flags & (SYN | ACK)) == (SYN | ACK);
+}
+
+/* Whether one of the packets from `fresh` on, shown for the first time, may be a bare SYN behind the SYN-ACK that
+ * answers it. `packets` are those held, the oldest being number `oldest` of the stream. */
+static bool is_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
                           uint32_t fresh, uint64_t oldest)
 {
     if (meter->answers_filled > ANSWER_SLOTS / 4) { /* nearly all of long ago */
         memset(meter->answers, 0, ANSWER_SLOTS * sizeof *meter->answers);
         meter->answers_filled = 0;
         for (uint32_t i = 0; i < fresh; i++)
-            if ((packets[i].tcp_flags & (SYN | ACK)) == (SYN | ACK))
+            if (is_syn_ack(packets + i))
                 note_answer(meter, packets + i, oldest + i);
     }
+    bool is_late = false;
     for (uint32_t i = fresh; i < count; i++) {
         if (!(packets[i].tcp_flags & SYN))
             continue;
         if (packets[i].tcp_flags & ACK)
             note_answer(meter, packets + i, oldest + i);
-        else if (answer_slot(meter, opening_of(meter, packets + i))->number > oldest)
-            return i;
+        else
+            is_late |= answer_slot(meter, opening_of(meter, packets + i))->number > oldest;
     }
-    return count;
+    return is_late;
+}
+
+/* ---- packets in line: capture/clock.py */
+
+/* What was asked, in one look over the packets that are held: the same for a SYN and its SYN-ACK. What is new is taken
+ * to be answered by `answer`. */
+static struct asked *asked_slot(struct tlids_meter *meter, const struct tlids_packet *packet, uint32_t answer)
+{
+    struct tlids_ends opening = packet->tcp_flags & ACK ? turned(&packet->ends) : packet->ends;
+    uint64_t words[5] = {(uint64_t)opening.src_port << 48 | (uint64_t)opening.dst_port << 32 | opening.address_bytes};
+    memcpy(words + 1, opening.src, 16);
+    memcpy(words + 3, opening.dst, 16);
+    uint64_t hash = keyed_hash(meter->settings.seed, words, 5), slot = hash;
+    while (true) {
+        struct asked *asked = meter->asked + (slot++ & (ASKED_SLOTS - 1));
+        if (asked->look != meter->look)
+            *asked = (struct asked){hash, meter->look, answer};
+        if (asked->hash == hash)
+            return asked;
+    }
+}
+
+/* Put packets into the order that `places` has: packet number i comes to be the one at places[i].place. */
+static void put_in_order(struct tlids_packet *packets, struct waiting *places, uint32_t count)
+{
+    for (uint32_t start = 0; start < count; start++) {
+        uint32_t to = start, from = places[start].place;
+        if (from == start)
+            continue;
+        struct tlids_packet packet = packets[start];
+        while (from != start) { /* round a cycle, in which each is moved once */
+            packets[to] = packets[from];
+            places[to].place = to;
+            to = from;
+            from = places[to].place;
+        }
+        packets[to] = packet;
+        places[to].place = to;
+    }
+}
+
+/* Put a bare SYN before the SYN-ACK that answers it, where it comes behind it, as `_clients_first` does. */
+static void put_clients_first(struct tlids_meter *meter, const struct tlids_line *line, struct tlids_packet *packets,
+                              uint32_t count)
+{
+    struct waiting *places = meter->places;
+    bool has_moved = false;
+    for (uint32_t i = 0; i < count; i++)
+        places[i].place = i;
+    if (++meter->look == 0) { /* slots of four billion looks ago would seem to be of this one */
+        memset(meter->asked, 0, ASKED_SLOTS * sizeof *meter->asked);
+        meter->look = 1;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!(packets[i].tcp_flags & SYN))
+            continue;
+        bool is_answer = packets[i].tcp_flags & ACK;
+        struct asked *asked = asked_slot(meter, packets + i, is_answer ? i : NO_ANSWER);
+        if (is_answer)
+            continue;
+        uint32_t answer = asked->answer;
+        asked->answer = NO_ANSWER;
+        if (answer == NO_ANSWER || packets[i].time_us - packets[answer].time_us > line->window_us)
+            continue;
+        struct waiting moved = places[i];
+        memmove(places + answer + 1, places + answer, (i - answer) * sizeof *places);
+        places[answer] = moved;
+        has_moved = true;
+    }
+    if (has_moved)
+        put_in_order(packets, places, count);
+}
+
+/* How many of these packets bisect_right finds to be no later than a time. */
+static uint32_t count_until(const struct tlids_packet *packets, uint32_t count, int64_t time_us)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (time_us < packets[middle].time_us)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Sort packets by time, those of the same time as they came: a merge sort from the bottom up. */
+static void sort_by_time(struct tlids_meter *meter, struct tlids_packet *packets, uint32_t count)
+{
+    struct waiting *from = meter->places, *to = meter->places + MAX_IN_LINE;
+    for (uint32_t i = 0; i < count; i++)
+        from[i] = (struct waiting){packets[i].time_us, i};
+    for (uint32_t width = 1; width < count; width *= 2) {
+        for (uint32_t start = 0; start < count; start += 2 * width) {
+            uint32_t middle = start + width < count ? start + width : count;
+            uint32_t end = start + 2 * width < count ? start + 2 * width : count;
+            uint32_t left = start, right = middle;
+            for (uint32_t i = start; i < end; i++) {
+                bool takes_left = left < middle && (right == end || from[left].time_us <= from[right].time_us);
+                to[i] = from[takes_left ? left++ : right++];
+            }
+        }
+        struct waiting *swap = from;
+        from = to;
+        to = swap;
+    }
+    put_in_order(packets, from, count);
+}
+
+/* Where the next block ends, as in `Clock`; 0 when it is not whole. */
+static uint32_t block_end(const struct tlids_line *line, const struct tlids_packet *packets)
+{
+    uint32_t start = line->settled, count = line->end - start;
+    if (count > line->block)
+        count = line->block;
+    for (uint32_t i = 0; line->as_they_come && i < count; i++) {
+        int64_t begun = packets[start].time_us, time_us = packets[start + i].time_us;
+        if (time_us < begun || (uint64_t)time_us - (uint64_t)begun > (uint64_t)line->window_us)
+            return start + i + 1;
+    }
+    return count == line->block || (line->at_end && count > 0) ? start + count : 0;
+}
+
+/* Whether the times of a block are such that they only have to be sorted; `in_order` when not even that. */
+static bool are_fit(struct tlids_line *line, const struct tlids_packet *packets, uint32_t end, bool *in_order)
+{
+    int64_t newest = line->newest_us, before = newest > line->earliest_us ? newest : line->earliest_us;
+    *in_order = true;
+    for (uint32_t i = line->settled; i < end; i++) {
+        int64_t time_us = packets[i].time_us;
+        if (time_us < line->earliest_us || time_us > line->latest_us)
+            return false;
+        if (time_us < before)
+            *in_order = false;
+        before = time_us;
+        if (time_us >= newest)
+            newest = time_us;
+        else if (time_us < line->forced_us || (newest > line->window_us && time_us < newest - line->window_us))
+            return false;
+    }
+    line->newest_us = newest;
+    return true;
+}
+
+/* Take in a block; false, and nothing is done, when `Clock` has to look at its times. */
+static bool take_block(struct tlids_meter *meter, struct tlids_line *line, struct tlids_packet *packets, uint32_t end)
+{
+    bool in_order;
+    struct tlids_packet *held = packets + line->first;
+    uint32_t count = end - line->first, fresh = line->settled - line->first;
+    if (count > MAX_IN_LINE || !are_fit(line, packets, end, &in_order))
+        return false;
+    int64_t oldest = INT64_MAX;
+    for (uint32_t i = line->settled; i < end; i++) {
+        line->held_bytes += packets[i].captured;
+        oldest = packets[i].time_us < oldest ? packets[i].time_us : oldest;
+    }
+    if (!in_order) {
+        uint32_t place = count_until(held, fresh, oldest);
+        sort_by_time(meter, held + place, count - place);
+    }
+    line->settled = end;
+    line->passed++;
+    if (!in_order || is_asked_late(meter, held, count, fresh, line->number)) {
+        put_clients_first(meter, line, held, count);
+        tlids_hold(meter, line, packets);
+    }
+    return true;
+}
+
+void tlids_hold(struct tlids_meter *meter, struct tlids_line *line, const struct tlids_packet *packets)
+{
+    line->number += line->end - line->first; /* so that places of before are forgotten */
+    line->held_bytes = 0;
+    for (uint32_t i = line->first; i < line->settled; i++) {
+        line->held_bytes += packets[i].captured;
+        if (is_syn_ack(packets + i))
+            note_answer(meter, packets + i, line->number + i - line->first);
+    }
+}
+
+/* See whose turn it is: no older packet can come, or too many wait. */
+static void call_up(struct tlids_line *line, const struct tlids_packet *packets)
+{
+    const struct tlids_packet *held = packets + line->first;
+    uint32_t count = line->settled - line->first;
+    uint32_t in_time = line->newest_us == INT64_MIN ? 0 : count_until(held, count, line->newest_us - line->window_us);
+    uint32_t ready = count > line->most_held && count - line->most_held > in_time ? count - line->most_held : in_time;
+    if (count - ready > line->few) {
+        uint64_t bytes = line->held_bytes;
+        for (uint32_t i = 0; i < ready; i++)
+            bytes -= held[i].captured;
+        while (bytes > line->most_bytes && ready < count)
+            bytes -= held[ready++].captured;
+    }
+    if (ready > in_time)
+        line->forced_us = held[ready - 1].time_us;
+    line->ready = line->first + ready;
+}
+
+/* Whether a slice of time ends with a packet, as in flows/slices.py. */
+static bool ends_slice(struct tlids_line *line, int64_t time_us)
+{
+    bool is_within = line->begun_us == INT64_MIN ? line->slice_us == UINT64_MAX
+                                                  : time_us >= line->begun_us &&
+                                                        (uint64_t)time_us - (uint64_t)line->begun_us <= line->slice_us;
+    if (++line->in_slice < line->slice_most && is_within)
+        return false;
+    line->begun_us = time_us;
+    line->in_slice = 0;
+    return true;
 }
 
 /* ---- lists of flows */
@@ -1136,6 +1384,54 @@ int64_t tlids_add(struct tlids_meter *meter, const struct tlids_packet *packets,
     return count;
 }
 
+/* Count the packets whose turn it is. */
+static uint32_t count_ready(struct tlids_meter *meter, struct tlids_line *line, const struct tlids_packet *packets,
+                            const uint8_t *buffer, uint64_t size, uint64_t at)
+{
+    while (line->first < line->ready) {
+        const struct tlids_packet *packet = packets + line->first;
+        if (!line->counted) {
+            uint64_t place = packet->frame_at - at;
+            if (packet->kind != PLAIN)
+                return NOT_PLAIN;
+            if (packet->frame_at < at || place > size || size - place < packet->captured)
+                return OUTSIDE;
+            if (!has_room(meter))
+                return ROWS_FULL;
+            add_packet(meter, packet, buffer + place);
+        }
+        line->counted = 0;
+        line->first++;
+        line->number++;
+        line->held_bytes -= packet->captured;
+        line->now_us = packet->time_us;
+        if (ends_slice(line, packet->time_us) && (meter->row_count || meter->note_count || line->always))
+            return SLICE_OVER;
+    }
+    return NOTHING_LEFT;
+}
+
+uint32_t tlids_pass(struct tlids_meter *meter, struct tlids_line *line, struct tlids_packet *packets,
+                    const uint8_t *buffer, uint64_t size, uint64_t at)
+{
+    while (true) {
+        uint32_t turn = count_ready(meter, line, packets, buffer, size, at);
+        if (turn != NOTHING_LEFT)
+            return turn;
+        uint32_t end = block_end(line, packets);
+        if (end == 0 && (!line->at_end || line->first == line->settled))
+            return NOTHING_LEFT;
+        if (end == 0) {
+            line->ready = line->settled;
+        } else if (take_block(meter, line, packets, end)) {
+            call_up(line, packets);
+        } else {
+            line->block_end = end;
+            return ODD_TIMES;
+        }
+    }
+}
+
 int tlids_expire(struct tlids_meter *meter, double now_us)
 {
     if (!has_room(meter))
@@ -1190,7 +1486,7 @@ void tlids_count(const struct tlids_meter *meter, struct tlids_counts *counts)
     memcpy(counts->closed, meter->closed, sizeof counts->closed);
 }
 
-void tlids_layout(uint32_t layout[8])
+void tlids_layout(uint32_t layout[9])
 {
     layout[0] = TLIDS_ABI;
     layout[1] = sizeof(struct tlids_packet);
@@ -1199,7 +1495,8 @@ void tlids_layout(uint32_t layout[8])
     layout[4] = sizeof(struct tlids_settings);
     layout[5] = sizeof(struct tlids_ndpi);
     layout[6] = sizeof(struct tlids_reading);
-    layout[7] = sizeof(struct tlids_counts);
+    layout[7] = sizeof(struct tlids_line);
+    layout[8] = sizeof(struct tlids_counts);
 }
 
 static double lesser(double one, double other)
@@ -1228,10 +1525,12 @@ static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets
     meter->resets = calloc(MAX_RESETS + 1, sizeof *meter->resets);
     meter->reset_buckets = calloc(2 * MAX_RESETS, sizeof *meter->reset_buckets);
     meter->answers = calloc(ANSWER_SLOTS, sizeof *meter->answers);
+    meter->asked = calloc(ASKED_SLOTS, sizeof *meter->asked);
+    meter->places = calloc(2 * MAX_IN_LINE, sizeof *meter->places);
     meter->rows = calloc(meter->room, sizeof *meter->rows);
     meter->notes = calloc(meter->room, sizeof *meter->notes);
     return has_buckets && meter->flows && meter->macs && meter->mac_buckets && meter->resets &&
-           meter->reset_buckets && meter->answers && meter->rows && meter->notes;
+           meter->reset_buckets && meter->answers && meter->asked && meter->places && meter->rows && meter->notes;
 }
 
 struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi)
@@ -1280,6 +1579,8 @@ void tlids_free(struct tlids_meter *meter)
     free(meter->resets);
     free(meter->reset_buckets);
     free(meter->answers);
+    free(meter->asked);
+    free(meter->places);
     free(meter->rows);
     free(meter->notes);
     free(meter);

@@ -8,13 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLIDS_ABI 1 /* counts up with every change to this file */
+#define TLIDS_ABI 2 /* counts up with every change to this file */
 
 #define EXPORT __attribute__((visibility("default")))
 
 /* ODD: only the time, the place and the sizes are set, Python decodes the frame; then it is DECODED. */
 enum kind { PLAIN, ODD, DECODED };
 enum reading_end { NEEDS_MORE, NO_ROOM, RECORD_TOO_LONG, ODD_FRACTION };
+enum turn { NOTHING_LEFT, SLICE_OVER, NOT_PLAIN, ROWS_FULL, ODD_TIMES, OUTSIDE };
 enum end_reason { OPEN, FIN_END, RST_END, IDLE, ACTIVE, TABLE_FULL, SHUTDOWN, END_REASONS };
 
 /* Who talks to whom: what tells flows apart. */
@@ -91,9 +92,39 @@ struct tlids_ndpi {
 /* How the records of a pcap stream are written, and what became of reading some. */
 struct tlids_reading {
     uint32_t swapped, nanoseconds;
-    uint64_t used;  /* bytes of the records that were read */
-    uint32_t count; /* of them */
-    uint32_t end;   /* enum reading_end */
+    uint64_t used;       /* bytes of the records that were read */
+    uint32_t count;      /* of them */
+    uint32_t end;        /* enum reading_end */
+    uint32_t odd;        /* of the records; the two below are of the others */
+    uint32_t truncated;  /* captured in part */
+    uint64_t wire_bytes;
+};
+
+/* Packets in an array of Python's that wait for older ones, as in capture/clock.py, and are then counted. Places are
+ * numbers in that array: from `first` to `ready` the packets whose turn it is, to `settled` those in order, to `end`
+ * those that were read. Times are INT64_MIN where there is none yet. */
+struct tlids_line {
+    /* the rules, which Python names */
+    int64_t window_us, earliest_us;
+    uint64_t slice_us, most_bytes; /* UINT64_MAX: a slice has no end in time */
+    uint32_t block, most_held, few, slice_most;
+    uint32_t as_they_come; /* a block ends with the window of time */
+    /* what Python says each time */
+    uint32_t at_end;  /* nothing more will come */
+    uint32_t always;  /* something waits elsewhere: stop at the end of every slice */
+    uint32_t counted; /* the packet at `first` is counted: go on behind it */
+    /* the state */
+    int64_t latest_us; /* of possible times */
+    int64_t newest_us, forced_us; /* of all packets; of the last that went because too many waited */
+    int64_t begun_us; /* the slice */
+    int64_t now_us;   /* the last packet that was counted */
+    uint64_t number;  /* of the packet at `first`, among all */
+    uint64_t held_bytes;
+    uint32_t first, ready, settled, end;
+    uint32_t in_slice; /* packets */
+    uint32_t passed;   /* blocks, since Python last set this to 0 */
+    uint32_t block_end; /* of one with ODD_TIMES */
+    uint32_t unused;
 };
 
 struct tlids_counts {
@@ -103,8 +134,8 @@ struct tlids_counts {
 
 struct tlids_meter;
 
-/* ABI number, then the sizes of packet, row, note, settings, ndpi, reading and counts. */
-EXPORT void tlids_layout(uint32_t layout[8]);
+/* ABI number, then the sizes of packet, row, note, settings, ndpi, reading, line and counts. */
+EXPORT void tlids_layout(uint32_t layout[9]);
 
 /* A meter with all the memory that it will ever have; NULL when there is not enough. */
 EXPORT struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi);
@@ -114,10 +145,15 @@ EXPORT void tlids_free(struct tlids_meter *meter);
 EXPORT void tlids_read(const struct tlids_meter *meter, struct tlids_reading *reading, const uint8_t *buffer,
                        uint64_t size, uint64_t at, struct tlids_packet *packets, uint32_t room);
 
-/* The place of the first bare SYN that stands behind the SYN-ACK that answers it; `count` for none. `packets` are those
- * held, the oldest being number `oldest` of the stream, of which those from `fresh` on are shown for the first time. */
-EXPORT uint32_t tlids_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
-                                 uint32_t fresh, uint64_t oldest);
+/* Put the packets in line into order and count those whose turn it is, whose frames are in `buffer`. Returns an enum
+ * turn: NOTHING_LEFT, or why Python must do something before this goes on. SLICE_OVER: take rows and notes. NOT_PLAIN:
+ * count the packet at `first`, and set `counted`. ROWS_FULL: take rows and notes. ODD_TIMES: put the packets until
+ * `block_end` into order, then call tlids_hold. OUTSIDE: a frame is not in the buffer. */
+EXPORT uint32_t tlids_pass(struct tlids_meter *meter, struct tlids_line *line, struct tlids_packet *packets,
+                           const uint8_t *buffer, uint64_t size, uint64_t at);
+
+/* Somebody else has put the packets until `settled` into order. */
+EXPORT void tlids_hold(struct tlids_meter *meter, struct tlids_line *line, const struct tlids_packet *packets);
 
 /* Count packets whose frames are in `buffer`. Fewer are counted when there is no more room for rows or notes: take
  * them and go on. -1 for a packet whose frame is not in the buffer. */
