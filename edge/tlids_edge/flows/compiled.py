@@ -154,9 +154,9 @@ class CompiledMeter:
 
     def take_rows(self) -> np.ndarray:
         """Hand over the flows closed since the last call, in closing order: a ROW array."""
-        self._drain()
+        self._drain_rows()
         rows, self._rows = self._rows, []
-        return np.concatenate(rows) if rows else np.empty(0, ROW)
+        return _joined(rows, ROW)
 
     def take(self) -> list[Flow]:
         """Hand over the flows closed since the last call, in closing order."""
@@ -164,9 +164,9 @@ class CompiledMeter:
 
     def take_notes(self) -> np.ndarray:
         """Hand over what was noted of unanswered flows since the last call, in the order of the notes: a NOTE array."""
-        self._drain()
+        self._drain_notes()
         notes, self._notes, self._notes_held = self._notes, [], 0
-        return np.concatenate(notes)[-self.max_flows - MAX_NOTES :] if notes else np.empty(0, NOTE)
+        return _joined(notes, NOTE)[-self.max_flows - MAX_NOTES :]
 
     def take_unanswered(self) -> list[Unanswered]:
         """The same as Python's meter hands them over."""
@@ -179,15 +179,22 @@ class CompiledMeter:
             end()
 
     def _drain(self) -> None:
-        """Copy rows and notes out of C; of notes that nobody takes the oldest are given up."""
-        library, meter = self._library, self._meter
-        if count := library.tlids_waiting_rows(meter):
+        """Copy rows and notes out of C."""
+        self._drain_rows()
+        self._drain_notes()
+
+    def _drain_rows(self) -> None:
+        """Copy rows out of C."""
+        if count := self._library.tlids_waiting_rows(self._meter):
             self._rows.append(np.empty(count, ROW))
-            library.tlids_take_rows(meter, self._rows[-1].ctypes.data)
-        if count := library.tlids_waiting_notes(meter):
+            self._library.tlids_take_rows(self._meter, self._rows[-1].ctypes.data)
+
+    def _drain_notes(self) -> None:
+        """Copy notes out of C; of those that nobody takes the oldest are given up."""
+        if count := self._library.tlids_waiting_notes(self._meter):
             self._notes.append(np.empty(count, NOTE))
             self._notes_held += count
-            library.tlids_take_notes(meter, self._notes[-1].ctypes.data)
+            self._library.tlids_take_notes(self._meter, self._notes[-1].ctypes.data)
         while self._notes_held - len(self._notes[0]) >= self.max_flows + MAX_NOTES if self._notes else False:
             self._notes_held -= len(self._notes.pop(0))
 
@@ -217,6 +224,13 @@ def new_meter(*settings: object, **named: object) -> CompiledMeter | Meter:
 def take_rows(meter: CompiledMeter | Meter) -> np.ndarray:
     """Flows that have ended, of either meter, as a ROW array."""
     return meter.take_rows() if isinstance(meter, CompiledMeter) else of_flows(meter.take())
+
+
+def _joined(parts: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """Arrays of structures as one; nearly always there is one, and joining them costs as much as many rows."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
 def _settings(family: str, idle_timeout: float, active_timeout: float, max_flows: int) -> core.Settings:
