@@ -29,6 +29,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from never_nice import never_nice
 from tlids_edge.cli import edge as edge_cli
 from tlids_edge.cli import meter as meter_cli
 from tlids_edge.detect.detector import Detector
@@ -67,7 +68,7 @@ def run_page(text: str, home: Path) -> tuple[list[str], str]:
     done = subprocess.run(
         ["bash", "-e", "-c", script(text, clone)],
         env={
-            **os.environ, "HOME": str(home), "TLIDS_HOME": str(home), "TQDM_DISABLE": "1",
+            **os.environ, **never_nice(programs), "HOME": str(home), "TLIDS_HOME": str(home), "TQDM_DISABLE": "1",
             "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
         },
         capture_output=True, text=True, timeout=900,

@@ -1,9 +1,9 @@
 """What keeps these tests quick: one thread for matrices, and no lowest priority for the processes that adapt."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
+from never_nice import never_nice
 from threadpoolctl import threadpool_limits
 
 
@@ -15,10 +15,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def never_nice(tmp_path_factory) -> Iterator[None]:
-    """A process that adapts gives way to all others: beside busy programs it would need an hour."""
-    folder = tmp_path_factory.mktemp("never_nice")
-    (folder / "sitecustomize.py").write_text("import os\nos.nice = lambda increment: 0\n")
+def priority(tmp_path_factory) -> Iterator[None]:
+    """Processes that adapt give way to nobody."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        for name, value in never_nice(tmp_path_factory.mktemp("never_nice")).items():
+            patch.setenv(name, value)
         yield
