@@ -19,9 +19,11 @@ from pathlib import Path
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.pcap import Record, read_records
 from tlids_edge.detect.detector import Detector
+from tlids_edge.detect.rules import Rules
 from tlids_edge.flows.compiled import new_meter, take_rows
 from tlids_edge.flows.ndpi import open_ndpi
 from tlids_edge.flows.raw import RawReader
+from tlids_edge.flows.slices import SLICE_US
 
 ETHERNET = 1
 START_US = 1_700_000_000_000_000
@@ -90,13 +92,16 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, Python {platform.python_version()}"
 
 
-def run_meter(capture: Path, model: Path | None = None) -> None:
-    """Our meter with nDPI, flows taken in batches as the Pi takes them; with a model they are judged."""
-    meter, judge = new_meter(l7=open_ndpi()), judge_with(model) if model else lambda rows: None
+def run_meter(capture: Path, model: Path | None = None, with_ndpi: bool = True) -> None:
+    """Our meter with nDPI, in tlids-edge's slices of time, but without its rules; with a model flows are judged."""
+    meter, judge = new_meter(l7=open_ndpi() if with_ndpi else None), judge_with(model) if model else lambda rows: None
+    stats, rules = PacketStats(), Rules(None, None)
     with capture.open("rb") as stream:
-        for _ in RawReader(meter, PacketStats()).read(stream):
-            meter.take_notes()
-            judge(take_rows(meter))
+        reader = RawReader(meter, stats, True, rules.wants, SLICE_US)
+        for _ in reader.read(stream):
+            rules.hear(meter, stats, reader.now_us)
+            if meter.ended:
+                judge(take_rows(meter))
     meter.close_all()
     judge(take_rows(meter))
 

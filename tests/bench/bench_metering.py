@@ -25,7 +25,7 @@ from tlids_edge.flows.compiled import new_meter, take_rows
 from tlids_edge.flows.ndpi import open_ndpi
 from tlids_edge.flows.raw import RawReader
 
-PACKETS = {False: 200_000, True: 5_000}  # quick?
+PACKETS = {False: 500_000, True: 5_000}  # quick? Starting nDPI takes as long as 50,000 packets
 ATTEMPTS = {False: 50_000, True: 1_000}
 GROWTH_PACKETS = {False: (10_000, 100_000, 1_000_000), True: (1_000, 10_000)}
 GROWTH_FLOWS = {False: (10, 1_000, 5_000, 10_000, 20_000, 40_000, 80_000), True: (10, 1_000)}
@@ -58,7 +58,9 @@ def packets_per_second(name: str, capture: Path, folder: Path, packets: int) -> 
     few = bench_edge.write_capture(short, bench_edge.repeated(capture, min(packets, bench_edge.PYSHARK_PACKETS)))
     what, unit = f"packets of {name}, meter and nDPI", "packets/s"
     ours = rate("meter + nDPI", packets, lambda: bench_edge.run_meter(long))
+    alone = rate("meter alone", packets, lambda: bench_edge.run_meter(long, with_ndpi=False))
     note = f"per CPU second; {packets:,} packets"
+    lines.emit(part="metering", what=f"packets of {name}, meter without nDPI", value=alone, unit=unit, note=note)
     if has("nfstream"):
         compare(what, "nfstream", ours, rate("nfstream", packets, lambda: bench_edge.run_nfstream(long)), unit, note)
     if has("pyshark", "tshark"):

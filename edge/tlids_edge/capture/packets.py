@@ -8,7 +8,7 @@ not looked at.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import BinaryIO, NamedTuple
@@ -105,12 +105,12 @@ class Decoder:
         """The packets of the next records, which are counted."""
         return _decode(records, self._reading)
 
-    def look(self, time_us: int, frame: bytes, wire_length: int) -> None:
-        """Look whether a frame that is counted elsewhere is a repeat."""
-        stats = self._reading.stats
-        stats.looked_at += 1
-        self._reading.repeated = self._reading.repeats.seen(time_us, frame, wire_length)
-        stats.repeats += self._reading.repeated
+    def look(self, frames: Sequence[tuple[int, bytes, int]]) -> None:
+        """Look whether frames that are counted elsewhere, each with its time and length on the wire, are repeats."""
+        reading = self._reading
+        repeats, reading.repeated = reading.repeats.among(frames)
+        reading.stats.looked_at += len(frames)
+        reading.stats.repeats += repeats
 
 
 def where(stream: BinaryIO) -> str:

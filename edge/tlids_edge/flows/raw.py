@@ -230,11 +230,14 @@ class RawReader:
 
     def _look_at(self, start: int, end: int, decoder: Decoder) -> None:
         """Look at packets whether they are repeats."""
-        plain = self._entries[start:end]
-        columns = (plain[name].tolist() for name in ("time_us", "frame_at", "captured", "wire_length"))
-        for time_us, frame_at, captured, wire_length in zip(*columns, strict=True):
+        size, octets, content = PACKET.itemsize, self._octets, memoryview(self._bytes)
+        frames = []
+        for offset in range(start * size, end * size, size):
+            time_us, frame_at, captured, wire_length = unpack_record(octets, offset)
             at = frame_at - self._at
-            decoder.look(time_us, bytes(self._bytes[at : at + captured]), wire_length)
+            frames.append((time_us, content[at : at + captured].tobytes(), wire_length))
+        if frames:
+            decoder.look(frames)
 
     def _decode_odd(self, place: int, decoder: Decoder) -> list[Packet]:
         """What Python decodes from a record."""

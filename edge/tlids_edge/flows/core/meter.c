@@ -170,7 +170,8 @@ static void sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-static uint64_t keyed_hash(const uint64_t key[2], const uint64_t *words, int count)
+/* Inline, so that the loop is unrolled where `count` is known. */
+static inline uint64_t keyed_hash(const uint64_t key[2], const uint64_t *words, int count)
 {
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
                      key[1] ^ 0x7465646279746573u};
@@ -179,38 +180,55 @@ static uint64_t keyed_hash(const uint64_t key[2], const uint64_t *words, int cou
         sip_round(v);
         v[0] ^= words[i];
     }
-    v[2] ^= 0xff;
+    v[2] ^= 0xff ^ (uint64_t)count << 8;
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+/* Of what ends are hashed, so that tables do not share their collisions. */
+enum purpose { A_FLOW, AN_OPENING, AN_ANSWER, A_RESET };
+
 /* A hash of two addresses with their ports, the same for both directions, and of `rest`. */
-static uint64_t hash_ends(const uint64_t key[2], const struct tlids_ends *ends, uint64_t rest)
+static uint64_t hash_ends(const uint64_t key[2], const struct tlids_ends *ends, enum purpose purpose, uint32_t rest)
 {
     const uint8_t *low = ends->src, *high = ends->dst;
     uint64_t low_port = ends->src_port, high_port = ends->dst_port;
-    int order = memcmp(low, high, ends->address_bytes);
-    if (order > 0 || (order == 0 && low_port > high_port)) {
+    uint64_t keys[2] = {key[0], key[1] ^ (uint64_t)purpose << 62};
+    uint32_t one, other;
+    memcpy(&one, low, sizeof one);
+    memcpy(&other, high, sizeof other);
+    bool is_ipv4 = ends->address_bytes == 4, is_turned = one > other;
+    if (one == other) {
+        int order = is_ipv4 ? 0 : memcmp(low, high, 16);
+        is_turned = order > 0 || (order == 0 && low_port > high_port);
+    }
+    if (is_turned) {
         low = ends->dst;
         high = ends->src;
         low_port = ends->dst_port;
         high_port = ends->src_port;
     }
-    uint64_t words[6] = {low_port << 48 | high_port << 32 | ends->address_bytes, rest};
-    if (ends->address_bytes == 4) {
-        memcpy(words + 2, low, 4);
-        memcpy((uint8_t *)(words + 2) + 4, high, 4);
-        return keyed_hash(key, words, 3);
+    uint64_t words[5] = {low_port << 48 | high_port << 32 | rest};
+    if (is_ipv4) {
+        memcpy(words + 1, low, 4);
+        memcpy((uint8_t *)(words + 1) + 4, high, 4);
+        return keyed_hash(keys, words, 2);
     }
-    memcpy(words + 2, low, 16);
-    memcpy(words + 4, high, 16);
-    return keyed_hash(key, words, 6);
+    memcpy(words + 1, low, 16);
+    memcpy(words + 3, high, 16);
+    return keyed_hash(keys, words, 5);
+}
+
+/* Protocol and VLAN in a word: a VLAN has 12 bits, two tags have 24. */
+static uint32_t protocol_and_vlan(const struct tlids_ends *ends)
+{
+    return (uint32_t)ends->protocol << 24 ^ ends->vlan;
 }
 
 static uint64_t hash_of_flow(const struct tlids_meter *meter, const struct tlids_ends *ends)
 {
-    return hash_ends(meter->key, ends, (uint64_t)ends->protocol << 32 | ends->vlan);
+    return hash_ends(meter->key, ends, A_FLOW, protocol_and_vlan(ends));
 }
 
 static bool is_same(const struct tlids_ends *one, const struct tlids_ends *other)
@@ -218,6 +236,14 @@ static bool is_same(const struct tlids_ends *one, const struct tlids_ends *other
     return one->src_port == other->src_port && one->dst_port == other->dst_port && one->vlan == other->vlan &&
            one->protocol == other->protocol && one->address_bytes == other->address_bytes &&
            memcmp(one->src, other->src, 16) == 0 && memcmp(one->dst, other->dst, 16) == 0;
+}
+
+/* Whether these ends are the other way round. */
+static bool is_back(const struct tlids_ends *one, const struct tlids_ends *other)
+{
+    return one->src_port == other->dst_port && one->dst_port == other->src_port && one->vlan == other->vlan &&
+           one->protocol == other->protocol && one->address_bytes == other->address_bytes &&
+           memcmp(one->src, other->dst, 16) == 0 && memcmp(one->dst, other->src, 16) == 0;
 }
 
 static struct tlids_ends turned(const struct tlids_ends *ends)
@@ -419,7 +445,7 @@ static struct answer *answer_slot(const struct tlids_meter *meter, uint64_t open
 
 static uint64_t opening_of(const struct tlids_meter *meter, const struct tlids_packet *packet)
 {
-    return hash_ends(meter->settings.seed, &packet->ends, 0);
+    return hash_ends(meter->settings.seed, &packet->ends, AN_OPENING, 0);
 }
 
 static void note_answer(struct tlids_meter *meter, const struct tlids_packet *packet, uint64_t number)
@@ -785,17 +811,17 @@ static void leave(struct tlids_meter *meter, enum table table, uint32_t number)
 /* The flow that has these ends: they are its own, its way back or its other way back. 0 for none. */
 static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
 {
-    struct tlids_ends back = turned(ends);
     uint32_t number = *bucket_of(meter, BY_ENDS, hash);
     for (; number != 0; number = meter->flows[number].chains[BY_ENDS].next) {
         const struct flow *flow = meter->flows + number;
         if (flow->chains[BY_ENDS].hash != hash)
             continue;
-        if (is_same(&flow->row.ends, ends) || (flow->has_way_back && is_same(&flow->row.ends, &back)))
+        if (is_same(&flow->row.ends, ends) || (flow->has_way_back && is_back(&flow->row.ends, ends)))
             return number;
     }
     if (!meter->knows_vlans)
         return 0;
+    struct tlids_ends back = turned(ends);
     number = *bucket_of(meter, BY_OTHER_WAY, hash);
     for (; number != 0; number = meter->flows[number].chains[BY_OTHER_WAY].next) {
         const struct flow *flow = meter->flows + number;
@@ -854,7 +880,7 @@ static uint32_t find_waiting(const struct tlids_meter *meter, const struct tlids
 
 static uint64_t hash_of_answer(const struct tlids_meter *meter, const struct tlids_ends *ends)
 {
-    return hash_ends(meter->settings.seed, ends, 1ull << 62 | (uint64_t)ends->protocol << 32);
+    return hash_ends(meter->settings.seed, ends, AN_ANSWER, ends->protocol);
 }
 
 static void await_answer(struct tlids_meter *meter, uint32_t number)
@@ -924,7 +950,7 @@ static uint32_t *reset_bucket(const struct tlids_meter *meter, uint64_t hash)
 
 static uint64_t hash_of_reset(const struct tlids_meter *meter, const struct tlids_ends *ends)
 {
-    return hash_ends(meter->settings.seed, ends, 1ull << 63 | (uint64_t)ends->protocol << 32 | ends->vlan);
+    return hash_ends(meter->settings.seed, ends, A_RESET, protocol_and_vlan(ends));
 }
 
 static uint32_t find_reset(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
