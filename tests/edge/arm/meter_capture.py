@@ -30,7 +30,8 @@ def main(capture: str, kind: str, flows: str, l7: str = "") -> None:
     with open(capture, "rb") as stream:
         ended = way(meter, stats, stream)
     meter.close_all()
-    print(json.dumps({"packets": stats.packets, "flows": ended + len(meter.take())}))
+    rest = meter.take_rows() if way is in_slices else meter.take()
+    print(json.dumps({"packets": stats.packets, "flows": ended + len(rest)}))
 
 
 def in_slices(meter: CompiledMeter, stats: PacketStats, stream: BinaryIO) -> int:

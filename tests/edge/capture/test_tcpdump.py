@@ -36,6 +36,21 @@ def read_all(child: tcpdump.LiveCapture, got: list | None = None) -> int:
     return len(got)
 
 
+def test_after_a_read_that_gave_little_the_next_one_waits_for_more_and_after_a_large_one_it_does_not(monkeypatch):
+    reading, writing = os.pipe()
+    monkeypatch.setattr(tcpdump, "GATHER_S", 1000.0)
+    monkeypatch.setattr(tcpdump.time, "sleep", lambda _: os.write(writing, b"and more"))
+    pipe = tcpdump.PolledPipe(reading, lambda: False)
+    large = bytes(50_000)
+    for written, given in (
+        (b"little", b"little"), (b"little ", b"little and more"), (large, large + b"and more"), (b"little", b"little"),
+    ):  # fmt: skip
+        os.write(writing, written)
+        assert pipe.read(1 << 18) == given
+    os.close(reading)
+    os.close(writing)
+
+
 class Until:
     """A tick that says stop when a condition holds, or when it has not come to hold for LIMIT_S."""
 
