@@ -1,6 +1,6 @@
 """The figures of edge/README.md and docs/paper.md: name -> text, from the result files of the measuring commands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import page
 
@@ -35,6 +35,7 @@ def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
     found["count-arm-clock"] = f"{results['count-arm']['hertz'] / 1e9:.1f} GHz"
     found["count-arm-cycle"] = " to ".join(map(str, results["count-arm"]["per_cycle"]))
     found["count-arm-where"] = where(results["count-arm"])
+    found |= share_of_ndpi(results["count-arm"]["lines"])
     return {**found, **benchmarks(results["benchmarks"]), **accuracies(results["real"])}
 
 
@@ -51,6 +52,13 @@ def count_table(counted: Mapping) -> str:
         rate = f"{low:,.0f} to {high:,.0f} {line['unit']}s"
         rows.append([line["what"], line["way"], f"{line['instructions']:,} a {line['unit']}", rate])
     return page.table(["capture", "what counts", "instructions", "a second, on paper"], rows)
+
+
+def share_of_ndpi(lines: Sequence[Mapping]) -> dict[str, str]:
+    """Instructions of a packet of the testbed, and how many of them nDPI takes: what the meter alone lacks."""
+    found = {line["way"]: line["instructions"] for line in lines if line["what"] == "second session of the testbed"}
+    whole = found["compiled meter and nDPI"]
+    return {"count-arm-packet": f"{whole:,}", "count-arm-ndpi": f"{whole - found['compiled meter alone']:,}"}
 
 
 def benchmarks(parts: Mapping[str, Mapping]) -> dict[str, str]:
