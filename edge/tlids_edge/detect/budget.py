@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tlids_edge.chance import Chance, uniform
+
 MAX_WAIT_S = 1.0
 PROVEN, ANSWERED, UNANSWERED = 0, 1, 2
 TIERS = 3
@@ -27,9 +29,9 @@ Groups = Callable[[np.ndarray], np.ndarray]  # rows -> int [rows]
 class Budget:
     """Flows that wait for a verdict, at most MAX_WAIT_S long, and at most as many as are judged in that time."""
 
-    def __init__(self, chance: "np.random.Generator | None" = None) -> None:
+    def __init__(self, chance: Chance = uniform) -> None:
         """Let nothing wait; `chance` draws the samples."""
-        self._chance = chance  # None until one is needed: loading numpy.random takes time
+        self._chance = chance
         self._waiting: list[deque[tuple[float, np.ndarray]]] = [deque() for _ in range(TIERS)]
 
     def __len__(self) -> int:
@@ -48,7 +50,6 @@ class Budget:
             new = rows[tiers == tier]
             space = max(room - sum(len(held) for _, held in waiting), 0)
             if len(new) > space:
-                self._chance = self._chance or np.random.default_rng()
                 chosen = np.zeros(len(new), dtype=bool)
                 chosen[fair_sample(groups(new), space, self._chance)] = True
                 left_out.append(new[~chosen])
@@ -108,16 +109,16 @@ class Pace:
             self.cost_s += weight * (max(seconds / flows, 1e-6) - self.cost_s)
 
 
-def fair_sample(groups: np.ndarray, size: int, chance: "np.random.Generator") -> np.ndarray:
+def fair_sample(groups: np.ndarray, size: int, chance: Chance) -> np.ndarray:
     """Indices of `size` rows, as equally many of each group as there are, drawn uniformly within a group.
 
     `groups` int [n]: equal for the rows of one group. A group with fewer rows than its share gives the rest to others.
     """
-    drawn = chance.random(len(groups))
+    drawn = chance(len(groups))
     order = np.lexsort((drawn, groups))
     ordered = groups[order]
     first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))  # of each group
     place = np.arange(len(groups)) - np.repeat(first, np.diff(np.append(first, len(groups))))
     if size >= len(groups):
         return order
-    return order[np.argpartition(place + chance.random(len(groups)), size)[:size]]
+    return order[np.argpartition(place + chance(len(groups)), size)[:size]]

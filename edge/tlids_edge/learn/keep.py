@@ -8,7 +8,6 @@ and service has 10, a source 30, a service 30; a service is the smaller port wit
 1,000 rows of a device stay, at random. A row's random rank is drawn once, so all of this is one sample.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlids_edge.chance import uniform
 from tlids_edge.learn.screen import BURST_S, Burst, Screen
 
 WINDOWS = 144  # of a learning period: ten minutes of 24 h
@@ -145,9 +145,7 @@ class Keeper:
 
     def _ranks(self, count: int) -> np.ndarray:
         """Random numbers from 0 to 1; the system's own, which nobody can foresee, unless others were given."""
-        if self._draw is not None:
-            return np.array([self._draw() for _ in range(count)])
-        return (np.frombuffer(os.urandom(8 * count), "<u8") >> np.uint64(11)) * 2.0**-53
+        return uniform(count) if self._draw is None else np.array([self._draw() for _ in range(count)])
 
     def _take_back(self, burst: Burst) -> None:
         """Remove the rows of the minute before a burst that it covers."""

@@ -45,7 +45,7 @@ def alike(site: np.ndarray, stored: np.ndarray, attacks: np.ndarray) -> np.ndarr
     return (to_attacks < ALIKE) & (to_attacks < to_benign)
 
 
-def _put_together(stored: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _put_together(stored: np.ndarray, count: int, rng: "np.random.Generator") -> np.ndarray:
     """Rows of `stored`, each part of which is in every second case that of another row of the same protocol.
 
     Bytes and packets are varied, and every second row with ports has a destination port of its own.

@@ -4,13 +4,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from tlids_edge.chance import Chance
 from tlids_edge.detect.budget import ANSWERED, FLOOR, LEAST, MAX_WAIT_S, PROVEN, UNANSWERED, Budget, Pace, fair_sample
 
 TURN_S = 0.05
 
 
-def chance(seed: int = 1) -> np.random.Generator:
-    return np.random.default_rng(seed)
+def chance(seed: int = 1) -> Chance:
+    return np.random.default_rng(seed).random
 
 
 def shares(sizes: list[int], room: int) -> list[int]:
@@ -28,7 +29,7 @@ def shares(sizes: list[int], room: int) -> list[int]:
 @pytest.mark.parametrize("room", [20, 100, 199])
 def test_every_group_gets_as_many_places_as_going_round_would_give_it(sizes, room):
     groups = np.repeat(np.arange(len(sizes)) * 7, sizes)
-    groups = groups[chance().permutation(len(groups))]
+    groups = groups[np.random.default_rng(1).permutation(len(groups))]
     drawn = Counter((groups[fair_sample(groups, room, chance())] // 7).tolist())
     expected = shares(sizes, room)
     assert drawn.total() == room
