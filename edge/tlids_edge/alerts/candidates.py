@@ -82,6 +82,10 @@ class Held:
         self.alarm, self.at, self.taken = alarm, at, False
 
 
+_TAKEN = Held(None, 0)
+_TAKEN.taken = True
+
+
 class Slow:
     """Alarms of one source over the long window, counted in SLOW_PIECES pieces of it."""
 
@@ -194,6 +198,18 @@ class Target:
         self._held.append(held)
         if len(self._held) > HELD:
             del self._held[0]
+
+    def is_far(self, src: bytes, sources: int) -> bool:
+        """Whether no further alarm of this source makes an incident of the target."""
+        return src in self._sources and len(self._sources) < sources
+
+    def add_taken(self, src: bytes, now: int, count: int, flows: int) -> None:
+        """Take in further alarms of a source that belong to its own incident."""
+        self.count += count
+        self._times = [*self._times, *[now] * min(count, flows)][-flows:]
+        self._sources.pop(src)
+        self._sources[src] = now
+        self._held = [*self._held, *[_TAKEN] * min(count, HELD)][-HELD:]
 
     def is_reached(self, flows: int, sources: int, window_us: int) -> bool:
         """Whether the last `flows` alarms and the last `sources` sources all fall within the window."""

@@ -16,7 +16,7 @@ alarm; when alarms fall behind it by more than `lag_s` the capture's clock was s
 
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ import numpy as np
 from tlids_edge.alerts.candidates import SLOW_PIECES, Held, SizedTable, Source, Target
 from tlids_edge.alerts.incident import Alarm, Incident
 from tlids_edge.detect.suspects import RuleAlert
-from tlids_edge.flows.rows import ended, groups
+from tlids_edge.flows.rows import ROW, ended, groups
 
 MAX_OPEN = 10_000
 CANDIDATES = 4096  # in each of three tables: proven sources, claimed sources, targets
@@ -92,16 +92,30 @@ class Incidents:
         self._go_on(incident, alarm.time_us, now)
         return incident
 
-    def settled(self, dst: bytes, dst_port: int, now: int) -> Incident | None:
-        """The open incident of a target, when flows that join it at `now`, a steady time, change only its counts."""
-        incident = self._open.get((TARGET, dst, dst_port))
+    def join(self, rows: np.ndarray, kinds: Sequence[str], scores: np.ndarray, now: int) -> None:
+        """Let flows of one source or target, a ROW array, join the incident that is `settled` for them."""
+        src, dst, _, port, *_ = next(ended(rows[:1])).key
+        incident = self._open.get((TARGET, dst, port))
+        if incident is None:
+            incident, target = self._open.get((SOURCE, src)), self._targets.get((dst, port))
+            target.add_taken(src, now, len(rows), self.limits.target_flows)
+            self._keep(self._targets, target, target.count)
+        incident.add_many(rows, kinds, scores)
+        incident.unlisted += len(rows)
+        self._go_on(incident, incident.last_us, now)
+
+    def settled(self, row: np.ndarray, now: int, of_source: bool) -> Incident | None:
+        """The open incident of a flow's target or source, a ROW array of one, when such flows change only its counts.
+
+        `now` is a steady time.
+        """
+        src, dst, _, port, *_ = next(ended(row)).key
+        incident, target = self._open.get((TARGET, dst, port)), self._targets.get((dst, port))
+        if incident is None and of_source and target is not None and target.is_far(src, self.limits.target_sources):
+            incident = self._open.get((SOURCE, src))
         if incident is None or now - incident.seen > self._silence_us(incident) or self._is_due(incident, now):
             return None
         return incident
-
-    def go_on(self, incident: Incident, now: int) -> None:
-        """A settled incident has taken flows in."""
-        self._go_on(incident, incident.last_us, now)
 
     def see_rule(self, alert: RuleAlert, now_us: int | None = None) -> Incident | None:
         """Take in the alert of a rule: it joins the incident of its source, or opens it; None if it accuses nobody."""
@@ -127,21 +141,10 @@ class Incidents:
 
     def note_unjudged(self, rows: np.ndarray) -> None:
         """Count flows for which there was no time, a ROW array, in the open incidents that they would belong to."""
-        if not len(self._open):
-            return
-        others = []
-        for some in _grouped(rows, ("dst", "dst_port")):
-            flow = next(ended(some[:1]))
-            incident = self._open.get((TARGET, flow.key[1], flow.key[3]))
-            if incident is None:
-                others.append(some)
-            else:
-                incident.unjudged += len(some)
-        if others and any(incident.key[0] == SOURCE for incident in self._open):
-            for some in _grouped(np.concatenate(others), ("src",)):
-                incident = self._open.get((SOURCE, next(ended(some[:1])).key[0]))
-                if incident is not None:
-                    incident.unjudged += len(some)
+        for kind, names in ((TARGET, ("dst", "dst_port")), (SOURCE, ("src",))):
+            incidents = [incident for incident in self._open if incident.key[0] == kind]
+            if incidents and len(rows):
+                rows = rows[~_count_unjudged(incidents, rows, names)]
 
     def steady(self, time_us: int, now_us: int | None) -> int:
         """The steady time of something that has a time of its own and happens now; what was silent until then closes.
@@ -157,7 +160,7 @@ class Incidents:
 
     def close_all(self, why: str = "shutdown") -> None:
         """Close every open incident, as at the end of a run."""
-        for incident in sorted(self._open, key=lambda incident: incident.seen):
+        for incident in sorted(self._open, key=_in_order):
             self._close(incident, incident.last_us, why)
 
     def open_incidents(self) -> Iterable[Incident]:
@@ -287,7 +290,7 @@ class Incidents:
                     break
                 if now - incident.seen > self._silence_us(incident):
                     silent.append(incident)
-        for incident in sorted(silent, key=lambda incident: incident.seen):
+        for incident in sorted(silent, key=_in_order):
             self._close_silent_one(incident)
 
     def _close_silent_one(self, incident: Incident) -> None:
@@ -317,11 +320,24 @@ class Incidents:
         incident.unlisted = 0
 
 
-def _grouped(rows: np.ndarray, names: Sequence[str]) -> Iterator[np.ndarray]:
-    """The rows that are equal in these fields, together."""
+def _in_order(incident: Incident) -> tuple:
+    """What incidents that close together are sorted by."""
+    return incident.seen, incident.opened_us, incident.id
+
+
+def _count_unjudged(incidents: list[Incident], rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+    """Count rows in the incident that has their values in these fields as its key; which rows were: bool [n]."""
+    keys = np.zeros(len(incidents), ROW)
+    for name, values in zip(names, zip(*[incident.key[1:] for incident in incidents], strict=True), strict=True):
+        keys[name] = np.array(values, "S16").view("V16") if ROW[name].kind == "V" else values
+    sought = groups(keys, names)
+    order = np.argsort(sought)
     numbers = groups(rows, names)
-    order = np.argsort(numbers, kind="stable")
-    yield from np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1)
+    place = order[np.minimum(sought[order].searchsorted(numbers), len(order) - 1)]
+    counted = sought[place] == numbers
+    for incident, count in zip(incidents, np.bincount(place[counted], minlength=len(order)).tolist(), strict=True):
+        incident.unjudged += count
+    return counted
 
 
 def _mac_of(incident: Incident) -> bytes:

@@ -126,25 +126,29 @@ class Reporter:
             self._lines.append((Kind.FLOW, eve.flow_line(batch.verdict(place), anomaly, self._origin)))
 
     def _join(self, batch: Batch, novel: np.ndarray, places: np.ndarray, now_us: int) -> np.ndarray:
-        """Let flows join the open incident of their target together where none is listed any more; the other places."""
-        if len(places) < ALIKE or not len(self.incidents):
-            return places
+        """Let flows join the open incident of their target, or of their source, together; the other places."""
         now = self.incidents.steady(0, now_us)
+        for names in (("dst", "dst_port"), ("src", "dst", "dst_port")):
+            if len(places) >= ALIKE and len(self.incidents):
+                places = self._join_alike(batch, novel, places, now, names)
+        return places
+
+    def _join_alike(
+        self, batch: Batch, novel: np.ndarray, places: np.ndarray, now: int, names: tuple[str, ...]
+    ) -> np.ndarray:
+        """Those that are alike in some fields, and of whose incident no flow is listed any more; the other places."""
         _, _, labels, alerts, scores = batch.verdicts
         rows, others = batch.verdicts.rows[places], np.ones(len(places), bool)
-        _, first, which, counts = np.unique(groups(rows, ("dst", "dst_port")), True, True, True)
-        for target in np.flatnonzero(counts >= ALIKE).tolist():
-            flow = next(ended(rows[first[target] :][:1]))
-            incident = self.incidents.settled(flow.key[1], flow.key[3], now)
+        _, first, which, counts = np.unique(groups(rows, names), True, True, True)
+        for group in np.flatnonzero(counts >= ALIKE).tolist():
+            incident = self.incidents.settled(rows[first[group] :][:1], now, "src" in names)
             if incident is None or not self._alerts.is_full(incident, now):
                 continue
-            some = which == target
+            some = which == group
             joining = places[some].tolist()
             kinds = [kind_of(labels[place] if alerts[place] else "", novel[place]) for place in joining]
-            incident.add_many(rows[some], kinds, scores[joining])
-            incident.unlisted += len(joining)
+            self.incidents.join(rows[some], kinds, scores[joining], now)
             self._alerts.left_out += len(joining)
-            self.incidents.go_on(incident, now)
             others &= ~some
         return places[others]
 
