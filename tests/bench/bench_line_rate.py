@@ -80,8 +80,6 @@ def measured(options: argparse.Namespace, folder: Path) -> dict:
             found["client"] = json.loads(client.communicate(timeout=LIMIT_S)[0])
         server.kill()
         time.sleep(2)  # what is on its way arrives
-        found["cpu_s"] = [cpu_seconds(pid) for pid in (program.pid, tcpdump)]
-        found["wall_s"] = time.time() - began
         program.send_signal(signal.SIGTERM)
         found["said"] = program.communicate(timeout=LIMIT_S)[1]
     found["counts"] = json.loads((folder / "counts.json").read_text())
@@ -92,7 +90,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict:
 def flooded(options: argparse.Namespace, folder: Path, watching: tuple[int, int], began: float) -> dict:
     """Flood, scan in the middle, and look meanwhile when the incident is told and how much memory is used."""
     sending = host("send", "flood", "eth0", TARGET, TARGET_MAC, options.rate, options.seconds, on=core(2))
-    scan, opened, peak = None, None, [0, 0]
+    scan, opened, peak, before = None, None, [0, 0], [*map(cpu_seconds, watching)]
     with sending as sender:
         while sender.poll() is None and time.time() - began < LIMIT_S:
             if scan is None and time.time() - began > options.seconds / 2:
@@ -103,9 +101,11 @@ def flooded(options: argparse.Namespace, folder: Path, watching: tuple[int, int]
             peak = [max(pair) for pair in zip(peak, map(peak_kb, watching), strict=True)]
             time.sleep(0.05)
         sent = json.loads(sender.communicate(timeout=LIMIT_S)[0])
+    wall_s, after = time.time() - began, map(cpu_seconds, watching)
+    shares = [round(100 * (now - then) / wall_s) for then, now in zip(before, after, strict=True)]
     if scan is not None:
         scan.wait(LIMIT_S)
-    return {"sent": sent, "opened_s": opened, "peak_kb": peak}
+    return {"sent": sent, "opened_s": opened, "peak_kb": peak, "shares": shares}
 
 
 def told(found: dict, options: argparse.Namespace) -> dict[str, str]:
@@ -117,7 +117,6 @@ def told(found: dict, options: argparse.Namespace) -> dict[str, str]:
     of_flood = [event for event in opened if event.get("dest_ip") == TARGET]
     of_scan = [event for event in found["events"] if event.get("src_ip") == HOSTS["scan"]]
     program, tcpdump = (round(kb * 1024 / 1e6) for kb in found["peak_kb"])
-    shares = [round(100 * cpu / found["wall_s"]) for cpu in found["cpu_s"]]
     return {
         "line-asked": f"{options.rate:,}", "line-seconds": f"{options.seconds:g}", "line-sent": f"{sent['sent']:,}",
         "line-rate": f"{sent['sent'] / sent['seconds']:,.0f}", "line-seen": f"{int(seen):,}",
@@ -129,7 +128,7 @@ def told(found: dict, options: argparse.Namespace) -> dict[str, str]:
         "line-client": f"{client['asked']:,}", "line-client-answered": f"{client['answered']:,}",
         "line-client-judged": f"{found['counts']['judged']:,}",
         "line-peak": f"{program + tcpdump} MB", "line-peak-program": f"{program} MB",
-        "line-core": f"{shares[0]} %", "line-core-tcpdump": f"{shares[1]} %",
+        "line-core": f"{found['shares'][0]} %", "line-core-tcpdump": f"{found['shares'][1]} %",
     }  # fmt: skip
 
 
