@@ -74,8 +74,8 @@ class Screen:
         """
         screened, bursts = np.zeros(len(flows), bool), []
         sources = flows["source"].tolist()
-        concerned = {*self._sources, *flows["source"][flows["alarm"]].tolist()}
-        places = [place for place, source in enumerate(sources) if source in concerned]
+        known, alarming = self._sources, set(flows["source"][flows["alarm"]].tolist())
+        places = [place for place, source in enumerate(sources) if source in known or source in alarming]
         columns = (flows[name][places].tolist() for name in ("source", "service", "alarm", "proven"))
         for place, *flow, now in zip(places, *columns, times[places].tolist(), strict=True):
             screened[place], burst = self.see(*flow, now)
