@@ -4,34 +4,42 @@ import subprocess
 import time
 from pathlib import Path
 
-from emulator import CheckError
+from emulator import PATIENT, CheckError
 from system import System
 
 LOGIN_S = 1800
 LOGIN = "pi login:"
+CONSOLES = "console=ttyAMA0,115200 console=ttyS1,115200"
 
 
 def login(made: System, disk: Path, folder: Path) -> str:
-    """The board's device tree and SD card host instead of virtio: a login prompt on its serial port."""
-    console = folder / "raspi3b.log"
+    """The board's device tree and SD card host instead of virtio: a login prompt on one of its two serial ports."""
+    # the device tree gives the first, a PL011, to Bluetooth: it shows the kernel's words, a login comes on the second
+    consoles = [folder / f"raspi3b-{port}.log" for port in (0, 1)]
+    serial = [word for console in consoles for word in ("-serial", f"file:{console}")]
     command = [
-        "qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none",
+        "qemu-system-aarch64", "-M", "raspi3b", "-display", "none", *serial, "-no-reboot", "-nic", "none",
         "-kernel", str(made.kernel), "-initrd", str(made.initrd), "-dtb", str(made.board),
         "-drive", f"if=sd,format=raw,file={disk}",
-        "-append", "root=LABEL=pi rw rootwait earlycon=pl011,0x3f201000 console=ttyAMA0,115200 panic=1",
+        "-append", f"root=LABEL=pi rw rootwait earlycon=pl011,0x3f201000 {CONSOLES} panic=1 {PATIENT}",
     ]  # fmt: skip
     began = time.monotonic()
-    with open(console, "wb") as said:
-        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+    with open(folder / "raspi3b-qemu.log", "wb") as said:
+        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
     try:
-        while LOGIN not in console.read_text(errors="replace"):
+        while LOGIN not in (text := heard(consoles)):
             if qemu.poll() is not None or time.monotonic() - began > LOGIN_S:
-                last = " / ".join(console.read_text(errors="replace").split("\n")[-3:])[-300:]
+                last = " / ".join(text.split("\n")[-3:])[-300:]
                 raise CheckError(f"no login within {time.monotonic() - began:.0f} s; the last lines: {last}")
             time.sleep(1)
     finally:
         qemu.kill()
         qemu.wait()
-    model = [line for line in console.read_text(errors="replace").splitlines() if "Machine model:" in line]
+    model = [line for line in text.splitlines() if "Machine model:" in line]
     board = model[0].partition("Machine model: ")[2].strip() if model else "no model in its log"
     return f"{board}; `{LOGIN}` after {time.monotonic() - began:.0f} s"
+
+
+def heard(consoles: list[Path]) -> str:
+    """What came from the serial ports, one behind the other."""
+    return "\n".join(console.read_text(errors="replace") for console in consoles if console.exists())
