@@ -20,7 +20,7 @@ PAGES = sorted(
     {str(path.relative_to(REPOSITORY)) for pattern in ("*.md", "docs/*.md", "edge/**/*.md", "data/*.md", "runs/*.md",
                                                        "notebooks/*.ipynb") for path in REPOSITORY.glob(pattern)} - MADE
 )  # fmt: skip
-FIGURE = re.compile(r"(?<![\w./:,-])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)? ?%|\d+\.\d+(?![\w.])"
+FIGURE = re.compile(r"(?<![\w./:,-])(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)? ?%|\d+\.\d+(?!\w|\.\d)"
                     r"|\d+ (?:[kM]B|MiB|GB|times|[mµ]s)\b)")  # fmt: skip
 COUNTED = (
     "flow|row|packet|frame|alarm|attack|episode|incident|test|check|seed|device|host|verdict|network|home|run|capture"
@@ -89,7 +89,7 @@ def test_a_listed_source_says_what_the_list_says(name, figure):
 
 def test_a_figure_without_a_source_is_found_wherever_it_stands():
     text = (
-        "Of 1,234 rows, 5.6 % in 7 MB; `8.9`, [a](b-1.2), Section 3.4, <!-- = x -->0.5<!-- . -->.\n```\n4.5\n```\n0.75"
+        "Of 1,234 rows, 5.6 % in 7 MB; `8.9`, [a](b-1.2), Section 3.4, <!-- = x -->0.5<!-- . -->.\n```\n4.5\n```\n0.75."
     )
     assert figures(text) == {"1,234", "5.6 %", "7 MB", "0.75"}
 

@@ -63,8 +63,8 @@ def permitted() -> Iterator[None]:
         yield
     except PermissionError as error:
         raise InputError(
-            f"expected to read {error.filename or 'a file'}, found no permission to: allow it, or give another folder "
-            "(data_dir, runs_dir)"
+            f"expected to read {error.filename or 'a file'}, found no permission: allow reading it, or give another "
+            "folder (data_dir, runs_dir)"
         ) from None
 
 

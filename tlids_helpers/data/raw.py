@@ -133,7 +133,7 @@ def _listed(folder: Path) -> list[Path]:
         return []
     except PermissionError:
         raise InputError(
-            f"expected to look into {folder}, found no permission to: allow it to be read, or give another data_dir"
+            f"expected to look into {folder}, found no permission: allow reading it, or give another data_dir"
         ) from None
 
 
@@ -143,7 +143,7 @@ def check_permission(path: Path) -> None:
         path.open("rb").close()
     except PermissionError:
         raise InputError(
-            f"expected to read {path}, found no permission to: allow it (chmod u+r), or give another file"
+            f"expected to read {path}, found no permission: allow reading it (chmod u+r), or give another file"
         ) from None
     except OSError:  # whatever else is wrong with it is said where it is read
         return
