@@ -56,7 +56,7 @@ def test_the_time_is_no_feature_and_does_not_change_what_the_rows_are(frame, tmp
     ("change", "found"),
     [(lambda f: f.drop(columns=START_COLUMN), "a column 'FLOW_START_MILLISECONDS' .* found none"),
      (lambda f: f.assign(**{START_COLUMN: "noon"}), "expected numbers in the column .* found something else"),
-     (lambda f: f.assign(**{START_COLUMN: FIRST}), "flows of several times .* found one that most have")],
+     (lambda f: f.assign(**{START_COLUMN: FIRST}), "different times .* found that most flows have one")],
 )  # fmt: skip
 def test_rows_that_no_time_can_split_are_refused(change, found, frame, tmp_path):
     change(frame).to_csv(tmp_path / "v3.csv", index=False)

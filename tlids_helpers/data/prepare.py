@@ -182,7 +182,7 @@ def _in_last_fifth(part: Clean) -> Chosen:
     first = starts[len(starts) - math.ceil(splitting.TEST_FRACTION * len(starts))]
     if first == starts[0]:
         raise InputError(
-            f"expected flows of several times in {START_COLUMN!r} of {part.path_name}, found one that most have: "
+            f"expected different times in {START_COLUMN!r} of {part.path_name}, found that most flows have one: "
             "use another split"
         )
     return lambda batch: _starts(batch[START_COLUMN], part) >= first

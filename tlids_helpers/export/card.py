@@ -161,7 +161,7 @@ def _refuse_as_the_pi_would(folder: Path) -> None:
     try:
         Detector(folder)
     except InputError as error:
-        raise InputError(f"expected a model that the Pi takes, found that it refuses: {error}") from None
+        raise InputError(f"expected a model that the Pi accepts, found: {error}") from None
 
 
 def _fingerprint(file: Path) -> dict:

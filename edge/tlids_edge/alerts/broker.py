@@ -130,9 +130,7 @@ def watched_client(paho) -> type:
         InputError: this paho reads in another way, and cannot be watched.
     """
     if not hasattr(paho.Client, "_sock_recv"):
-        raise InputError(
-            "expected a paho-mqtt of version 2, found one that reads otherwise", 'pip install "tlids-edge[mqtt]"'
-        )
+        raise InputError("expected version 2 of paho-mqtt, found another", 'pip install "tlids-edge[mqtt]"')
 
     class WatchedClient(paho.Client):
         """Every byte from the broker passes `_sock_recv`; an OSError from there ends the connection."""

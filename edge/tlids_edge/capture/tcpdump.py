@@ -100,7 +100,7 @@ def tcpdump_command(interface: str) -> list[str]:
     if program is None:
         there = shutil.which("tcpdump", os.F_OK) or shutil.which("tcpdump", os.F_OK, SYSTEM_PATH)
         if there:
-            raise InputError(f"expected a tcpdump that may be run, found {there}", "check its permissions")
+            raise InputError(f"expected a tcpdump that can be run, found {there}", "check its permissions")
         raise InputError("expected tcpdump for a live capture, found none", "sudo apt install tcpdump")
     # without immediate mode the kernel hands packets over once a second, and SIGTERM loses those it still
     # holds. Without -U some fifty packets stay in tcpdump until more come, so that the last verdicts would be

@@ -45,7 +45,7 @@ def _parse(arguments: list[str]):
     option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to leave; it must not be there")
     option("--learn-rows", type=values.whole, metavar="N", help="rows that suffice (default: as learned with)")
     option("--seed", type=values.whole, default=1, metavar="N", help="of the order of rows (default: 1)")
-    option("-q", "--quiet", action="store_true", help="say the promise alone")
+    option("-q", "--quiet", action="store_true", help="print only the promise")
     return parser.parse_args(arguments)
 
 

@@ -96,7 +96,7 @@ def _add_input(option: Callable) -> None:
         default="tcpdump",
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
-    option("--live", action="store_true", help="standard input is a capture that goes on: the wall clock rules")
+    option("--live", action="store_true", help="standard input is a capture in progress: use the system clock")
     option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
     option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
     option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
@@ -109,7 +109,7 @@ def _add_output(option: Callable) -> None:
     option(
         "--incidents",
         metavar="PATH",
-        help="a second place for incidents, rule alerts and blindness (default: incidents.json beside an EVE file)",
+        help="another file with incidents, rule alerts and blindness (default: incidents.json beside an EVE file)",
     )
     option(
         "--eve-max-mb",

@@ -78,5 +78,5 @@ def _checked(features: np.ndarray, codes: np.ndarray, card: Card, path: Path) ->
         raise InputError(f"expected codes of the card's {len(card.classes)} classes in {path}, found others", _REMEDY)
     attacks = codes != card.classes.index(card.benign)
     if not attacks.any() or attacks.all():
-        raise InputError(f"expected benign rows and rows of attacks in {path}, found one kind alone", _REMEDY)
+        raise InputError(f"expected benign rows and rows of attacks in {path}, found only one kind", _REMEDY)
     return features, codes.astype(np.int64)

@@ -199,7 +199,7 @@ def locked(folder: Path, name: str, what: str) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"expected {folder} for this program alone, found another one that {what} there",
+                f"expected no other program to use {folder}, found one that {what} there",
                 "wait until it has ended",
             ) from None
         yield
