@@ -39,6 +39,15 @@ INSTEAD = {
     r"\btells (?:of|the interface)\b": "reports, shows",
     r"\bat hand\b": "on disk, here",
     r"\bfor want of\b": "for lack of",
+    r"\bgives? the class away\b": "reveals the class",
+    r"\bthe exam\b": "the test",
+    r"\bbenign life\b": "benign traffic",
+    r"\bto be had\b": "available, get it from",
+    r"\bno permission to:": "no permission",
+    r"\bnobody tells of\b": "is not reported",
+    r"\bwhat (?:stays|the \w+) (?:invisible|hides?)\b": "missed, the audit",
+    r"\bthe way back\b": "undo",
+    r"\bwho lost\b": "the classes that lost",
 }
 """Pattern -> what to write instead."""
 

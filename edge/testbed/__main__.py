@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     """The options of `record`."""
     made = argparse.ArgumentParser(prog="python -m testbed", description=__doc__.splitlines()[0])
     commands = made.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("record", help="record one session of the home, benign life and attacks")
+    one = commands.add_parser("record", help="record one session of the home, benign traffic and attacks")
     one.add_argument("--session", type=int, default=1, metavar="N", help="the files are called sessionN (default 1)")
     one.add_argument("--seed", type=int, default=1, help="hosts, habits and attacks are drawn from it (default 1)")
     one.add_argument("--home", choices=sorted(KINDS), default="first", help="which home (default %(default)s)")
@@ -46,8 +46,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--subnet", help=f"a private /24 network (default {subnets})")
     one.add_argument("--minutes", type=float, default=12, help="how long (default 12)")
     one.add_argument("-o", "--output", type=Path, default=Path(), metavar="FOLDER", help="where the files go")
-    one.add_argument("--small", action="store_true", help="half a minute of benign life, a few short attacks")
-    one.add_argument("--no-attacks", action="store_true", help="benign life alone")
+    one.add_argument("--small", action="store_true", help="half a minute of benign traffic, a few short attacks")
+    one.add_argument("--no-attacks", action="store_true", help="only benign traffic")
     one.add_argument("--watch", type=Path, metavar="MODEL", help="run tlids-edge with this model on the bridge, live")
     return made
 
