@@ -109,8 +109,8 @@ def names_of(rules: int) -> tuple[str, ...]:
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Rows one behind the other."""
-    return np.concatenate(parts) if parts else np.empty(0, table.ROW)
+    """Rows one behind the other; told their type, numpy does not compare that of each part with the next."""
+    return np.concatenate(parts, dtype=table.ROW) if parts else np.empty(0, table.ROW)
 
 
 def _tiers(rows: np.ndarray) -> np.ndarray:

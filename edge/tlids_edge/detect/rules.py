@@ -24,6 +24,7 @@ from tlids_edge.flows.rows import Ended, ended, mac_number, mac_numbers
 
 EVERY_US = 100_000
 MANY = 256  # notes are heard at once
+FEW = 32  # flows: up to so many are looked at one by one
 _DISCOVERY = tuple(bytes([kind]) for kind in range(133, 138))  # types of ICMPv6: neighbours, routers and redirects
 
 
@@ -86,6 +87,9 @@ class Rules:
 
         What is proven is known first, whatever the order.
         """
+        if len(rows) <= FEW:
+            self._note_few(rows)
+            return
         for flow in ended(rows[rows["proven"] > 0]):
             self.note_flow(flow)
         macs = mac_numbers(rows)
@@ -94,6 +98,17 @@ class Rules:
         rows["proven"][known[np.array(proven, bool)]] = 1
         suspected = np.flatnonzero(_among(macs, {mac for _, rule in self._named for mac in rule.suspects.macs}))
         rows["rules"][suspected] = [self._bits(flow) for flow in ended(rows[suspected])]
+
+    def _note_few(self, rows: np.ndarray) -> None:
+        """The same in plain Python: numpy needs as long for one flow as Python does for FEW."""
+        flows = list(ended(rows))
+        for flow in flows:
+            self.note_flow(flow)
+        for row, flow in enumerate(flows):
+            if not flow.proven and self.sources.is_proven(flow.key[0], flow.src_hw, flow.last_us):
+                rows["proven"][row] = 1
+            if bits := self._bits(flow):
+                rows["rules"][row] = bits
 
     def note_flow(self, flow: Flow | Ended) -> None:
         """A flow has ended: take note of what it proves."""
