@@ -1,23 +1,29 @@
 """Frames that no tool at hand makes, sent from a host of the home: `python -m testbed.forge KIND ADDRESS ...`.
 
-Sends nothing outside the namespaces that the testbed made.
+Sends nothing outside the namespaces that the testbed made. The last line says how many frames were sent in how long.
 """
 
 import os
+import signal
 import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
 ALL = b"\xff" * 6
 GAP_S = 0.002
+GAPS_S = {"between": 0.0001, "flood": 1 / 6000}  # of the kinds that have another
+BURST_S = 0.002  # what is due within it goes at once
+FLOODED = 150_000  # flows: at most 25 s
+BEGUN = "begun"  # what is written when it goes on
 ELSEWHERE = bytes.fromhex("020000000001")  # a MAC address that no host has, so that none answers
 SYN, RST, ACK = 2, 4, 16
-SESSIONS = range(41_000, 41_010)  # the ports of `testbed.talk`
+# the ports of `testbed.talk`; each kind has its own
+SESSIONS = {"resets": range(41_000, 41_010), "late-resets": range(41_100, 41_110)}
 TALK_PORT = 7000
 
 
@@ -120,7 +126,7 @@ def gre(mac: bytes, source: str, target: str) -> Iterator[bytes]:
 def resets(mac: bytes, server: str, client: str) -> Iterator[bytes]:
     """RSTs into the sessions of `testbed.talk` that no host accepts, by their checksum or their VLAN."""
     for _ in range(20):
-        for port in SESSIONS:
+        for port in SESSIONS["resets"]:
             packet = tcp(server, TALK_PORT, client, port, RST | ACK, ttl=1)
             yield frame(packet[:36] + b"\xbe\xef" + packet[38:], mac)
             whole = frame(packet, mac)
@@ -130,14 +136,58 @@ def resets(mac: bytes, server: str, client: str) -> Iterator[bytes]:
 def late_resets(mac: bytes, server: str, client: str) -> Iterator[bytes]:
     """RSTs into the sessions of `testbed.talk` that no host accepts, by their sequence number."""
     for _ in range(20):
-        for port in SESSIONS:
+        for port in SESSIONS["late-resets"]:
             yield frame(tcp(server, TALK_PORT, client, port, RST | ACK, ttl=1), mac)
+
+
+def flood(mac: bytes, source: str, target: str) -> Iterator[bytes]:
+    """UDP from forged addresses to one port of the target after the other, to its own MAC address: a flow each."""
+    chance, to, dst = Random(2), mac_of(target), ip_address(target).packed
+    for n in range(FLOODED):
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 17, 0) + chance.randbytes(4) + dst
+        datagram = struct.pack("!HHHH", 1024 + n % 60_000, 1 + n % 65_535, 8, 0)
+        yield frame(head[:10] + checksum(head) + head[12:] + datagram, mac, to)
+
+
+def damaged(mac: bytes, source: str, target: str) -> Iterator[bytes]:
+    """1,500 frames of all kinds with bytes changed and cut off."""
+    chance = Random(3)
+    built = [
+        frame(tcp(source, 1, target, 1, SYN), mac),
+        frame(tcp("fe80::2", 1, "fe80::3", 1, SYN), mac),
+        next(arp_other(mac, target, source)),
+        next(gre(mac, source, target)),
+        next(neighbour(mac, source, target)),
+    ]
+    for _ in range(1500):
+        broken = bytearray(chance.choice(built))
+        for _ in range(chance.randrange(1, 8)):
+            broken[chance.randrange(12, len(broken))] = chance.randrange(256)
+        yield bytes(broken[: chance.randrange(15, len(broken) + 1)])
+
+
+def mac_of(address: str, seconds: float = 10) -> bytes:
+    """The MAC address of a host of the home, by asking for it.
+
+    Raises:
+        TimeoutError: it does not answer.
+    """
+    end = time.monotonic() + seconds
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        while time.monotonic() < end:
+            asking.sendto(b"", (address, 9))
+            for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
+                words = line.split()
+                if words[0] == address and words[2] != "0x0":
+                    return bytes.fromhex(words[3].replace(":", ""))
+            time.sleep(0.05)
+    raise TimeoutError(f"expected {address} to answer, found that it does not")
 
 
 KINDS = {
     "arp-group": arp_group, "arp-other": arp_other, "arp-crowd": arp_crowd, "arp-asking": arp_asking,
     "neighbour": neighbour, "answers": answers, "between": between, "addresses6": addresses6, "gre": gre,
-    "resets": resets, "late-resets": late_resets,
+    "resets": resets, "late-resets": late_resets, "flood": flood, "damaged": damaged,
 }  # fmt: skip
 
 
@@ -147,12 +197,32 @@ def main(kind: str, victim: str, target: str) -> int:
         print("forge: expected the testbed's namespaces, found none: nothing was sent", file=sys.stderr)
         return 2
     mac = bytes.fromhex(Path("/sys/class/net/eth0/address").read_text().strip().replace(":", ""))
+    frames = KINDS[kind](mac, victim, target)
+    sent, seconds = send(list(frames) if kind == "flood" else frames, GAPS_S.get(kind, GAP_S))
+    print(f"sent {sent} frames in {seconds:.2f} s", flush=True)
+    return 0
+
+
+def send(frames: Iterable[bytes], gap_s: float) -> tuple[int, float]:
+    """Send frames from eth0, on average a gap apart, until SIGTERM; how many were sent, and in how many seconds.
+
+    Who is late catches up: a machine that is busy changes the rate for a moment, not on the whole.
+    """
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    sent, began = 0, time.monotonic()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind(("eth0", 0))
-        for made in KINDS[kind](mac, victim, target):
+        print(BEGUN, flush=True)
+        for made in frames:
+            ahead = began + sent * gap_s - time.monotonic()
+            if ahead > BURST_S:
+                time.sleep(ahead)
             wire.send(made)
-            time.sleep(GAP_S if kind != "between" else GAP_S / 20)
-    return 0
+            sent += 1
+            if ended:
+                break
+    return sent, time.monotonic() - began
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from testbed.truth import write_labels
 PROGRAMS = KINDS["first"].programs
 SMALL_MINUTES = 1.0  # half of it benign life, then the few attacks of a small session
 QUIET_S = 3.0  # at the end, so that the last flows end
+PRIORITY = ("nice", "-n", "-5")  # as the service's unit has it
 PACKAGES = Path(__file__).with_name("apt-packages.txt")
 
 
@@ -99,7 +100,15 @@ def start_watcher(network: lab.Network, model: Path, *options: str) -> subproces
     Raises:
         InputError: it ended at once; the sentence is its own.
     """
-    argv = [sys.executable, str(EDGE / "capture_and_infer.py"), "--model", str(model), "--source", lab.BRIDGE]
+    argv = [
+        *PRIORITY,
+        sys.executable,
+        str(EDGE / "capture_and_infer.py"),
+        "--model",
+        str(model),
+        "--source",
+        lab.BRIDGE,
+    ]
     with open(lab.FOLDER / "watch.log", "wb") as log:
         watcher = subprocess.Popen(
             [*argv, "--eve", str(lab.FOLDER / "watch.eve.json"), "--all-flows", "--flow-alerts", "all", *options],

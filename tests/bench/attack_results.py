@@ -4,12 +4,13 @@ With names of attacks it runs those alone and puts them into the file beside the
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
 
 import docs_figures
-import docs_pages
+import kept
 import machine
 
 EDGE = docs_figures.REPOSITORY / "edge"
@@ -19,19 +20,21 @@ COMMAND = [sys.executable, "-m", "testbed.attack_table", "models/testbed", "--js
 
 def main(names: list[str]) -> int:
     """Run, tell, and write the file; 1 when a verdict is wrong, 2 when the attacks cannot be run."""
-    kept = {}
+    rows = {}
     if names:
-        kept = {one["attack"]: one for one in json.loads((docs_figures.REPOSITORY / NAME).read_text())["attacks"]}
+        rows = {one["attack"]: one for one in json.loads((docs_figures.REPOSITORY / NAME).read_text())["attacks"]}
+    load = 0.0
     with subprocess.Popen([*COMMAND, *names], cwd=EDGE, stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout:
             found = json.loads(line)
-            kept[found["attack"]] = found
+            load = max(load, os.getloadavg()[0])
+            rows[found["attack"]] = found
             print(f"{found['attack']}: {found['verdict']}", flush=True)
     if running.returncode not in (0, 1):
         return running.returncode
     told = {"command": "make attack", "date": time.strftime("%Y-%m-%d"), "machine": machine.describe(),
-            "attacks": list(kept.values())}  # fmt: skip
-    docs_pages.write(NAME, json.dumps(told, indent=1) + "\n")
+            "load": round(load, 1), "attacks": list(rows.values())}  # fmt: skip
+    kept.write_whole(docs_figures.REPOSITORY / NAME, json.dumps(told, indent=1) + "\n")
     return running.returncode
 
 

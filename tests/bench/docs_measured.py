@@ -25,7 +25,7 @@ def figures(results: Mapping[str, Mapping]) -> dict[str, str]:
     found = {}
     for measured in results["edge"].values():
         found |= measured["figures"]
-    for name in ("live", "flood", "line", "fuzzing", "arm"):
+    for name in ("live", "flood", "line", "cost", "fuzzing", "arm"):
         found[f"{name}-where"] = where(results["edge"][name])
     for name in ("mqttset", "real"):
         made = results[name]
