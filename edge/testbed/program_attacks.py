@@ -27,7 +27,7 @@ NAME = "sensor"  # of the sensor at the broker
 EVE_MB, EVE_FILES = 1, 6
 MOST_PEAK_MB = 200  # MemoryMax= of the unit
 SENT_MOST = 64 << 20  # bytes that sockets between a broker and us may hold
-# a process without a right: no capability, none to be had, and the address space of the unit
+# a process without a right: no capability, now or later, and the address space of the unit
 POWERLESS = ("prlimit", "--as=1073741824", "setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 FIGURES = {"alerts", "incidents", "open_incidents", "incidents_today", "troubles"}
 
@@ -284,7 +284,7 @@ def hostile_frames(place: Place) -> Outcome:
         problem(
             (decoder.returncode == 0, f"expected it to end well, found exit status {decoder.returncode}"),
             (malformed > 100, f"expected hundreds of malformed frames, found {malformed}"),
-            (len(powers) == 4, "expected no capability and none to be had, found some"),
+            (len(powers) == 4, "expected no capability, now or later, found one"),
             ("PermissionError" in denied.stderr, "expected a packet socket to be denied, found it is not"),
         ),
         alerts_of_rules([json.loads(line) for line in eve.read_text().splitlines()], place.network.hosts),
