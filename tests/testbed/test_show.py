@@ -67,14 +67,14 @@ def test_windows_of_judgements_do_not_reach_from_one_span_into_the_next():
 
 HOSTS = [{"name": name, "address": "10.0.0.1", "mac": "02:00:00:00:00:01"} for name in ("attacker", "phone", "tv")]
 FLOWS = pd.DataFrame({"FIRST_SWITCHED_MS": [0, 5000, 61_000], "Attack": ["Benign", "Benign", "Scan"]})
-CLASSES = pd.DataFrame({"flows": [50, 10, 20], "shipped": [9, 10, 20], "adapted": [1, 9, 17]},
+BY_CLASS = pd.DataFrame({"flows": [50, 10, 20], "shipped": [9, 10, 20], "adapted": [1, 9, 17]},
                        index=["Benign", "Scan", "Flood"])  # fmt: skip
 FIGURES = {
     "network": lambda: show.network(HOSTS, "A title"),
     "timeline": lambda: show.timeline(FLOWS, "A title"),
     "windows": lambda: show.windows({"model": [81, 90], "none": []}, 100, 81, "A title"),
     "recalls": lambda: show.recall_heatmap(pd.DataFrame({"an arm": {"Scan (3)": 0.5}}), "A title"),
-    "before and after": lambda: show.before_and_after(CLASSES, "A title"),
+    "before and after": lambda: show.before_and_after(BY_CLASS, "A title"),
 }
 
 
