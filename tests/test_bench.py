@@ -140,7 +140,7 @@ def test_a_failed_part_keeps_what_it_measured_and_a_part_that_did_not_run_says_s
 def test_a_gpu_that_was_not_there_is_not_measured_and_one_that_was_has_its_own_table(page):
     gpu = {**WON, "what": "on the card", "device": "gpu"}
     without, there = page.page({"training": result(WON)}), page.page({"training": result(WON, gpu)})
-    assert "Not measured: no GPU was at hand." in without and "Not measured: no GPU" not in there
+    assert "Not measured: no GPU was available." in without and "Not measured: no GPU" not in there
     assert there.index("| ours |") < there.index("## On a GPU") < there.index("| on the card |")
 
 
@@ -150,7 +150,7 @@ def test_what_a_machine_with_a_gpu_left_is_put_on_the_page_and_kept(run_all, ran
     left.write_text(json.dumps({"quick": False, "versions": {"jax": "0.1"}, "lines": lines}))
     ran(training=[WON])
     run_all.main(["training", "--into", str(tmp_path)])
-    assert "no GPU was at hand" in (tmp_path / "benchmarks.md").read_text()
+    assert "no GPU was available" in (tmp_path / "benchmarks.md").read_text()
     assert run_all.main(["--gpu", str(left), "--into", str(tmp_path)]) == 0
     run_all.main(["training", "--into", str(tmp_path)])
     there = (tmp_path / "benchmarks.md").read_text().split("## On a GPU")[1]

@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from growth_plot import COUNTED, counted
 
 PARTS = {
-    "preparation": "Raw flow files cleaned, split and cached. Beside Polars it is CPU seconds that count. More than\n"
-    "half of ours go into the first stage, which checks and counts every line and writes a cleaned file for later\n"
-    "splits; Polars does neither. What stands in the way of 1.3 times its rows a CPU second is in the rows\n"
-    '"CPU of a million rows": pyarrow\'s reader alone takes most of the time that this leaves, before a value is\n'
-    "checked or a row written. Polars's reader in its place would lose the accounting: it fills short lines and,\n"
-    "where it is told to go on, cuts long ones, and does not say which. pyarrow hands each one over.",
+    "preparation": "Raw flow files cleaned, split and cached. Compare CPU seconds with Polars. More than half of ours\n"
+    "are for the first stage, which checks and counts every line and writes a cleaned file for later splits; Polars\n"
+    'does neither. The rows "CPU of a million rows" show why we do not reach 1.3 times its rows per CPU second:\n'
+    "pyarrow's reader alone takes most of the remaining time, before a value is checked or a row written. With\n"
+    "Polars's reader, lost lines could not be counted: it fills short lines and, if it may continue, cuts long ones\n"
+    "without a message. pyarrow reports each of them.",
     "training": "The CNN trained from scratch.",
     "transfer": "A new head on frozen blocks.",
     "prediction": "Flows judged by the exported model, one at a time and in batches.",
-    "export": "Keras to LiteRT, beside TensorFlow's converter alone. Ours also compares every file with Keras on all\n"
-    "test rows; for int8 it rewrites the weights so that a byte holds them, and keeps preprocessing and softmax float.",
+    "export": "Keras to LiteRT, compared with TensorFlow's converter alone. Ours also compares every file with Keras\n"
+    "on all test rows; for int8 it rescales the weights to fit into a byte, and keeps preprocessing and softmax float.",
     "metering": "Captured packets to flows.",
     "detection": "Captured packets to verdicts.",
     "grid": "Many runs on a cluster of workers.",
@@ -24,15 +24,15 @@ PARTS = {
 
 HEAD = """# Benchmarks
 
-This project beside the usual way to do the same, both measured in the same run.
+This project compared with the usual tools for the same task, both measured in the same run.
 
 **How to read it.** A ratio above 1 means that this project is faster, smaller or more accurate by that factor.
-Ratios are roughly the same on other machines; the figures they come from are not. Nothing here is a test:
-tests never look at a clock. Seconds are wall-clock time unless a note says CPU; memory is the peak of the whole process
-(MB are 10^6 bytes). A part that failed or was not run says so.
+Ratios are roughly the same on other machines; the figures are not. Tests never depend on times. Seconds are wall-clock
+time unless a note says CPU; memory is the peak of the whole process (MB are 10^6 bytes). Parts that failed or were not
+run are marked.
 
-`make bench` measures everything, one part after the other. `python tests/bench/run_all.py training export` measures
-those two again and keeps the rest; `--from-json` measures nothing and writes this page from `benchmarks.json`.
+`make bench` measures all parts in turn. `python tests/bench/run_all.py training export` measures these two again and
+keeps the rest; `--from-json` only writes this page from `benchmarks.json`.
 """
 
 GPU = """## On a GPU
@@ -42,7 +42,7 @@ GPU = """## On a GPU
 `python tests/bench/run_all.py --gpu FILE` adds its results here. The rows are random, which does not affect the speed.
 """
 
-NO_GPU = "Not measured: no GPU was at hand.\n"
+NO_GPU = "Not measured: no GPU was available.\n"
 
 LOAD = "The load is the average of the minute before the command began; 0 means that nothing else ran.\n"
 
