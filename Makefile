@@ -106,7 +106,7 @@ bench-edge: $(READY) system ## meter and model beside pyshark and nfstream, as r
 	@$(BIN)/python tests/bench/bench_line_rate.py --model $(MODEL) --store "make bench-edge"
 	@$(BIN)/python tests/bench/cost_before.py --model $(MODEL) --store "make bench-edge"
 
-attack: $(READY) system ## attacks on the rules and the program, live in namespaces, into docs/results/attack.json (root, eight minutes); then make docs
+attack: $(READY) system ## attacks on the rules and the program, live in namespaces, into docs/results/attack.json (root, five to eight minutes); then make docs
 	@$(BIN)/python tests/bench/attack_results.py
 
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)

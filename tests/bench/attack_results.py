@@ -20,10 +20,10 @@ COMMAND = [sys.executable, "-m", "testbed.attack_table", "models/testbed", "--js
 
 def main(names: list[str]) -> int:
     """Run, tell, and write the file; 1 when a verdict is wrong, 2 when the attacks cannot be run."""
-    rows = {}
+    rows, load = {}, 0.0
     if names:
-        rows = {one["attack"]: one for one in json.loads((docs_figures.REPOSITORY / NAME).read_text())["attacks"]}
-    load = 0.0
+        before = json.loads((docs_figures.REPOSITORY / NAME).read_text())
+        rows, load = {one["attack"]: one for one in before["attacks"]}, before["load"]
     with subprocess.Popen([*COMMAND, *names], cwd=EDGE, stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout:
             found = json.loads(line)
