@@ -108,7 +108,7 @@ def test_a_head_that_is_not_acceptable_leaves_nothing_behind(learned, tmp_path, 
 
 
 def test_two_adaptations_at_once_are_one(learned, tmp_path):
-    with state.locked(learned, state.ADAPT_LOCK, "adapts"), pytest.raises(InputError, match="another one that adapts"):
+    with state.locked(learned, state.ADAPT_LOCK, "adapts"), pytest.raises(InputError, match="one that adapts there"):
         adapt.adapt_folder(MODEL, learned, tmp_path / "new")
     children = [start_adapting(MODEL, learned, tmp_path / f"model{number}") for number in range(3)]
     codes = [child.wait(LIMIT_S) for child in children]

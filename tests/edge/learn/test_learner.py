@@ -72,7 +72,7 @@ def test_a_day_with_too_few_rows_goes_on_until_there_are_enough(tmp_path, said):
 
 def test_two_programs_do_not_learn_in_one_folder(tmp_path, said):
     first = learning(tmp_path, said)
-    with pytest.raises(InputError, match="another one that learns"):
+    with pytest.raises(InputError, match="one that learns there"):
         learning(tmp_path, said)
     first.close()
     learning(tmp_path, said).close()

@@ -201,7 +201,7 @@ def test_a_lock_is_one_processs_and_wiping_waits_for_it(folder, key):
     state.save(folder, key, taught(), EXTRA)
     with state.locked(folder, state.LOCK, "learns"):
         for refused in (lambda: state.locked(folder, state.LOCK, "learns").__enter__(), lambda: state.wipe(folder)):
-            with pytest.raises(InputError, match="another one that learns"):
+            with pytest.raises(InputError, match="one that learns there"):
                 refused()
     assert set(state.wipe(folder)) == {state.KEY, state.LEARNING}
     assert state.wipe(folder) == [] and loaded(folder, state.read_key(folder))[:2] == (None, "")
