@@ -31,7 +31,7 @@ class Figures:
             "flows": tally.flows + self.judging.no_time,
             "open": len(self.meter),
             "meter": self.meter.kind,
-            "alerts": tally.anomalies + tally.rule_alerts + tally.novel,
+            "alerts": tally.anomalies + tally.rule_alerts + tally.novel - tally.replies,
             "incidents": tally.incidents,
             "open_incidents": len(reporter.incidents),
             "incidents_today": tally.incidents_today(),
@@ -60,6 +60,8 @@ class Figures:
         ]
         if outlet.mqtt is not None:
             lines.append(f"MQTT: {outlet.mqtt.written} alerts acknowledged by the broker, {outlet.mqtt.unwritten} not")
+        if tally.replies:
+            lines.append(f"{tally.replies} anomalies accuse nobody: ICMP errors that answer their destination")
         if tally.novel:
             lines.append(f"novelty: {tally.novel} flows are unlike all that was learned")
         if self.judging.detector.unjudged:

@@ -57,16 +57,25 @@ class Reporter:
 
     def take(self, batch: Batch, now_us: int | None) -> None:
         """Report flows that have been judged."""
-        anomalies = batch.verdicts.alerts | (batch.verdicts.rows["rules"] > 0)
+        suspected = batch.verdicts.rows["rules"] > 0
+        anomalies = batch.verdicts.alerts | suspected
         novel = batch.novel & ~anomalies
         self._count(batch, anomalies)
         self.tally.novel += int(np.count_nonzero(novel))
+        replies = (batch.verdicts.rows["is_reply"] > 0) & ~suspected
+        self.tally.replies += int(np.count_nonzero(replies & (anomalies | novel)))
+        novel &= ~replies
+        alarming = anomalies & ~replies | novel  # replies are counted, and accuse nobody
         every = self.options.all_flows or now_us is None  # on replay each flow moves the clock
-        places = np.flatnonzero(anomalies | novel | every)
+        places = np.flatnonzero(alarming | every)
         if not every:
             places = self._join(batch, novel, places, now_us)
         for place, alarm in zip(places.tolist(), _alarms(batch, novel, places), strict=True):
-            self._conclude(batch, place, alarm, bool(anomalies[place]), now_us)
+            now = self.incidents.steady(alarm.time_us, now_us)
+            incident = self._tell_of(batch, place, alarm, now) if alarming[place] else None
+            if self.options.all_flows and self._events.passes(incident, now):
+                line = eve.flow_line(batch.verdict(place), bool(anomalies[place]), self._origin)
+                self._lines.append((Kind.FLOW, line))
         self._send()
 
     def take_rule_alerts(self, found: Iterable[RuleAlert], now_us: int | None) -> None:
@@ -108,22 +117,19 @@ class Reporter:
             truth = (label_flow(self.options.labels, flow(row)) for row in batch.verdicts.rows)
             self.tally.matrix.update(zip(truth, anomalies.tolist(), strict=True))
 
-    def _conclude(self, batch: Batch, place: int, alarm: Alarm, anomaly: bool, now_us: int | None) -> None:
-        """Find the incident of one flow, and add its lines."""
-        now, incident = self.incidents.steady(alarm.time_us, now_us), None
-        if anomaly or alarm.novel:
-            incident = self.incidents.see(alarm, now)
-            if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
-                verdict, number = batch.verdict(place), incident.id if incident else None
-                if alarm.novel:
-                    line = eve.novelty_line(verdict, self._origin, number)
-                else:
-                    line = eve.alert_line(verdict, self._card, alarm.rules, self._origin, number)
-                self._lines.append((Kind.ALERT, line))
-            elif incident is not None:
-                incident.unlisted += 1
-        if self.options.all_flows and self._events.passes(incident, now):
-            self._lines.append((Kind.FLOW, eve.flow_line(batch.verdict(place), anomaly, self._origin)))
+    def _tell_of(self, batch: Batch, place: int, alarm: Alarm, now: int) -> Incident | None:
+        """Find the incident of one alarming flow, and add its alert."""
+        incident = self.incidents.see(alarm, now)
+        if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
+            verdict, number = batch.verdict(place), incident.id if incident else None
+            if alarm.novel:
+                line = eve.novelty_line(verdict, self._origin, number)
+            else:
+                line = eve.alert_line(verdict, self._card, alarm.rules, self._origin, number)
+            self._lines.append((Kind.ALERT, line))
+        elif incident is not None:
+            incident.unlisted += 1
+        return incident
 
     def _join(self, batch: Batch, novel: np.ndarray, places: np.ndarray, now_us: int) -> np.ndarray:
         """Let flows join the open incident of their target, or of their source, together; the other places."""

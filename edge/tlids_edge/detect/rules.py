@@ -15,6 +15,7 @@ from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.detect.fragments import FragmentWatch
 from tlids_edge.detect.judging import RULES, names_of
 from tlids_edge.detect.neighbours import NeighbourWatch
+from tlids_edge.detect.replies import Replies
 from tlids_edge.detect.sources import ProvenSources
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.flows.compiled import CompiledMeter
@@ -34,7 +35,7 @@ class Rules:
     def __init__(self, arp: ArpWatch | None, fan_out: FanOut | None) -> None:
         """With `arp` go its sister for IPv6; with `fan_out` goes the watch for tiny fragments."""
         self.sources = ProvenSources()
-        self._arp, self._fan_out = arp, fan_out
+        self._arp, self._fan_out, self._replies = arp, fan_out, Replies()
         self._neighbours = None if arp is None else NeighbourWatch(self.sources)
         self._fragments = None if fan_out is None else FragmentWatch(self.sources)
         if arp is not None:
@@ -78,6 +79,8 @@ class Rules:
             return []
         self._due_us = EVERY_US + (now_us or 0)
         notes, senders = meter.take_notes(), stats.take_tiny_fragments(inf if now_us is None else now_us)
+        if noted:
+            self._replies.note(notes)
         if self._fan_out is None:
             return []
         return (self._fan_out.see(notes) if noted else []) + self._fragments.see(senders)
@@ -85,8 +88,9 @@ class Rules:
     def note_rows(self, rows: np.ndarray) -> None:
         """Flows have ended, a ROW array: take note of what they prove, and mark whose sources are proven or suspected.
 
-        What is proven is known first, whatever the order.
+        What is proven is known first, whatever the order. Those that only reply are marked as well.
         """
+        self._replies.mark(rows)
         if len(rows) <= FEW:
             self._note_few(rows)
             return

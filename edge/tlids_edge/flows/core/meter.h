@@ -24,7 +24,7 @@ struct tlids_ends {
     uint32_t vlan;
     uint16_t src_port, dst_port;
     uint8_t protocol, address_bytes; /* 4 or 16 */
-    uint8_t unused[2];
+    uint8_t unused[2]; /* left 0; in a row the first is Python's, for replies */
 };
 
 /* One decoded frame: the fields of Python's Packet. */

@@ -1,0 +1,89 @@
+"""ICMP errors that answer somebody's packet: no attack of who sends them, whatever the model says.
+
+Under a flood of closed UDP ports the victim sends an ICMP error to each source (RFC 792, RFC 4443), each a flow of its
+own. Meters do not tell errors from other ICMP, so a flow of ICMP counts as a reply when it has no answer itself, its
+destination has knocked at its source in the last minute, and it is as small as errors must be: a few packets and then
+one a second, each cut to what the standards allow.
+
+**What a forger can hide** is as little: whoever sends itself a packet in another's name may then send that host one
+ICMP flow of this size. One knock covers one flow, so a sweep needs a forged knock for each host, and a flood is too
+large. Only the model's alarms are left out: rules count as before.
+
+**Memory**: pairs of addresses, in two sets: the younger becomes the older after a minute, or once it has MOST. Under a
+flood of more the oldest are forgotten, and what replies to them alarms.
+"""
+
+from collections.abc import Iterable
+from operator import add
+
+import numpy as np
+
+from tlids_edge.capture.packets import ICMP, ICMPV6
+from tlids_edge.detect.notes import Notes
+
+WINDOW_US = 60_000_000  # a knock counts for so long, or up to twice as long
+MOST = 19_000  # a set of more takes four times the memory; with ICMP beside it, as many as a full table of flows
+BURST = 6  # packets, and one a second: Linux sends no more errors to one host (icmp_ratelimit)
+LARGEST = {4: 576, 16: 1280}  # bytes of an error, by those of an address: RFC 1812, 4.3.2.3; RFC 4443, 2.4
+
+
+class Replies:
+    """Who has knocked where, and which ICMP flows answer that."""
+
+    def __init__(self) -> None:
+        """Nobody has knocked."""
+        self._young: set[bytes] = set()  # the one who was knocked at, the one who knocked: 16 bytes each
+        self._old: set[bytes] = set()
+        self._since_us = 0  # of the young
+
+    def note(self, notes: Notes) -> None:
+        """Take in the meter's notes of unanswered flows; those of ICMP are no knocks."""
+        if isinstance(notes, np.ndarray):
+            notes = notes[(notes["protocol"] != ICMP) & (notes["protocol"] != ICMPV6)]
+            newest = int(notes["first_us"].max()) if len(notes) else 0
+            pairs = _pairs(notes["dst"], notes["src"])
+        else:
+            notes = [note for note in notes if note.protocol not in (ICMP, ICMPV6)]
+            newest = max((note.first_us for note in notes), default=0)
+            pairs = (note.dst.ljust(16, b"\0") + note.src.ljust(16, b"\0") for note in notes)
+        if len(notes):
+            self._roll(newest, newest <= self._since_us - WINDOW_US)  # the clock was set back
+            self._young.update(pairs)
+
+    def mark(self, rows: np.ndarray) -> None:
+        """Mark those of the flows that have ended, a ROW array, that answer a knock; each knock is used up by one."""
+        protocols = rows["protocol"].tobytes()
+        if ICMP not in protocols and ICMPV6 not in protocols or not (self._young or self._old):
+            return
+        self._roll(int(rows["last_us"].max()))
+        places = np.flatnonzero(_may_be_errors(rows))
+        for place, pair in zip(places.tolist(), _pairs(rows["src"][places], rows["dst"][places]), strict=True):
+            if pair in self._young or pair in self._old:
+                self._young.discard(pair)
+                self._old.discard(pair)
+                rows["is_reply"][place] = 1
+
+    def _roll(self, now_us: int, is_over: bool = False) -> None:
+        """Let the window move on to `now_us`."""
+        passed = now_us - self._since_us
+        if passed >= WINDOW_US or len(self._young) >= MOST or is_over:
+            self._old = self._young if passed < 2 * WINDOW_US and not is_over else set()
+            self._young, self._since_us = set(), now_us
+
+
+def _may_be_errors(rows: np.ndarray) -> np.ndarray:
+    """Which flows are unanswered ICMP of the number and size that errors to one host have: bool [rows]."""
+    protocol, size = rows["protocol"], rows["address_bytes"]
+    packets = rows["in_packets"].astype(np.int64)
+    largest = np.where(size == 16, LARGEST[16], LARGEST[4])
+    return (
+        ((protocol == ICMP) & (size == 4) | (protocol == ICMPV6) & (size == 16))
+        & (rows["answered"] == 0)
+        & (packets <= BURST + (rows["last_us"] - rows["first_us"]) // 1_000_000)
+        & (rows["in_bytes"].astype(np.int64) <= packets * largest)
+    )
+
+
+def _pairs(one: np.ndarray, other: np.ndarray) -> Iterable[bytes]:
+    """Two columns of addresses as the sets hold them."""
+    return map(add, one.tolist(), other.tolist())
