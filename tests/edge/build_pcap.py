@@ -64,13 +64,13 @@ def arp(operation=1, sender_mac=ALICE_MAC, sender=ALICE, target=BOB) -> bytes:
 def pcap(*frames, link_type=1, order="<", nanoseconds=False, snap_length=262144) -> bytes:
     """Frames are bytes, or (time in microseconds, bytes); cut at the snap length."""
     magic = 0xA1B23C4D if nanoseconds else 0xA1B2C3D4
-    capture = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap_length, link_type)
+    capture = bytearray(struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, snap_length, link_type))
     for index, frame in enumerate(frames):
         time_us, data = frame if isinstance(frame, tuple) else (START + index * SECOND, frame)
         kept = data[:snap_length]
         fraction = time_us % SECOND * (1000 if nanoseconds else 1)
         capture += struct.pack(order + "IIII", time_us // SECOND, fraction, len(kept), len(data)) + kept
-    return capture
+    return bytes(capture)
 
 
 def section(order="<") -> bytes:

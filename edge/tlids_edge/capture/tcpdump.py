@@ -23,8 +23,8 @@ from typing import BinaryIO
 from tlids_edge.errors import InputError
 
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
-GATHER_S = 0.005  # no read for so long after one that gave less than LITTLE, since tcpdump writes each packet at once
-LITTLE = 32 << 10  # half of what a pipe holds
+GATHER_S = 0.005  # no read for so long after one that gave little, since tcpdump writes each packet at once
+MUCH, BUSY_S = 4 << 10, 0.1  # a read of so many bytes, and no waiting for so long after it: a socket holds but 16 KB
 ASK_S = 2.0  # how often tcpdump is asked for its drop counter
 STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
@@ -50,7 +50,7 @@ class PolledPipe(io.RawIOBase):
         self._descriptor, self._tick = descriptor, tick
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._not_before = 0.0
+        self._not_before = self._busy_until = 0.0
 
     def readable(self) -> bool:
         """Always."""
@@ -63,7 +63,10 @@ class PolledPipe(io.RawIOBase):
                 if (early_s := self._not_before - time.monotonic()) > 0:
                     time.sleep(early_s)
                 count = os.readv(self._descriptor, [buffer])
-                self._not_before = time.monotonic() + GATHER_S if count < LITTLE else 0.0
+                now = time.monotonic()
+                if count >= MUCH:
+                    self._busy_until = now + BUSY_S
+                self._not_before = now + GATHER_S if now >= self._busy_until else 0.0
                 return count
         return 0
 

@@ -36,15 +36,19 @@ def read_all(child: tcpdump.LiveCapture, got: list | None = None) -> int:
     return len(got)
 
 
-def test_after_a_read_that_gave_little_the_next_one_waits_for_more_and_after_a_large_one_it_does_not(monkeypatch):
+def test_a_read_waits_for_more_only_when_no_read_has_given_much_of_late(monkeypatch):
     reading, writing = os.pipe()
-    monkeypatch.setattr(tcpdump, "GATHER_S", 1000.0)
+    now = [100.0]
+    monkeypatch.setattr(tcpdump.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(tcpdump.time, "sleep", lambda _: os.write(writing, b"and more"))
     pipe = tcpdump.PolledPipe(reading, lambda: False)
-    large = bytes(50_000)
-    for written, given in (
-        (b"little", b"little"), (b"little ", b"little and more"), (large, large + b"and more"), (b"little", b"little"),
+    much, after, at_once = bytes(tcpdump.MUCH), tcpdump.BUSY_S * 1.5, 0.0
+    for later, written, given in (
+        (at_once, b"little", b"little"), (at_once, b"little ", b"little and more"), (after, much, much),
+        (at_once, b"little", b"little"), (at_once, b"little", b"little"), (after, b"little", b"little"),
+        (at_once, b"little ", b"little and more"),
     ):  # fmt: skip
+        now[0] += later
         os.write(writing, written)
         assert pipe.read(1 << 18) == given
     os.close(reading)

@@ -1,7 +1,9 @@
 """Captures straight into the compiled meter give what Python's decoder, clock and meter give."""
 
 import gzip
+import io
 import random
+import struct
 
 import pytest
 from build_pcap import ACK, ALICE, BOB, START, SYN, arp, ethernet, ipv4, ipv6, pcap, tcp, udp
@@ -102,6 +104,22 @@ def test_packets_in_another_order_than_that_of_time_are_put_right_without_python
     monkeypatch.setattr(Clock, "arrange", lambda *blocks: arranged.append(blocks) or ([], []))
     assert difference(jittered(most_us, 5000, most_us), SMALL, "odd", as_they_come) == ""
     assert arranged == []
+
+
+def test_more_syn_acks_in_disorder_than_the_table_of_answers_has_room_for_are_all_counted():
+    frame, count = ethernet(ipv4(tcp(80, 0, SYN | ACK))), 70_000  # the table has 65,536 places
+    port_at, host_at = 36, 26  # of the destination port, and of the source address
+    opening = [
+        (START + 10 * i - 40 * (i % 16 == 8),
+         frame[:host_at] + struct.pack("!I", 10 << 24 | i >> 16) + frame[host_at + 4 : port_at]
+         + struct.pack("!H", i & 0xFFFF) + frame[port_at + 2 :])
+        for i in range(count)
+    ]  # fmt: skip
+    meter = CompiledMeter()
+    for _ in RawReader(meter, PacketStats()).read(io.BytesIO(pcap(*opening))):
+        meter.take(), meter.take_unanswered()
+    meter.close_all()
+    assert meter.opened == count
 
 
 def test_a_syn_behind_its_syn_ack_is_the_client():

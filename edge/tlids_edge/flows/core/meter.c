@@ -462,18 +462,25 @@ static bool is_syn_ack(const struct tlids_packet *packet)
     return (packet->tcp_flags & (SYN | ACK)) == (SYN | ACK);
 }
 
+/* Empty the table before it fills up; nearly all in it are of long ago. */
+static bool forget_answers(struct tlids_meter *meter)
+{
+    if (meter->answers_filled <= ANSWER_SLOTS / 4)
+        return false;
+    memset(meter->answers, 0, ANSWER_SLOTS * sizeof *meter->answers);
+    meter->answers_filled = 0;
+    return true;
+}
+
 /* Whether one of the packets from `fresh` on, shown for the first time, may be a bare SYN behind the SYN-ACK that
  * answers it. `packets` are those held, the oldest being number `oldest` of the stream. */
 static bool is_asked_late(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
                           uint32_t fresh, uint64_t oldest)
 {
-    if (meter->answers_filled > ANSWER_SLOTS / 4) { /* nearly all of long ago */
-        memset(meter->answers, 0, ANSWER_SLOTS * sizeof *meter->answers);
-        meter->answers_filled = 0;
+    if (forget_answers(meter))
         for (uint32_t i = 0; i < fresh; i++)
             if (is_syn_ack(packets + i))
                 note_answer(meter, packets + i, oldest + i);
-    }
     bool is_late = false;
     for (uint32_t i = fresh; i < count; i++) {
         if (!(packets[i].tcp_flags & SYN))
@@ -659,6 +666,7 @@ void tlids_hold(struct tlids_meter *meter, struct tlids_line *line, const struct
 {
     line->number += line->end - line->first; /* so that places of before are forgotten */
     line->held_bytes = 0;
+    forget_answers(meter); /* here too: blocks that are out of order come this way alone */
     for (uint32_t i = line->first; i < line->settled; i++) {
         line->held_bytes += packets[i].captured;
         if (is_syn_ack(packets + i))
