@@ -93,3 +93,16 @@ def test_a_run_of_some_checks_keeps_what_the_others_saw(scripts):
     new = result(boot="not run", purge="not run", probe="not run")
     check_pi.take_over(new, result(boot="passed", purge="failed"), ["purge"])
     assert [row["result"] for row in new["boots"][0]["checks"]] == ["passed", "not run", "not run"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "subject"),
+    [
+        ("TL-IDS incident is over: ARP MITM, SYN scan from 10.0.0.9 (proven)", "10.0.0.9"),
+        ("TL-IDS incident is over: UDP scan from MAC 02:00:00:00:00:66", "MAC 02:00:00:00:00:66"),
+        ("TL-IDS incident is over: SYN flood from about 298 sources to 10.0.0.1 port 80", "to 10.0.0.1 port 80"),
+        ("TL-IDS incident is over: SYN flood from 1 source to many ports of 10.0.0.1", "to many ports of 10.0.0.1"),
+    ],
+)
+def test_an_incident_is_known_by_whom_it_is_about_and_not_by_how_many(scripts, signature, subject):
+    assert scripts("checks_home").subject({"alert": {"signature": signature}}) == subject
