@@ -108,5 +108,5 @@ def power_cut(pi: Pi) -> str:
         '    print(path.rsplit("/", 1)[1], len(lines) - 1, bad)\''
     )
     scanned(pi, "3600-3800")
-    fsck = said.strip().splitlines()[-1][:90]
+    fsck = said.strip().splitlines()[-1].removeprefix("expected fsck.ext4 to succeed, found ")[:90]
     return f"fsck -p: {fsck}; lines and damaged ones: {', '.join(whole.splitlines())}; a scan is reported"
