@@ -1,7 +1,6 @@
 """Notebook 07's helpers: counts worked by hand, attacks put into a recording, and one small home learned for real."""
 
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import matplotlib
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from threadpoolctl import threadpool_limits
+from tlids_edge.flows import rows
 
 from tlids_helpers.testbed import new_home, recordings, show
 from tlids_helpers.testbed.__main__ import MODEL
@@ -32,12 +32,14 @@ def one_thread() -> Iterator[None]:
 
 def flow(second: float, host: int = 1, lasts: float = 1.0):
     """A flow that ends at `second`, of a host that talks to one service."""
-    row = (50_000 + host, 443, 6, 27, 91.0, 900 + 10 * host, 4_000 + host, 9, 11)
-    return SimpleNamespace(
-        key=(bytes([10, 0, 0, host]), bytes(4), row[0], 443, 6), src_hw=bytes([2, 0, 0, 0, 0, host]), src_port=row[0],
-        dst_port=443, protocol=6, first_us=int((second - lasts) * 1e6), last_us=int(second * 1e6), proven=True,
-        src=f"10.0.0.{host}", src_mac="", features=lambda family, dialect: row, netflow=lambda: row,
-    )  # fmt: skip
+    row = np.zeros((), rows.ROW)
+    row["src"], row["address_bytes"] = bytes([10, 0, 0, host]), 4
+    row["src_mac"], row["src_mac_bytes"] = bytes([2, 0, 0, 0, 0, host]), 6
+    row["src_port"], row["dst_port"], row["protocol"] = 50_000 + host, 443, 6
+    row["tcp_flags"], row["l7_app"], row["in_packets"], row["out_packets"] = 27, 91, 9, 11
+    row["in_bytes"], row["out_bytes"], row["proven"] = 900 + 10 * host, 4_000 + host, True
+    row["first_us"], row["last_us"] = int((second - lasts) * 1e6), int(second * 1e6)
+    return rows.flow(row)
 
 
 def session(flows: list, truth: str = "Benign") -> Session:
