@@ -64,10 +64,7 @@ class Several:
 
     def add(self, value: object, raw: bytes, proven: bool = False) -> None:
         """Take note of a value, which `raw` stands for in the estimate, and whether it is proven, once and for all."""
-        if value in self.first or len(self.first) < SHOWN:
-            self.first[value] = proven or self.first.get(value, False)
-            return
-        self._estimate([raw])
+        self.add_many((value,), (raw,), (proven,))
 
     def add_many(self, values: Sequence[object], raws: Sequence[bytes], proven: Sequence[bool]) -> None:
         """As `add`, of many."""
@@ -84,15 +81,15 @@ class Several:
         """Let values beyond the first SHOWN count in the estimate."""
         if self._registers is None:
             self._registers = bytearray(SKETCH_BYTES)
-        for raw in raws if len(raws) < FEW else ():
-            mixed = _mixed(crc32(raw))
-            rank = 25 - (mixed >> 8).bit_length()  # leading zeros of 24 bits, plus 1
-            if rank > self._registers[mixed & 0xFF]:
-                self._registers[mixed & 0xFF] = rank
         if len(raws) >= FEW:
             mixed = _mixed(np.array([crc32(raw) for raw in raws], np.uint64))
             ranks = 25 - np.frexp((mixed >> 8).astype(np.float64))[1]
             np.maximum.at(np.frombuffer(self._registers, np.uint8), mixed & 0xFF, ranks.astype(np.uint8))
+            return
+        for raw in raws:
+            mixed = _mixed(crc32(raw))
+            rank = 25 - (mixed >> 8).bit_length()  # leading zeros of 24 bits, plus 1
+            self._registers[mixed & 0xFF] = max(rank, self._registers[mixed & 0xFF])
 
     @property
     def more(self) -> int:

@@ -55,7 +55,7 @@ class Judging:
 
     def turn(self, now: float) -> Iterator[Batch]:
         """What can be said now, a batch at a time to save memory; `now` in monotonic seconds."""
-        rows, self._ended = _joined(self._ended), []
+        rows, self._ended = table.joined(self._ended, table.ROW), []
         if self._budget is not None:
             rows = self._within_budget(rows, now)
         size = self.detector.batch_size
@@ -81,7 +81,7 @@ class Judging:
     def take_left_out(self) -> np.ndarray:
         """Hand over the flows for which there was no time since the last call: a ROW array."""
         left_out, self._left_out = self._left_out, []
-        return _joined(left_out)
+        return table.joined(left_out, table.ROW)
 
     def _within_budget(self, ended: np.ndarray, now: float) -> np.ndarray:
         """The flows, of those that ended now or wait, that there is time for; those that cannot wait are left out."""
@@ -106,11 +106,6 @@ class Judging:
 def names_of(rules: int) -> tuple[str, ...]:
     """The names of the rules whose bits are set."""
     return tuple(name for bit, name in enumerate(RULES) if rules >> bit & 1)
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Rows one behind the other; told their type, numpy does not compare that of each part with the next."""
-    return np.concatenate(parts, dtype=table.ROW) if parts else np.empty(0, table.ROW)
 
 
 def _tiers(rows: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from tlids_edge.flows import core
 from tlids_edge.flows.flow import Flow, Unanswered
 from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter
 from tlids_edge.flows.ndpi import Ndpi
-from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, of_flows, pack_packet
+from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, joined, of_flows, pack_packet
 
 _NDPI_FUNCTIONS = {
     "calloc": "ndpi_calloc",
@@ -156,7 +156,7 @@ class CompiledMeter:
         """Hand over the flows closed since the last call, in closing order: a ROW array."""
         self._drain_rows()
         rows, self._rows = self._rows, []
-        return _joined(rows, ROW)
+        return joined(rows, ROW)
 
     def take(self) -> list[Flow]:
         """Hand over the flows closed since the last call, in closing order."""
@@ -166,7 +166,7 @@ class CompiledMeter:
         """Hand over what was noted of unanswered flows since the last call, in the order of the notes: a NOTE array."""
         self._drain_notes()
         notes, self._notes, self._notes_held = self._notes, [], 0
-        return _joined(notes, NOTE)[-self.max_flows - MAX_NOTES :]
+        return joined(notes, NOTE)[-self.max_flows - MAX_NOTES :]
 
     def take_unanswered(self) -> list[Unanswered]:
         """The same as Python's meter hands them over."""
@@ -224,13 +224,6 @@ def new_meter(*settings: object, **named: object) -> CompiledMeter | Meter:
 def take_rows(meter: CompiledMeter | Meter) -> np.ndarray:
     """Flows that have ended, of either meter, as a ROW array."""
     return meter.take_rows() if isinstance(meter, CompiledMeter) else of_flows(meter.take())
-
-
-def _joined(parts: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Arrays of structures as one; nearly always there is one, and joining them costs as much as many rows."""
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
 
 
 def _settings(family: str, idle_timeout: float, active_timeout: float, max_flows: int) -> core.Settings:

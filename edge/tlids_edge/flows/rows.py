@@ -143,6 +143,16 @@ class Ended(NamedTuple):
     proven: bool
 
 
+def joined(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """Arrays of structures as one. Nearly always there is only one, and copying it would cost as much as many rows.
+
+    Told their type, numpy does not compare that of each part with the next.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, dtype=dtype) if parts else np.empty(0, dtype)
+
+
 def ended(rows: np.ndarray) -> Iterator[Ended]:
     """Each row of a ROW array as rules take it."""
     columns = [rows[name].tolist() for name in _ASKED]

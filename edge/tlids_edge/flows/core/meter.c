@@ -462,6 +462,14 @@ static bool is_syn_ack(const struct tlids_packet *packet)
     return (packet->tcp_flags & (SYN | ACK)) == (SYN | ACK);
 }
 
+/* Note the SYN-ACKs among these packets, the first of which is number `number` of the stream. */
+static void note_answers(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count, uint64_t number)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (is_syn_ack(packets + i))
+            note_answer(meter, packets + i, number + i);
+}
+
 /* Empty the table before it fills up; nearly all in it are of long ago. */
 static bool forget_answers(struct tlids_meter *meter)
 {
@@ -478,9 +486,7 @@ static bool is_asked_late(struct tlids_meter *meter, const struct tlids_packet *
                           uint32_t fresh, uint64_t oldest)
 {
     if (forget_answers(meter))
-        for (uint32_t i = 0; i < fresh; i++)
-            if (is_syn_ack(packets + i))
-                note_answer(meter, packets + i, oldest + i);
+        note_answers(meter, packets, fresh, oldest);
     bool is_late = false;
     for (uint32_t i = fresh; i < count; i++) {
         if (!(packets[i].tcp_flags & SYN))
@@ -667,11 +673,9 @@ void tlids_hold(struct tlids_meter *meter, struct tlids_line *line, const struct
     line->number += line->end - line->first; /* so that places of before are forgotten */
     line->held_bytes = 0;
     forget_answers(meter); /* here too: blocks that are out of order come this way alone */
-    for (uint32_t i = line->first; i < line->settled; i++) {
+    note_answers(meter, packets + line->first, line->settled - line->first, line->number);
+    for (uint32_t i = line->first; i < line->settled; i++)
         line->held_bytes += packets[i].captured;
-        if (is_syn_ack(packets + i))
-            note_answer(meter, packets + i, line->number + i - line->first);
-    }
 }
 
 /* See whose turn it is: no older packet can come, or too many wait. */
