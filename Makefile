@@ -84,10 +84,10 @@ audit: $(READY) ## the checks of notebooks 08 and 09 as Markdown, and into docs/
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/bench/mqttset_recall.py
 
-adapt-homes: $(READY) ## the shipped model before and after it has learned a home, into docs/results/adapt.json and edge/README.md
+adapt-homes: $(READY) ## the shipped model before and after it has learned a home, into docs/results/adapt.json and edge/MEASURED.md
 	@$(BIN)/python tests/bench/adapt_homes.py
 
-choose-recipe: $(READY) ## how a head should learn a home, on homes that judge nothing, into docs/results/adapt-choice.json and edge/README.md
+choose-recipe: $(READY) ## how a head should learn a home, on homes that judge nothing, into docs/results/adapt-choice.json and edge/MEASURED.md
 	@$(BIN)/python tests/bench/choose_recipe.py
 
 testbed-rows: $(READY) ## rows.npz of the shipped model, without training it again

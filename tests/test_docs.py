@@ -60,8 +60,9 @@ def test_the_readme_has_at_most_900_words():
     assert len(re.sub(r"<!--.*?-->", "", read("README.md")).split()) <= 900
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", "edge/README.md", *sorted(
-    str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").glob("*.md"))]  # fmt: skip
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(
+    str(path.relative_to(REPOSITORY)) for folder in ("edge", "docs") for path in (REPOSITORY / folder).glob("*.md")
+)]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -12,6 +12,7 @@ import argparse
 import gzip
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,11 @@ DEPENDS = (
 )
 UNITS = ("tlids-edge.service", "tlids-capture.socket", "tlids-capture@.service")
 COMMANDS = {"tlids-edge": "tlids_edge.cli.edge", "tlids-meter": "tlids_edge.cli.meter"}
+PAGES = (
+    "edge/README.md", "edge/MANUAL.md", "edge/MEASURED.md", "edge/SECURITY.md", "docs/inputs.md",
+    "docs/your-own-network.md",
+)  # fmt: skip
+LINK = re.compile(r"\[([^]]+)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)")
 PROGRAM = """#!/usr/bin/python3
 import sys
 
@@ -121,12 +127,24 @@ def program(path: Path, module: str) -> None:
 
 
 def documents(folder: Path) -> None:
-    """Copyright, changelog and the manual."""
+    """Copyright, changelog and the pages."""
     copy(HERE / "copyright", folder / "copyright")
-    for page in ("README.md", "MANUAL.md", "SECURITY.md"):
-        copy(EDGE / page, folder / page)
+    for page in PAGES:
+        (folder / Path(page).name).write_text(linked(page), encoding="utf-8")
+        (folder / Path(page).name).chmod(0o644)
     with open(folder / "changelog.gz", "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
         packed.write((HERE / "changelog").read_bytes())
+
+
+def linked(page: str) -> str:
+    """A page's text for one folder: links to other PAGES are their names, and links to anything else are plain text."""
+    beside = {EDGE.parent / other for other in PAGES}
+
+    def replace(link: re.Match) -> str:
+        target = (EDGE.parent / page).parent.joinpath(link[2]).resolve()
+        return f"[{link[1]}]({target.name}{link[3] or ''})" if target in beside else link[1]
+
+    return LINK.sub(replace, (EDGE.parent / page).read_text(encoding="utf-8"))
 
 
 def control(root: Path, architecture: str) -> None:

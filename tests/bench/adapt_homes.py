@@ -3,7 +3,7 @@
 Homes: four devices of one real home (blink, lockly, schlage, sifely), each device alone, MQTTset, the capture beside
 the SYN flood, and the second home. A home's first day is learned and the rest judged; MQTTset, the SYN flood and the
 second home are shorter and are learned whole, with as many rows as there are. Five seeds. Results go to
-docs/results/adapt.json, the tables into edge/README.md.
+docs/results/adapt.json, the tables into edge/MEASURED.md.
 
 These judge; no recipe may be chosen on them. `make choose-recipe` has the data that chose.
 """
@@ -40,7 +40,7 @@ from tlids_helpers.export import adapt
 
 MODEL = REPOSITORY / "edge" / "models" / "testbed"
 RESULTS = REPOSITORY / "docs" / "results" / "adapt.json"
-README = REPOSITORY / "edge" / "README.md"
+PAGE = REPOSITORY / "edge" / "MEASURED.md"
 SEEDS = range(1, 6)
 DAY_S = 86_400
 DEVICES = ("blink-cam-01", "lockly-hub-01", "schlage-lock-01", "sifely-hub-01")
@@ -60,7 +60,7 @@ SESSIONS = {"four devices": "testbed, second session", "second home": "second ho
 
 
 def main() -> int:
-    """Measure, write the results, and the table into edge/README.md."""
+    """Measure, write the results, and the table into edge/MEASURED.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table-only", action="store_true", help="render the stored results again")
@@ -241,8 +241,8 @@ def share(model: Path, flows: list[Flow]) -> dict:
 
 
 def render(found: dict) -> None:
-    """Put the tables between their marks in edge/README.md."""
-    kept.write_whole(README, page.between(README.read_text(), "adapt-homes", "\n".join(tables(found)) + "\n"))
+    """Put the tables between their marks in edge/MEASURED.md."""
+    kept.write_whole(PAGE, page.between(PAGE.read_text(), "adapt-homes", "\n".join(tables(found)) + "\n"))
 
 
 def tables(found: dict) -> list[str]:

@@ -7,7 +7,7 @@ testbed's devices. Each learns two homes: the first sixteen hours of the four de
 judged), and the testbed's devices it has not seen (three fifths of their session, the rest is judged). The blocks have
 seen everything in the first session, so the figures are for comparing recipes, and worth nothing by themselves.
 
-Results go to docs/results/adapt-choice.json, the table into edge/README.md.
+Results go to docs/results/adapt-choice.json, the table into edge/MEASURED.md.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from tlids_edge.learn.graph import Layer, find_head, read_layers, with_layers
 from tlids_edge.learn.keep import Keeper, Seen
 
 RESULTS = REPOSITORY / "docs" / "results" / "adapt-choice.json"
-README = REPOSITORY / "edge" / "README.md"
+PAGE = REPOSITORY / "edge" / "MEASURED.md"
 CARD = read_card(MODEL)
 LEFT_OUT = (
     ("Intense scan", "SSH brute force"), ("UDP flood", "Slow HTTP"), ("SYN scan", "HTTP flood"),
@@ -80,7 +80,7 @@ class Flows:
 
 
 def main() -> int:
-    """Measure, write the results, and the table into edge/README.md."""
+    """Measure, write the results, and the table into edge/MEASURED.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table-only", action="store_true", help="render the stored results again")
     parser.add_argument("--seeds", type=int, default=1)
@@ -231,7 +231,7 @@ def counted(head: Head, late: Flows, layers: list[Layer], threshold: float, othe
 
 
 def table(found: dict) -> list[str]:
-    """The lines of the Markdown table in edge/README.md."""
+    """The lines of the Markdown table in edge/MEASURED.md."""
     columns = ("benign", "unknown", "known", "other tools")
     lines = ["| home | head | benign flows that alarm | attacks it was not trained on | attacks it was | MQTTset's |",
              "|---|---|---|---|---|---|"]  # fmt: skip
@@ -242,8 +242,8 @@ def table(found: dict) -> list[str]:
 
 
 def render(found: dict) -> None:
-    """Put the table between its marks in edge/README.md."""
-    kept.write_whole(README, page.between(README.read_text(), "choose-recipe", "\n".join(table(found)) + "\n"))
+    """Put the table between its marks in edge/MEASURED.md."""
+    kept.write_whole(PAGE, page.between(PAGE.read_text(), "choose-recipe", "\n".join(table(found)) + "\n"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures of edge/README.md and docs/paper.md: name -> text, from the result files of the measuring commands."""
+"""The figures of edge/*.md and docs/paper.md: name -> text, from the result files of the measuring commands."""
 
 from collections.abc import Mapping, Sequence
 

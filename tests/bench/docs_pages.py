@@ -18,7 +18,7 @@ import page
 import picture
 
 REPOSITORY = docs_figures.REPOSITORY
-FILLED = ("README.md", "edge/README.md", "edge/SECURITY.md", "docs/audit.md", "docs/paper.md")
+FILLED = ("README.md", "edge/README.md", "edge/MEASURED.md", "edge/SECURITY.md", "docs/audit.md", "docs/paper.md")
 MARK = re.compile(r"(<!-- = (\S+) -->)(.*?)(<!-- \. -->)", re.DOTALL)
 TABLES = "docs/audit-tables.md"
 HEAD = """# The audit's tables

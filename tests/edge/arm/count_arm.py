@@ -59,7 +59,7 @@ def main() -> int:
     beside = RESULT.with_suffix(".new")
     beside.write_text(json.dumps(result, indent=1) + "\n")
     beside.replace(RESULT)
-    print(f"{RESULT.relative_to(REPOSITORY)} written; `make docs` puts it into edge/README.md")
+    print(f"{RESULT.relative_to(REPOSITORY)} written; `make docs` puts it into edge/MEASURED.md")
     return 0
 
 
