@@ -1,4 +1,4 @@
-"""docs/transfer.md and docs/transfer.svg from docs/results/transfer.json.
+"""docs/transfer.md and its figure, docs/transfer.svg and transfer-narrow.svg, from docs/results/transfer.json.
 
     python tests/bench/transfer_page.py
     python tests/bench/transfer_page.py build/transfer/transfer.json -o build/transfer
@@ -19,7 +19,8 @@ from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.results import transfer_tables as tables
 
-PAGE, FIGURE = Path("docs/transfer.md"), Path("docs/transfer.svg")
+PAGE = Path("docs/transfer.md")
+FIGURES = {Path("docs/transfer.svg"): 7.2, Path("docs/transfer-narrow.svg"): 4.0}  # inches; the second is for phones
 
 ALTERNATIVE = (
     "Gain in macro-F1 over training from scratch on four networks, with 1 % and with all of the target's rows: frozen "
@@ -33,7 +34,10 @@ TEXT = """# Is transfer worth having?
 
 {controls}
 
-![{alternative}](transfer.svg)
+<picture>
+  <source media="(max-width: 600px)" srcset="transfer-narrow.svg">
+  <img src="transfer.svg" alt="{alternative}">
+</picture>
 
 Measured on {rows:,} real flows of four networks (samples of version 2; the class shares are those of the samples):
 {models:,} models, five seeds each, {machine}, {date}, {seconds} s of training. "From scratch" is the same network,
@@ -211,7 +215,7 @@ def wrapped(text: str) -> str:
     """Paragraphs and list items of at most 120 characters a line; tables and code stay as they are."""
     blocks = []
     for block in text.split("\n\n"):
-        if block.startswith(("|", "#", "<!", "!", "```")):
+        if block.startswith(("|", "#", "<", "```")):
             blocks.append(block)
         else:
             items = re.split(r"\n(?=- )", block)
@@ -276,13 +280,14 @@ def main() -> None:
         return
     results = tables.read()
     write(files.REPOSITORY / PAGE, page(results))
-    write(files.REPOSITORY / FIGURE, svg(results))
+    for figure, width in FIGURES.items():
+        write(files.REPOSITORY / figure, svg(results, width))
 
 
-def svg(results: dict) -> str:
-    """The figure as text."""
+def svg(results: dict, width: float) -> str:
+    """The figure as text, `width` inches wide."""
     drawn = io.StringIO()
-    tables.figure(results).savefig(drawn, format="svg", metadata={"Date": None})
+    tables.figure(results, width=width).savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue()
 
 

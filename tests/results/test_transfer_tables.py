@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.results import transfer_tables as tables
@@ -32,6 +33,16 @@ def test_the_page_is_made_from_the_results(results, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "tests" / "bench"))
     page = importlib.import_module("transfer_page").page(results)
     assert page == (REPOSITORY / "docs" / "transfer.md").read_text()
+
+
+def test_each_text_of_the_narrow_figure_is_ten_pixels_high_or_more_on_a_phone_and_inside_the_figure(results):
+    inches, phone = 4.0, 358  # of a window of 390 px, less the page's margins
+    figure = tables.figure(results, width=inches)
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    assert len(texts) > 10 and min(text.get_fontsize() for text in texts) / 72 * phone / inches >= 10
+    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    assert all(0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_notebook_03_begins_with_the_finding_as_the_results_have_it(results):

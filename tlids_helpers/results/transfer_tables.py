@@ -238,9 +238,13 @@ def _gains(results: dict, name: str, target: str, share: float) -> np.ndarray:
     return np.subtract(one, other)
 
 
-def figure(results: dict, compared: Sequence[float] = (0.01, 1.0)) -> Figure:
-    """What each way gains over from scratch in macro-F1, one panel for each share, with the spread over seeds."""
-    made, first = style.figure(7.2, 0.8 + 2.5 * len(compared))
+def figure(results: dict, compared: Sequence[float] = (0.01, 1.0), width: float = 7.2) -> Figure:
+    """What each way gains over from scratch in macro-F1, one panel for each share, with the spread over seeds.
+
+    `width` is in inches; below 6 the legend has one column, so that the figure can be read on a phone.
+    """
+    columns = 1 if width < 6 else 2
+    made, first = style.figure(width, 1.2 - 0.4 * (columns - 1) + 2.5 * len(compared))
     first.remove()
     panels = made.subplots(len(compared), 1, sharey=True, sharex=True)
     for axes, share in zip(panels, compared, strict=True):
@@ -255,8 +259,9 @@ def figure(results: dict, compared: Sequence[float] = (0.01, 1.0)) -> Figure:
         axes.set_axisbelow(True)
     panels[0].set_yticks(range(len(results["targets"])), [short(target) for target in results["targets"]])
     panels[0].invert_yaxis()
-    panels[-1].set_xlabel("gain in macro-F1 over training from scratch (mean ± deviation)")
-    made.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    panels[-1].set_xlabel("gain in macro-F1 over training\nfrom scratch (mean ± deviation)" if columns == 1 else
+                          "gain in macro-F1 over training from scratch (mean ± deviation)")  # fmt: skip
+    made.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns, frameon=False)
     return style.finish(made, _gained(results, compared[0]), MARK)
 
 
