@@ -48,6 +48,18 @@ INSTEAD = {
     r"\bwhat (?:stays|the \w+) (?:invisible|hides?)\b": "missed, the audit",
     r"\bthe way back\b": "undo",
     r"\bwho lost\b": "the classes that lost",
+    r"\btold (?:of|after|once)\b": "reported",
+    r"(?<!incident )\bgoes on\b": "continues",
+    r"\bmeasured apart\b": "measured separately",
+    r"\bas (?:it|they) stands?\b": "unchanged, now",
+    r"\bwhat is counted is\b": "the counts are of",
+    r"\bthat cannot be\b(?! \w)": "impossible",
+    r"\bgives? way\b": "is replaced, ends",
+    r"\bwithout a word\b": "without a message",
+    r"\b(?:is|are) meant to hold\b": "may hold",
+    r"\bunnamed fault\b": "unknown error",
+    r"\bwhoever\b": "anyone who",
+    r"\basked for and reached\b": "the target, measured",
 }
 """Pattern -> what to write instead."""
 
@@ -102,6 +114,8 @@ def test_the_patterns_find_the_phrases_they_were_made_for():
                 "How the feature lies", "What the sources cost before any of this could begin",
                 "About transfer from other networks they tell nothing", "13,662 (93.3%) are so: too sure by 4.36%",
                 "a sin without effect", "the default is a taste", "before anybody is woken", "by itself", "train anew",
-                "a port is no feature", "said to the person at the keyboard", "the fault is mended")  # fmt: skip
+                "a port is no feature", "said to the person at the keyboard", "the fault is mended",
+                "is told of as new", "The incident was told after", "asked for and reached", "What is counted is all",
+                "the learning goes on", "steps measured apart", "packets have a time that cannot be")  # fmt: skip
     assert [phrase for phrase in stumbled if not found_in(phrase)] == []
     assert found_in("There is no noise, it is no longer here, and a record applies.") == []

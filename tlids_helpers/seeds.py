@@ -22,7 +22,7 @@ def trained(parameters: list[dict]) -> list[Run]:
     """The runs of these parameters. Raises InputError where more than the seed differs, or a seed comes twice."""
     first, seeds = parameters[0], [each["seed"] for each in parameters]
     if any({**each, "seed": first["seed"]} != first for each in parameters):
-        raise InputError("expected parameters that differ in their seed alone, found others: train them apart")
+        raise InputError("expected parameters that differ in their seed alone, found others: train them separately")
     recipe = named(first["recipe"], **{name: first[name] for name in OF_RECIPE})
     setup = Setup(first["task"], recipe, runs_dir=first["runs_dir"], notebook="02_cnn_training")
     return experiment.seeds_from_scratch([_rows(each) for each in parameters], setup, seeds)

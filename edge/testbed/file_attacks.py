@@ -80,10 +80,10 @@ def absurd_time(place: Place) -> Outcome:
     )
     done = run(place, str(path))
     return Outcome(
-        f"{path.stat().st_size} bytes: told of, and both packets are judged",
+        f"{path.stat().st_size} bytes: reported, and both packets are judged",
         problem(
             (done.status == 0, f"expected the run to end well, found exit status {done.status}"),
-            ("1 packets have a time that cannot be" in done.said, "expected a word about the time, found none"),
+            ("1 packets have an impossible time" in done.said, "expected a word about the time, found none"),
             ("tlids-edge: 2 flows" in done.said, "expected a flow of each packet, found other flows"),
         ),
     )
@@ -118,7 +118,7 @@ def bomb(place: Place, path: Path, what: str) -> Outcome:
         problem(
             (done.status == 0, f"expected the run to end well, found exit status {done.status}"),
             (0 < done.peak_mb < MOST_PEAK_MB, f"expected {MOST_PEAK_MB} MB at most, found {done.peak_mb}"),
-            (lines >= LEAST_LINES, f"expected status lines to go on, found {lines}"),
+            (lines >= LEAST_LINES, f"expected status lines to continue, found {lines}"),
         ),
     )
 
@@ -139,7 +139,7 @@ def hostile_card(place: Place) -> Outcome:
     cards = ({"name": "x" * 1_000_000}, {"name": CONTROLS}, {"classes": [CONTROLS, *classes[1:]]})
     done = [run(place, os.devnull, model=copied(place, **changes)) for changes in cards]
     return Outcome(
-        f"{len(done)} cards refused; what is said is short and printable",
+        f"{len(done)} cards refused; the messages are short and printable",
         problem(
             (all(one.status == 2 for one in done), f"expected exit status 2, found {[one.status for one in done]}"),
             (all(len(one.said) < SAID_MOST for one in done), "expected a sentence, found more"),

@@ -179,16 +179,16 @@ def false_broker(place: Place) -> Outcome:
     try:
         wait_for(lambda: "begun" in log.read_text(), "the false broker")
         with joined(place.network), watching(place.network, place.model, *home) as watched:
-            wait_for(lambda: "nobody asked for" in watched.log, "a word about the broker")
+            wait_for(lambda: "unasked and was disconnected" in watched.log, "a word about the broker")
             place.scan()
     finally:
         place.network.stop(process)
     sent = max(map(int, re.findall(r"sent (\d+)", log.read_text())))
     return Outcome(
-        f"disconnected after {sent / 1e6:.1f} of 267 MB were sent; peak memory {watched.peak_mb()} MB; told once",
+        f"disconnected after {sent / 1e6:.1f} of 267 MB were sent; peak memory {watched.peak_mb()} MB; reported once",
         problem(
             (sent < SENT_MOST, f"expected the connection to end at once, found {sent} bytes taken"),
-            (watched.log.count("nobody asked for") == 1, "expected one word about it, found more"),
+            (watched.log.count("unasked and was disconnected") == 1, "expected one word about it, found more"),
             (watched.peak_mb() < MOST_PEAK_MB, f"expected {MOST_PEAK_MB} MB at most, found {watched.peak_mb()}"),
         ),
         alerts_of_rules(watched.events, place.network.hosts),
@@ -252,7 +252,7 @@ def blinded(place: Place) -> Outcome:
     with watching(place.network, place.model, "--max-flows", "1000", "--flow-alerts", "some") as watched:
         place.attack(*FLOOD)
         os.kill(tcpdump_of(watched), signal.SIGKILL)
-        wait_for(lambda: "capturing again" in watched.log, "the capture to go on")
+        wait_for(lambda: "capturing again" in watched.log, "the capture to continue")
     spells: dict[str, set[str]] = {}
     for event in watched.events:
         if event["event_type"] == "alert" and "tlids_because" in event["alert"]["metadata"]:

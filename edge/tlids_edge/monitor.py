@@ -193,7 +193,7 @@ class Watch:
         jump = wall - now - self._offset
         self._offset = wall - now
         if abs(jump) > JUMP_S:
-            say(f"the clock jumped by {jump:+.0f} s; flows that were open are judged as they stand")
+            say(f"the clock jumped by {jump:+.0f} s; open flows are judged now")
         self.meter.expire((wall - DELAY_S) * 1e6)
         self._report(self.rules.hear(self.meter, self.packets, (wall - DELAY_S) * 1e6))
 

@@ -66,7 +66,7 @@ def a_session(session: Path, packets: int, quick: bool) -> None:
     for name, cost in one_by_one.items():
         theirs = packets / (metering + cost * len(flows))
         compare("packets of a smart home under attack, metered and judged", f"nfstream, then {name}", ours, theirs,
-                "packets/s", f"{note}; its two steps measured apart")  # fmt: skip
+                "packets/s", f"{note}; its two steps measured in separate runs")  # fmt: skip
         compare("flows judged, the detector's batches of 256", name, 1 / batched, 1 / cost, "flows/s", "per CPU second")
 
 

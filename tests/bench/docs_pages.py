@@ -25,8 +25,8 @@ HEAD = """# The audit's tables
 
 <!-- made by `make docs` from docs/results/audit.json: change that -->
 
-What [audit.md](audit.md) summarises: every check on each set of rows, with the command that makes it. The set's mark
-(`v2`, `subset`, `own`) stands in the corner of its tables.
+Every check on each set of rows, with the command that makes it; [audit.md](audit.md) is the summary. The mark of a set
+(`v2`, `subset`, `own`) is in the corner of its tables.
 {}
 """
 

@@ -90,7 +90,7 @@ def test_a_link_of_ones_own_is_fetched_and_goes_on_where_it_broke(home, small, t
     monkeypatch.setattr(download, "CHUNK_BYTES", 512)  # so that whole pieces have come before it breaks
     with serving(broken(text, 3000, ETag='"1"'), ranged(text, '"1"')) as server:
         assert main(["get", "nf-ton-iot", "--url", server.url]) == 1
-        assert "it goes on from there" in capsys.readouterr().err
+        assert "it resumes there" in capsys.readouterr().err
         assert main(["get", "NF-ToN-IoT", "--url", server.url]) == 0
     assert server.seen[1]["Range"].startswith("bytes=")
     assert (home / "data" / "raw" / "NF-ToN-IoT.csv").read_bytes() == text

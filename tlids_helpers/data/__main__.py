@@ -13,7 +13,7 @@ from tlids_helpers.data.catalog import DATASETS, Dataset
 BY_HAND = 3
 DESCRIPTION = """\
 The datasets of the paper, their version-2 relatives, and the testbed that the repository ships. `list` names them,
-`get` fetches one or says how to, `check` says what is on disk and whether it is what it claims to be."""
+`get` downloads one or says how to, `check` says which files are on disk and whether they are the right ones."""
 EPILOG = """\
 examples:
   python -m tlids_helpers.data list
@@ -24,18 +24,18 @@ examples:
 
 exit status:
   0    the files are there, or nothing on disk is wrong
-  1    a file is not what it claims to be, or could not be fetched; a sentence on standard error says why
+  1    a file is not what it claims to be, or could not be fetched; standard error says why
   2    the command line is wrong
   3    get: there is no direct link, so the publisher's page, the file name and the folder were printed
-  130  interrupted; a download goes on from there when it is started again"""
+  130  interrupted; the same command resumes a download"""
 GET = """\
-Fetch a dataset into data/raw, or say how to: most publishers have a form and no direct link that lasts. A download goes
-on where it broke off, is checked, and only then gets its name. A file that is there already is kept, unless you say
+Download a dataset into data/raw, or say how to: most publishers have a form and no lasting direct link. An interrupted
+download is resumed. The file gets its name after it has been checked. An existing file is kept, unless you add
 --replace."""
 CHECK = """\
-Look at every dataset's file, or at those named: is it there, has it the columns of its version, is it the known one?
-Where no SHA-256 is known, only --full can tell a truncated file from a whole one."""
-SUBSET = "download it again, or add --allow-subset if a part of it is meant"
+Check the files of all datasets, or of those named: are they on disk, do they have the columns of their version, and the
+known SHA-256? Where no SHA-256 is known, only --full finds a truncated file."""
+SUBSET = "download it again, or add --allow-subset to accept a part of it"
 """What to do, where an InputError's own remedy names a parameter of the notebooks."""
 
 
@@ -75,7 +75,7 @@ def instructions(entry: Dataset, data_dir: Path) -> str:
         f"If the page gives you a direct link: python -m tlids_helpers.data get {entry.slug} --url LINK",
     ]
     if entry.reported:
-        lines.append("Reported by third parties; nobody here has seen one arrive whole:")
+        lines.append("Reported by third parties; we have not downloaded any of them:")
         lines += [f"  {report}" for report in entry.reported]
     if entry.parts:
         lines.append(f"Or get its parts, and it is put together from them: {', '.join(entry.parts)}")
@@ -98,19 +98,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     plain = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser("python -m tlids_helpers.data", description=DESCRIPTION, epilog=EPILOG, **plain)
     commands = parser.add_subparsers(required=True, metavar="list | get | check")
-    of_list = commands.add_parser("list", help="name the datasets, and say which are here", **plain)
-    of_get = commands.add_parser("get", help="fetch a dataset, or say how to", description=GET, **plain)
-    of_check = commands.add_parser("check", help="is what is on disk what it claims to be?", description=CHECK, **plain)
+    of_list = commands.add_parser("list", help="list the datasets, and which are on disk", **plain)
+    of_get = commands.add_parser("get", help="download a dataset, or say how to", description=GET, **plain)
+    of_check = commands.add_parser("check", help="check the files on disk", description=CHECK, **plain)
     of_list.set_defaults(run=_list, slugs=[])
     of_get.set_defaults(run=_get, full=None)  # as much reading as an answer takes
     of_check.set_defaults(run=_check)
     of_get.add_argument("slugs", nargs="+", metavar="SLUG", help="such as nf-bot-iot; `list` names them")
     of_get.add_argument("--url", default="", metavar="LINK", help="a direct link to the file, http or https")
-    of_get.add_argument("--replace", action="store_true", help="a file that is there gives way once the new is right")
+    of_get.add_argument("--replace", action="store_true", help="replace an existing file by one that passes the check")
     of_check.add_argument("slugs", nargs="*", metavar="SLUG", help="which (default: all)")
     of_check.add_argument("--full", action="store_true", help="read each file to its end, count its classes (minutes)")
     for command in (of_get, of_check):
-        command.add_argument("--allow-subset", action="store_true", help="the file is meant to hold a part of its rows")
+        command.add_argument("--allow-subset", action="store_true", help="accept a file with a part of the rows")
     for command in (of_list, of_get, of_check):
         command.add_argument("--data-dir", default="data", metavar="DIR", help="the folder with raw/ in it (data)")
     return parser.parse_args(arguments)
@@ -164,7 +164,7 @@ def _kept(entry: Dataset, options: argparse.Namespace) -> int:
     """Say of a file that is there what it is. Raises InputError where it is not what it claims to be."""
     finding = _looked_at(entry, options)
     if finding.verdict == check.WRONG:
-        left = " (it was left as it is; `get --replace` lets a new one take its place)" if finding.path else ""
+        left = " (it was not changed; `get --replace` replaces it)" if finding.path else ""
         raise InputError(finding.fault + left)
     print(f"{entry.title} is already there: {files.shown(finding.path)}: {_verdict(finding)}")
     return 0

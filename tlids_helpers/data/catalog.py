@@ -336,7 +336,7 @@ _SECOND_HOME = tuple(
         "data/second-home in this repository; `make second-home` records it again", "the repository's licence",
         source=source, folder="second-home", l7="ndpi 4.2" if family == "netflow" else "",
         test_session="session2-late",
-        notes=("another home than the testbed; the test is the second round of attacks and what went on meanwhile",),
+        notes=("another home than the testbed; the test is the second round of attacks, with the benign traffic",),
     )
     for slug, title, family, columns, source in (
         ("second-home", "Second home", "netflow", TESTBED_COLUMNS, "testbed"),

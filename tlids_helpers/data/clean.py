@@ -196,7 +196,7 @@ def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset:
     fault = f"expected the {dataset.total:,} rows of {dataset.title}{counted}, found {what} in {path_name}"
     if more or census.rows > dataset.total:
         raise InputError(f"{fault}: download it again, or give its path as your own dataset")
-    raise InputError(fault, "download it again, or set allow_subset=True if a part of it is meant")
+    raise InputError(fault, "download it again, or set allow_subset=True to accept a part of it")
 
 
 def _fold(label: str) -> str:

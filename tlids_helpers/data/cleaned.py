@@ -57,7 +57,7 @@ def check_loss(part: Clean, allowed: Allowed) -> None:
     raise InputError(
         f"expected at most {allowed.loss:.2%} of the lines of {part.path_name} to be dropped, found {lost:,} of "
         f"{lost + census.kept:,} ({census.share_lost:.1%}: {reasons})",
-        f"correct the file, or set allow_loss={_above(census.share_lost)} if the rest of it is meant",
+        f"correct the file, or set allow_loss={_above(census.share_lost)} to use the rest of it",
     )
 
 

@@ -198,7 +198,7 @@ def _fault(url: str, part: Path, error: requests.RequestException) -> InputError
         remedy = "try again later" if response.status_code >= 500 else "check the link on the publisher's page"
         return InputError(f"expected a file at {url}, {found}: {remedy}")
     if come:
-        goes_on = "it goes on from there" if _remembered(part, url) else "this server's files can only be fetched whole"
+        goes_on = "it resumes there" if _remembered(part, url) else "this server's files can only be fetched whole"
         found = f"found that the connection broke after {come:,} bytes"
         return InputError(f"expected a whole file from {host}, {found}: run the same command again ({goes_on})")
     cause = error

@@ -137,7 +137,7 @@ def provenance(prepared: Prepared) -> str:
         "simulated": "a simulated stand-in: it shows that everything runs, and says nothing about the real dataset",
         "own": "your own flows",
         "own subset": "a subsample of your own flows",
-        "subset": "a subset of the published file: its numbers are its own",
+        "subset": "a subset of the published file: its numbers hold for this subset only",
         "": "the whole published file, checked against its published counts",
     }
     kind = _kind(prepared)
@@ -170,7 +170,7 @@ def accounted(prepared: Prepared) -> str:
     sentence = f"Of {dropped + kept:,} rows read {kept:,} were kept, {share}."
     headers = sum(census.other_headers for census in parts.values())
     if headers:
-        sentence += f" {headers:,} header lines among the rows have other columns; each was obeyed."
+        sentence += f" {headers:,} header lines among the rows have other columns; each applies to the rows below it."
     for census in parts.values():
         if census.benign_words:
             words = ", ".join(f"{word} ({rows:,})" for word, rows in census.benign_words.items())

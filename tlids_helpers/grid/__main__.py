@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m tlids_helpers.grid",
         description="Run notebooks 02 and 03 for every combination of datasets, tasks, seeds and protocols.",
-        epilog="A finished run is never run again: the same command goes on where it was stopped. See docs/grid.md.",
+        epilog="A finished run is never run again: the same command continues where it stopped. See docs/grid.md.",
     )
     add = made.add_argument
     add("--datasets", nargs="+", required=True, metavar="SLUG", help="of the catalog, or paths of your own flow files")
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add("--share", nargs="+", default=["1"], help="of the target's labelled rows, such as 0.01 0.1 1; default 1")
     for name in ("epochs", "batch_size", "learning_rate", "patience"):
         add(f"--{name.replace('_', '-')}", help="default: the recipe's")
-    add("--allow-subset", action="store_true", help="the files are meant to hold only a part of their dataset")
+    add("--allow-subset", action="store_true", help="accept files with only a part of their dataset")
     add("--allow-loss", default="0.01", help="share of a file's lines that may be lost in reading; default 0.01")
     add("--data-dir", default="data", help="default: data")
     add("--runs-dir", default="runs", help="default: runs")
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped: finished runs are kept, and the same command goes on from there", file=sys.stderr)
+        print("stopped: finished runs are kept, and the same command continues from there", file=sys.stderr)
         return STOPPED
 
 

@@ -249,7 +249,7 @@ def _train(group: list[NotebookRun], folders: Folders) -> None:
     command = [sys.executable, "-m", "tlids_helpers.seeds"]
     done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folders.runs_dir)
     if done.returncode:
-        raise InputError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+        raise InputError((done.stderr.strip().splitlines() or ["it ended without a message"])[-1])
 
 
 def _await_workers(client: Client, wanted: int) -> None:

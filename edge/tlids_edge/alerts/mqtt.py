@@ -195,7 +195,7 @@ class MqttSink:
     def _note_loss(self, _client, _userdata, _flags, reason, _properties) -> None:
         """A connection broke; a refusal has its own words."""
         if self._client.unasked:
-            self._trouble = f"{self.name} sent {self._client.unasked}, which nobody asked for, and was left"
+            self._trouble = f"{self.name} sent {self._client.unasked} unasked and was disconnected"
             self._client.unasked = ""
         elif not self._trouble:
             self._trouble = f"{self.name} cannot be reached ({reason})"

@@ -47,7 +47,7 @@ class Times:
         """Count a step back."""
         self.steps += 1
         found = f"a step back by {step_us / 1e6:.0f} s"
-        self._refuse("times that go on", found, "give each recording separately")
+        self._refuse("times that increase", found, "give each recording separately")
 
     def note_late(self, late_us: int) -> None:
         """Count a packet that is stored far behind its place."""
@@ -75,7 +75,7 @@ class Times:
         found = []
         if self.impossible:
             found.append(
-                f"{self.impossible} packets have a time that cannot be (before 1990, or more than a day after now), "
+                f"{self.impossible} packets have an impossible time (before 1990, or more than a day after now), "
                 f"the first {self.first_impossible}: check the clock of the machine that captured"
             )
         if self.misread:

@@ -42,9 +42,9 @@ def _parse(arguments: list[str]):
     option = parser.add_argument
     option("--model", type=Path, required=True, metavar="DIR", help="the model to start from, with rows.npz")
     option("--state", type=Path, required=True, metavar="S", help="the folder that --learn has filled")
-    option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to leave; it must not be there")
-    option("--learn-rows", type=values.whole, metavar="N", help="rows that suffice (default: as learned with)")
-    option("--seed", type=values.whole, default=1, metavar="N", help="of the order of rows (default: 1)")
+    option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to write; it must not exist")
+    option("--learn-rows", type=values.whole, metavar="N", help="least number of rows (default: that of --learn)")
+    option("--seed", type=values.whole, default=1, metavar="N", help="seed of the order of rows (default: 1)")
     option("-q", "--quiet", action="store_true", help="print only the promise")
     return parser.parse_args(arguments)
 

@@ -43,7 +43,7 @@ _LIMITS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 when the source ended or a signal came, 2 with one sentence when the input cannot be used."""
+    """Run the command; 0 when the source ended or a signal came, 2 with a message when the input cannot be used."""
     outputs.occupy_standard()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["adapt"]:
@@ -97,10 +97,10 @@ def _add_input(option: Callable) -> None:
         help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
     )
     option("--live", action="store_true", help="standard input is a capture in progress: use the system clock")
-    option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
+    option("--strict-time", action="store_true", help="stop at the first odd time, instead of counting them")
     option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
     option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
-    option("--labels", metavar="labels.csv", help="what was an attack when; adds a confusion matrix to the summary")
+    option("--labels", metavar="labels.csv", help="when and who attacked; adds a confusion matrix to the summary")
 
 
 def _add_output(option: Callable) -> None:
@@ -156,7 +156,7 @@ def _add_flows(option: Callable) -> None:
         type=values.whole,
         default=20_000,
         metavar="N",
-        help="open flows at most, about 2 kB each; the longest silent gives way (default: 20000)",
+        help="most open flows, about 2 kB each; above it the longest silent one ends (default: 20000)",
     )
 
 
@@ -166,9 +166,9 @@ def _add_incidents(option: Callable) -> None:
     for name, kind, metavar, text in (
         ("flows", values.whole, "N", "alarming flows of one source that open an incident"),
         ("window", values.seconds, "S", "within S seconds"),
-        ("slow-flows", values.whole, "N", "or so many within an hour"),
+        ("slow-flows", values.whole, "N", "or this many within an hour"),
         ("target-flows", values.whole, "N", "alarming flows to one host and port that open one"),
-        ("target-sources", values.whole, "N", "from so many sources"),
+        ("target-sources", values.whole, "N", "from this many sources"),
         ("target-window", values.seconds, "S", "within S seconds"),
     ):
         default = getattr(limits, _LIMITS[name])

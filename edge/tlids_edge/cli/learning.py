@@ -26,13 +26,13 @@ def add_options(option: Callable) -> None:
         metavar="TIME",
         help="keep flows of this home for TIME, such as 24h, then adapt the model to them; needs --state",
     )
-    option("--state", type=Path, metavar="S", help="where that is kept, and the adapted models")
+    option("--state", type=Path, metavar="S", help="the folder for what is learned and the adapted models")
     option(
         "--learn-rows",
         type=values.whole,
         default=MIN_ROWS,
         metavar="N",
-        help="learn until there are N rows at least (default: 1000)",
+        help="learn until there are at least N rows (default: 1000)",
     )
     option("--no-novelty", action="store_true", help="do not report flows that are unlike all that was learned")
 

@@ -78,7 +78,7 @@ def _add_files(option: Callable) -> None:
         help="time windows and addresses of attacks; adds the columns Label and Attack",
     )
     option("--session", type=values.utf8, metavar="NAME", help="the recording's name; adds the column Session")
-    option("--strict-time", action="store_true", help="refuse a capture whose times are odd, rather than count them")
+    option("--strict-time", action="store_true", help="stop at the first odd time, instead of counting them")
     option("-q", "--quiet", action="store_true", help="no progress, no summary; warnings and errors still show")
 
 
@@ -98,7 +98,7 @@ def _add_flows(option: Callable) -> None:
         type=values.whole,
         default=20_000,
         metavar="N",
-        help="open flows at most; the longest silent gives way (default: 20000)",
+        help="most open flows; above it the longest silent one ends (default: 20000)",
     )
 
 

@@ -1,4 +1,4 @@
-"""`tlids-edge models`, `rollback` and `wipe`: which models there are, the way back, and forgetting a home."""
+"""`tlids-edge models`, `rollback` and `wipe`: which models there are, undoing, and forgetting a home."""
 
 import sys
 from pathlib import Path

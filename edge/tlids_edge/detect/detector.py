@@ -165,4 +165,4 @@ def _open_model(folder: str | Path, content: bytes) -> tuple[Interpreter, int, i
 
 def _first_line(error: Exception) -> str:
     """The first line of LiteRT's message, without its full stop."""
-    return (str(error).splitlines() or ["an unnamed fault"])[0].rstrip(". ")
+    return (str(error).splitlines() or ["an unknown error"])[0].rstrip(". ")

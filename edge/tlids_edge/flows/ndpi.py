@@ -55,12 +55,14 @@ class Ndpi:
             self._library = ctypes.CDLL(library or LIBRARY)
         except OSError as error:
             raise NdpiUnavailable(
-                f"expected nDPI {RELEASE}, found none ({error}): `apt install libndpi4.2` brings it"
+                f"expected nDPI {RELEASE}, found none ({error}): install it with `apt install libndpi4.2`"
             ) from error
         self._library.ndpi_revision.restype = c_char_p
         self.version = self._library.ndpi_revision().decode()
         if self.version.split(".")[:2] != RELEASE.split("."):
-            raise NdpiUnavailable(f"expected nDPI {RELEASE}, found {self.version}: `apt install libndpi4.2` brings it")
+            raise NdpiUnavailable(
+                f"expected nDPI {RELEASE}, found {self.version}: install it with `apt install libndpi4.2`"
+            )
         self._declare()
         self._module = self._start_module()
         self._flow_size = self._library.ndpi_detection_get_sizeof_ndpi_flow_struct()

@@ -67,7 +67,7 @@ class Options:
     endings: str = "tlids"
     with_l7: bool = True  # ask nDPI for L7_PROTO, which is 0 otherwise
     quiet: bool = False  # no progress line
-    strict_time: bool = False  # refuse a capture whose times are odd, rather than count them
+    strict_time: bool = False  # stop at the first odd time, instead of counting them
     dedup: bool = False  # leave exact repeats within a millisecond out
     decap: bool = False  # meter what tunnels carry
 

@@ -54,7 +54,7 @@ def read_learned(folder: Path, least: int | None = None) -> Learned:
     if missing := missing_words(keeper, len(chosen.rows), least):
         raise InputError(
             f"expected {hours(keeper.learn_s / LEAST_SHARE)} and {least:,} rows learned at least, found {missing}",
-            "go on learning",
+            "continue to learn",
         )
     return Learned(chosen, keeper, extra["family"], extra["dialect"], least)
 

@@ -31,7 +31,7 @@ def block_features(content: bytes, head: Head, rows: np.ndarray) -> np.ndarray:
             interpreter.invoke()
             made[start : start + BATCH] = interpreter.get_tensor(head.features)[: len(part)]
     except (ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or ["an unnamed fault"])[0]
+        reason = (str(error).splitlines() or ["an unknown error"])[0]
         raise InputError(
             f"expected a model whose blocks run without the head, found: {reason}", "export it again with notebook 05"
         ) from error

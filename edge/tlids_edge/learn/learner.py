@@ -38,7 +38,7 @@ class Plan:
     given: Path  # the model that the program was given
     learn_s: float = adapt.DEFAULT_LEARN_S
     least: int = MIN_ROWS
-    adapts: bool = True  # by itself when enough was learned; not when a recording is replayed
+    adapts: bool = True  # automatically when enough was learned; not when a recording is replayed
     draw: Callable[[], float] | None = None  # random ranks from 0 to 1; the system's own, which nobody can foresee
 
 
@@ -46,7 +46,7 @@ class Learner:
     """The learning of one home."""
 
     def __init__(self, plan: Plan, card: Card, say: Callable[[str], None]) -> None:
-        """Go on with what the state's folder holds, or begin.
+        """Continue with what the state's folder holds, or begin.
 
         Raises:
             InputError: the folder cannot be used, or another program learns there.
@@ -105,7 +105,7 @@ class Learner:
         )
 
     def save(self) -> None:
-        """Write what was learned; a disk that is full is told of once."""
+        """Write what was learned; a full disk is reported once."""
         self._saved_at = time.monotonic()
         try:
             state.save(self._folder, self._key, self._keeper, self._extra())
@@ -115,11 +115,11 @@ class Learner:
         if fault != self._fault:
             self._fault = fault
             self._say(
-                f"{fault}: make room; the learning goes on in memory" if fault else "what is learned is written again"
+                f"{fault}: make room; learning continues in memory" if fault else "what is learned is written again"
             )
 
     def close(self) -> None:
-        """Write what was learned and let go of the folder; an adaptation that is under way goes on by itself."""
+        """Write what was learned and let go of the folder; an adaptation that is under way continues."""
         if not self._done:
             self._count(may_adapt=False)
             self.save()
@@ -133,12 +133,12 @@ class Learner:
         if extra is not None and self._fits(extra):
             self._done = bool(extra["adapted"])
             self._count(may_adapt=False)
-            self._say(f"adapted already, to {extra['adapted']}" if self._done else f"going on: {self.line()}")
+            self._say(f"adapted already, to {extra['adapted']}" if self._done else f"continuing: {self.line()}")
             return
         if extra is not None:
-            why = "what was learned is of another model's features"
+            why = "what was learned has the features of another model"
         if why:
-            self._say(f"{why}: the learning begins again")
+            self._say(f"{why}: learning starts again")
         self._keeper = self._new_keeper()
 
     def _new_keeper(self) -> Keeper:
@@ -227,7 +227,7 @@ class Learner:
             detector = Detector(self.target)
             models.use(self._folder, self.target.name)
         except InputError as error:
-            self._say(f"not adapted: {error}; the learning begins again")
+            self._say(f"not adapted: {error}; learning starts again")
             self._keeper, self._rows, self._told_hour, self._full = self._new_keeper(), 0, -1, False
             self.save()
             return None

@@ -1,4 +1,4 @@
-"""The models of a home: which there are, which is in use, and the way back.
+"""The models of a home: which there are, which is in use, and the return to the one before.
 
 Adapted models are folders under `models/` of the state's folder. The file `current` names the one in use; without it,
 or when it is empty, that is the model which the program was given. Every adapted model's card has the digest of its
@@ -124,7 +124,7 @@ def in_use(folder: Path, given: Path) -> tuple[Path, str]:
             return given, ""
         model = read_model(folder, name)
         if model.shipped != read_fields(given)["files"]["model.tflite"]["sha256"]:
-            return given, f"the model {name} was adapted from another one than {given}, which is used as it is"
+            return given, f"the model {name} was not adapted from {given}, so {given} is used"
         return model.folder, ""
     except InputError as error:
         return given, f"{error}; {given} is used as it is"

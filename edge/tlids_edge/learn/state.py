@@ -7,7 +7,7 @@ In the folder:
 Addresses are in none of them. Only the owner may read them. There is no pickle: rows are a numpy dtype of plain
 numbers. A file is written beside its name, flushed to the disk and renamed, so that after a power failure the name has
 the old content or the new. What is damaged, of another version, signed with another key or older than seven days is
-left unread, and the learning begins again; `load` says why.
+left unread, and learning starts again; `load` says why.
 """
 
 import fcntl
@@ -276,7 +276,7 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
         DamagedError: the sizes do not add up, or the learning period was another one.
     """
     if header["learn_s"] != keeper.learn_s:
-        raise DamagedError(f"one that learns for {header['learn_s']:g} s, where {keeper.learn_s:g} s are asked for")
+        raise DamagedError(f"one of {header['learn_s']:g} s of learning, where {keeper.learn_s:g} s were requested")
     sizes = [header["kept"], *header["open"]]
     if len(raw) != sum(sizes) * ROW.itemsize + 8 * header["proven"]:
         raise DamagedError("rows of another size than it says")

@@ -57,7 +57,7 @@ def test_after_a_restart_it_goes_on_where_it_was(tmp_path, said):
     again = learning(tmp_path, said)
     shown(again, home_day(begin=3 * 3600, seconds=3600))
     again.close()
-    assert "going on: learning: 2.92 h of 24 h" in said.text
+    assert "continuing: learning: 2.92 h of 24 h" in said.text
     assert said[-1].startswith("learning: 3.84 h of 24 h, 576 rows")  # what passed between the two is not counted
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_state_is_told_of_and_the_learning_begins_again(tmp_path, said
     state.open_folder(tmp_path / "state")
     (tmp_path / "state" / state.LEARNING).write_bytes(content)
     learner = learning(tmp_path, said)
-    assert "the learning begins again" in said.text
+    assert "learning starts again" in said.text
     shown(learner, home_day(hosts=1, seconds=3600))
     learner.close()
     assert learning(tmp_path, said).line().startswith("learning: 55 min of 24 h, 12 rows")
@@ -95,7 +95,7 @@ def test_rows_of_another_models_features_are_not_mixed_in(tmp_path, said):
     shown(learner, home_day(hosts=1, seconds=3600))
     learner._held.close()
     state.save(tmp_path / "state", state.read_key(tmp_path / "state"), keeper, {"family": "cicflow", "dialect": None})
-    assert learning(tmp_path, said).line().startswith("learning: 0 min") and "another model's features" in said.text
+    assert learning(tmp_path, said).line().startswith("learning: 0 min") and "features of another model" in said.text
 
 
 def test_a_full_disk_is_told_of_once_and_stops_no_learning(tmp_path, said, monkeypatch):

@@ -77,7 +77,7 @@ def test_a_model_adapted_from_another_one_than_the_given_is_not_taken(home, tmp_
     models.use(home, "home-1")
     other = model(tmp_path / "other", "other")
     folder, why = models.in_use(home, other)
-    assert folder == other and "adapted from another one" in why
+    assert folder == other and "was not adapted from" in why
 
 
 @pytest.mark.parametrize("name", ["../../given", "/etc", "home-3", ".hidden", "a/b", "x" * 200])

@@ -25,7 +25,7 @@ def rotated(pi: Pi) -> str:
 
 
 def tcpdump_killed(pi: Pi) -> str:
-    """kill -9 of tcpdump: the gap is told, the capture begins again, the program goes on, and attacks are seen."""
+    """kill -9 of tcpdump: the gap is reported, capture starts again, the program continues, and attacks are seen."""
     settings(pi, TLIDS_OPTIONS="")
     main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tcpdump")
     pi.must(f"kill -9 {old}")
@@ -67,7 +67,7 @@ def interface_gone(pi: Pi) -> str:
 
 
 def disk_full(pi: Pi) -> str:
-    """The logs on a disk of 1 MB that is filled: told in the journal, capture goes on, writing resumes with room."""
+    """The logs on a disk of 1 MB that fills: the journal reports it, capture continues, writing resumes with room."""
     pi.must(f"systemctl stop tlids-edge; mount -t tmpfs -o size=1M,mode=0750,uid=$(id -u tlids) none {LOGS}")
     try:
         settings(pi, TLIDS_OPTIONS="--all-flows --flow-alerts all")

@@ -62,7 +62,7 @@ def told(events: list[dict], shift: float) -> set[int]:
 
 
 def same_on_the_cable(pi: Pi) -> str:
-    """The session sent over the cable at its own speed: each attack is told of, and of whom, as from the file."""
+    """The session sent over the cable at its own speed: each attack is reported with its source, as from the file."""
     settings(pi, TLIDS_LEARN="", TLIDS_OPTIONS="")
     pi.must(f"systemctl stop tlids-edge; rm -f {EVE}* /var/log/tlids/incidents.json*; systemctl start tlids-edge")
     capturing(pi)
@@ -75,20 +75,20 @@ def same_on_the_cable(pi: Pi) -> str:
     pi.must("systemctl start tlids-edge")
     from_file, on_cable = told(here, 0.0), told(live, cargo.first_second() - began)
     expect(
-        from_file <= on_cable, f"attacks told of: {sorted(from_file)} from the file, {sorted(on_cable)} live; {words}"
+        from_file <= on_cable, f"attacks reported: {sorted(from_file)} from the file, {sorted(on_cable)} live; {words}"
     )
     # which incident a flow joins depends on how packets fall into batches: live, a subject counts at any size
     wanted, found = subjects(here, SMALL), subjects(live)
     missed, more = ", ".join(sorted(wanted - found)), len(subjects(live, SMALL) - subjects(here))
     expect(not missed, f"no incident of {missed}, {more} others; {words}")
     return (
-        f"{len(on_cable)} of {len(cargo.attacks())} attacks told of; an incident of each of the {len(wanted)} subjects "
+        f"{len(on_cable)} of {len(cargo.attacks())} attacks reported; an incident of each of {len(wanted)} subjects "
         f"that have one of {SMALL} flows or more from the file, {more} others; {words}"
     )
 
 
 def learned_over_a_reboot(pi: Pi) -> str:
-    """Benign traffic, learning of four minutes, and a reboot in the middle of it: the learning goes on."""
+    """Benign traffic, learning of four minutes, and a reboot in the middle of it: learning continues."""
     settings(pi, TLIDS_LEARN=LEARNING, TLIDS_OPTIONS="--status 5")
     pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
     some = "journalctl -q -o cat -u tlids-edge -n 5 | grep -qE 'learning: [1-3][.0-9]* min of 4 min, [1-9][0-9]+ rows'"
@@ -96,7 +96,7 @@ def learned_over_a_reboot(pi: Pi) -> str:
     pi.switch_off("reboot")
     pi.start()
     pi.wait("systemctl is-active -q tlids-edge", "an active tlids-edge")
-    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -q 'going on: learning'", "the learning to go on")
+    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -q 'continuing: learning'", "learning to continue")
     capturing(pi)
     before, after = re.findall(r"learning: [^,]+, [\d,]+ rows", pi.must(
         "journalctl -q -b -1 -o cat -u tlids-edge | grep learning: | tail -1;"

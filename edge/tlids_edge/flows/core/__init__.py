@@ -123,7 +123,7 @@ def load(path: Path | None = None) -> ctypes.CDLL:
         raise CoreUnavailable(f"{SWITCH} is off")
     path = path or LIBRARY
     if not path.exists():
-        raise CoreUnavailable(f"expected the compiled meter {path}, found none: install a wheel, or where gcc is")
+        raise CoreUnavailable(f"expected the compiled meter {path}, found none: install a wheel, or install with gcc")
     try:
         library = ctypes.CDLL(os.fspath(path))
         library.tlids_layout.restype = None
