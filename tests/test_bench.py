@@ -120,7 +120,7 @@ def test_the_page_shows_a_comparison_with_both_figures_and_the_ratio(page):
 
 
 def test_a_ratio_below_what_was_wanted_says_that_it_was_missed(page):
-    assert "**1.5** (wanted 3: **missed**)" in page.page({"training": result(MISSED)})
+    assert "**1.5** (target 3: **missed**)" in page.page({"training": result(MISSED)})
     assert "missed" not in page.page({"training": result({**WON, "wanted": 3.0})})
 
 

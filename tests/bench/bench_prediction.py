@@ -89,7 +89,7 @@ def from_a_cold_start(content: bytes, keras_file: Path, times: int) -> None:
             lambda: peaks[0].append(first_verdict("litert", file)),
             lambda: peaks[1].append(first_verdict("keras", keras_file)), times=times,
         )  # fmt: skip
-    note = "Python's own start and all imports counted"
+    note = "including the start of Python and all imports"
     compare("process from its start to the first verdict, LiteRT", "Keras", *took, "s", note)
     compare("peak memory of that process, LiteRT", "Keras", *map(max, peaks), "MB", note)
 

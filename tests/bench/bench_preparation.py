@@ -83,12 +83,12 @@ def beside_pandas(home: Path, rows: int, times: int) -> None:
             note = f"{rows:,} rows; {ours.cpu:.1f} CPU seconds here, {theirs.cpu:.1f} there"
             rates, wanted = (rows / ours.seconds, rows / theirs.seconds), None if reading else 3
             compare("raw file to split", value=rates[0], other=rates[1], unit="rows/s", note=note, wanted=wanted)
-            note = f"{rows:,} rows; at most 2,000 MB are wanted here"
+            note = f"{rows:,} rows; target: at most 2,000 MB"
             compare("memory, raw file to split", value=ours.peak_mb, other=theirs.peak_mb, unit="MB", note=note)
         measured(with_tlids, file)
         again = measured(with_tlids, file, anew=False)
     lines.emit(part="preparation", what="the same split again, from the cache", value=again.seconds, unit="s",
-               note=f"{rows:,} rows; less than a second is wanted")  # fmt: skip
+               note=f"{rows:,} rows; target: less than a second")  # fmt: skip
 
 
 def beside_polars(home: Path, rows: int, times: int) -> None:
@@ -116,7 +116,7 @@ def stages(home: Path, rows: int, times: int) -> None:
         "every line checked and counted, then that": with_lines,
         "values and classes cleaned and counted as well": with_cleaning,
         "the cleaned file written as well": with_cleaned,
-        "the split as well, which is all": with_tlids,
+        "the split as well, the whole preparation": with_tlids,
     }
     with raw_file(home, rows) as file:
         for name, taken in zip(ways, least(times, file, *ways.values()), strict=True):

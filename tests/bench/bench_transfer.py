@@ -57,7 +57,8 @@ def one_way(source: str, target: str, seeds: tuple[int, ...], quick: bool) -> No
                         f"macro-F1 {statistics.mean(both):.3f}")  # fmt: skip
     cost = {way: statistics.median(each[way][-1]["seconds"] / len(each[way]) for each in curves) for way in curves[0]}
     what = f"{source} to {target}, an epoch, cached"
-    compare(what, "transferred plainly", cost["cached"], cost["transferred plainly"], "s", "blocks run once counted in")
+    note = "with the one pass through the blocks"
+    compare(what, "transferred plainly", cost["cached"], cost["transferred plainly"], "s", note)
     compare(what, "from scratch", cost["cached"], cost["from scratch"], "s")
     figure(f"training the source once, {source}", paid, "not counted above")
 

@@ -24,7 +24,7 @@ PARTS = {
 
 HEAD = """# Benchmarks
 
-This project compared with the usual tools for the same task, both measured in the same run.
+This project beside the usual tools for the same task, both measured in the same run unless a note says otherwise.
 
 **How to read it.** A ratio above 1 means that this project is faster, smaller or more accurate by that factor.
 Ratios are roughly the same on other machines; the figures are not. Tests never depend on times. Seconds are wall-clock
@@ -99,9 +99,9 @@ def tables(lines: Iterable[Mapping]) -> str:
 
 
 def comparison(line: Mapping) -> tuple[str, ...]:
-    """One row of a table of ratios; what was wanted stands beside what there is."""
+    """One row of a table of ratios; the target is beside the ratio."""
     wanted = line.get("wanted")
-    wish = "" if wanted is None else f" (wanted {number(wanted)}{'' if line['ratio'] >= wanted else ': **missed**'})"
+    wish = "" if wanted is None else f" (target {number(wanted)}{'' if line['ratio'] >= wanted else ': **missed**'})"
     return (line["what"], line["against"], amount(line), amount(line, "other"), f"**{number(line['ratio'])}**{wish}",
             line.get("note", ""))  # fmt: skip
 

@@ -98,8 +98,8 @@ Mean gain in macro-F1 over training from scratch for the same number of updates 
 brackets, in how many of five seeds the recipe is better. The recipe was chosen on ToN-IoT and CSE-CIC, and is judged on
 BoT-IoT and UNSW-NB15.
 
-"Nothing frozen" trains all layers, starting from the source's weights. The other recipes change one or two things in
-it. The source is trained for a quarter of the updates, or only on classes that several networks have, or with one
+"Nothing frozen" trains all layers, starting from the source's weights. The other recipes change one or two
+settings. The source is trained for a quarter of the updates, or only on classes that several networks have, or with one
 output layer per network ("several heads"). Balanced batches draw each class in proportion to the square root of its
 count. Labels are smoothed by 0.1. "From the top" unfreezes the third block after 500 updates, the second after 1,000
 and the first after 1,500. "Averaged" keeps a moving average of the weights over about 1,000 updates. AdamW has a
@@ -107,8 +107,8 @@ learning rate of 0.001, a warm-up over 5 % of the updates and cosine decay after
 
 {recipes}
 
-The rule of choice: recipes that fall below training from scratch by more than a standard error on ToN-IoT or CSE-CIC
-are excluded; of the rest, the one with the largest mean gain on these two is chosen. {chosen}
+How it was chosen: recipes that fall below training from scratch by more than a standard error on ToN-IoT or CSE-CIC are
+excluded. Of the rest, the one with the largest mean gain on these two is chosen. {chosen}
 
 On BoT-IoT and UNSW-NB15 the chosen recipe gains over "nothing frozen" {against_free}: five seeds show no difference,
 and it needs a source trained in another way. So **`recipe="transfer"` is "nothing frozen"**: the paper's recipe with
@@ -194,7 +194,7 @@ def without_target(results: dict) -> str:
     return (
         f"A source without the target does little better than guessing on {', '.join(sorted(others))} (ROC-AUC "
         f"{areas[others[-1]]:.2f} to {areas[others[0]]:.2f}). On {best} it ranks attacks above benign flows (ROC-AUC "
-        f"{areas[best]:.2f}), but the class that it predicts says little there too: MCC is "
+        f"{areas[best]:.2f}), but its predicted class is of little use there too: MCC is "
         f"{pd.Series(found[best]['mcc']).mean():.2f}."
     )
 
@@ -248,7 +248,7 @@ def unsw(results: dict) -> str:
 def rare(results: dict) -> str:
     """Classes with fewer than 15 test rows."""
     return "; ".join(
-        f"{tables.short(target)} has {count} of {name} among its test rows"
+        f"{tables.short(target)} has {count} test rows of {name}"
         for target, counts in results["test_rows"].items() for name, count in counts.items() if count < 15
     )  # fmt: skip
 
