@@ -185,8 +185,8 @@ def forged_digest(place: Place) -> Outcome:
 
 TRIALS = (
     Trial("a model with one changed byte", "H8", changed_model, NOBODY),
-    Trial("not a model, with its digest", "H8", forged_digest, NOBODY),
-    Trial("a packet of an absurd time", "M1", absurd_time, NOBODY),
+    Trial("a file that is not a model, with its digest", "H8", forged_digest, NOBODY),
+    Trial("a packet with an impossible time", "M1", absurd_time, NOBODY),
     Trial("an interface bomb", "M2", interface_bomb, NOBODY),
     Trial("a flow bomb", "M3", flow_bomb, NOBODY),
     Trial("a hostile card", "M4", hostile_card, NOBODY),

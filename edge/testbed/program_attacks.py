@@ -316,6 +316,6 @@ TRIALS = (
     Trial("a broker that sends 255 MiB", "H7", false_broker),
     Trial("the broker is away during the attack", "H7", broker_away),
     Trial("damaged frames, to a process without rights", "H8", hostile_frames),
-    Trial("the table flooded, tcpdump killed", "M7", blinded),
-    Trial("somebody reads the broker", "M8", reader),
+    Trial("a flooded flow table, tcpdump killed", "M7", blinded),
+    Trial("an eavesdropper at the broker", "M8", reader),
 )

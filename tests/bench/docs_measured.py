@@ -51,7 +51,7 @@ def count_table(counted: Mapping) -> str:
         low, high = (counted["hertz"] * share / line["instructions"] for share in counted["per_cycle"])
         rate = f"{low:,.0f} to {high:,.0f} {line['unit']}s"
         rows.append([line["what"], line["way"], f"{line['instructions']:,} a {line['unit']}", rate])
-    return page.table(["capture", "what counts", "instructions", "a second, on paper"], rows)
+    return page.table(["capture", "what runs", "instructions", "estimated rate, a second"], rows)
 
 
 def share_of_ndpi(lines: Sequence[Mapping]) -> dict[str, str]:

@@ -15,8 +15,8 @@ from testbed.rule_attacks import ATTACKER, judge, judge_named
 from testbed.watched import rate_of
 
 LIVE = (
-    "fragments of 8 bytes", "an answer forged to each knock", "80 forged SYNs of a host that is at work",
-    "ARP, invented senders", "RSTs of a false checksum or VLAN", "a packet of an absurd time",
+    "fragments of 8 bytes", "a forged answer to each probe", "80 forged SYNs in the name of an active host",
+    "ARP, invented senders", "RSTs with a false checksum or VLAN", "a packet with an impossible time",
 )  # fmt: skip
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 HOSTS = {
@@ -88,7 +88,7 @@ def flow(src: str, dst: str, port: int, to: int, kind: str = "flow", **more) -> 
 
 
 def test_a_victim_whose_flows_a_rule_raises_or_that_did_nothing_is_wrong():
-    attack = BY_NAME["80 forged SYNs of a host that is at work"]
+    attack = BY_NAME["80 forged SYNs in the name of an active host"]
     asked = [flow("laptop", "pi-server", 50_000 + n, TALK_PORT) for n in range(20)]
     raised = flow("laptop", "pi-server", 50_000, TALK_PORT, "alert", alert={"metadata": {"tlids_rules": ["fan-out"]}})
     assert judge(attack, [alert()], asked, HOSTS) == "right"
@@ -97,7 +97,7 @@ def test_a_victim_whose_flows_a_rule_raises_or_that_did_nothing_is_wrong():
 
 
 def test_sessions_that_a_false_reset_turns_cuts_or_makes_a_flood_are_wrong():
-    attack = BY_NAME["RSTs of a false checksum or VLAN"]
+    attack = BY_NAME["RSTs with a false checksum or VLAN"]
     whole = [flow("phone", "pi-server", port, TALK_PORT) for port in SESSIONS["resets"]]
     turned = flow("pi-server", "phone", TALK_PORT, SESSIONS["resets"][0])
     named = {"metadata": {"flowvars": [{"key": "tlids_class", "value": "SYN flood"}]}}
@@ -109,7 +109,7 @@ def test_sessions_that_a_false_reset_turns_cuts_or_makes_a_flood_are_wrong():
 
 
 def test_sessions_that_a_late_reset_does_not_cut_show_that_the_readme_is_out_of_date():
-    attack = BY_NAME["RSTs of a false sequence number"]
+    attack = BY_NAME["RSTs with a false sequence number"]
     whole = [flow("phone", "pi-server", port, TALK_PORT) for port in SESSIONS["late-resets"]]
     assert judge(attack, [], whole * 2, HOSTS) == "right"
     assert judge(attack, [], whole + whole[1:], HOSTS).endswith("to be cut, found 9")
