@@ -41,7 +41,7 @@ DEPENDS = (
 UNITS = ("tlids-edge.service", "tlids-capture.socket", "tlids-capture@.service")
 COMMANDS = {"tlids-edge": "tlids_edge.cli.edge", "tlids-meter": "tlids_edge.cli.meter"}
 PAGES = (
-    "edge/README.md", "edge/MANUAL.md", "edge/MEASURED.md", "edge/SECURITY.md", "docs/inputs.md",
+    "edge/README.md", "edge/DETAILS.md", "edge/MANUAL.md", "edge/MEASURED.md", "edge/SECURITY.md", "docs/inputs.md",
     "docs/your-own-network.md",
 )  # fmt: skip
 LINK = re.compile(r"\[([^]]+)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)")

@@ -138,7 +138,7 @@ def lines(found: dict) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Print the table, as Markdown or with --json as lines; 1 when an attack is wrong, 2 for unusable input.
 
-    What edge/README.md says is missed may be wrong.
+    What edge/DETAILS.md says is missed may be wrong.
     """
     as_json = "--json" in arguments
     words = [word for word in arguments if word != "--json"]

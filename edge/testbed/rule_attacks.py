@@ -24,7 +24,7 @@ class Attack(NamedTuple):
     named: str = ATTACKER  # whom every alert must name by MAC address; NOBODY: there must be none
     beside: str = ""  # what goes on beside it, of BESIDE, with a check of its own
     options: tuple[str, ...] = ()  # of tlids-edge
-    missed: str = ""  # for one that is: how edge/README.md says so
+    missed: str = ""  # for one that is: how edge/DETAILS.md says so
 
 
 ATTACKS = (
@@ -132,7 +132,7 @@ def _resets(flows: list[dict], hosts: dict[str, dict]) -> str:
 
 
 def _late_resets(flows: list[dict], hosts: dict[str, dict]) -> str:
-    """The phone's sessions are cut, as edge/README.md says, and stay the phone's."""
+    """The phone's sessions are cut, as edge/DETAILS.md says, and stay the phone's."""
     mine, turned = _sessions(flows, hosts, "late-resets")
     ports = Counter(one["src_port"] for one in mine if one["event_type"] == "flow")
     cut = sum(count > 1 for count in ports.values())

@@ -8,7 +8,7 @@ NOBODY = "nobody"
 
 
 def figures(results: Mapping) -> dict[str, str]:
-    """The table, how many of its rows are right (what edge/README.md lists as missed is not), the flood, the load."""
+    """The table, how many of its rows are right (what edge/DETAILS.md lists as missed is not), the flood, the load."""
     attacks = results["attacks"]
     right = sum(one["verdict"] == "right" and not one["missed"] for one in attacks)
     rows = [cells(one) for one in attacks]

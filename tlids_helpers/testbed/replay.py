@@ -27,7 +27,7 @@ from tlids_helpers.common import files, progress
 from tlids_helpers.common.errors import InputError
 
 SCRIPT = files.REPOSITORY / "edge" / "capture_and_infer.py"
-RULE_SIDS = range(9_200_000, 9_300_000)  # see edge/README.md
+RULE_SIDS = range(9_200_000, 9_300_000)  # see edge/DETAILS.md
 MULTICAST = 224  # the first byte of the lowest multicast IPv4 address
 PCAP, ETHERNET, SNAP_LENGTH = 0xA1B2C3D4, 1, 262_144
 

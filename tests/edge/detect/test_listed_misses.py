@@ -1,4 +1,4 @@
-"""What edge/README.md lists as missed is missed still, each beside the form of it that is found.
+"""What edge/DETAILS.md lists as missed is missed still, each beside the form of it that is found.
 
 Other misses of its list: `test_evasions` (slow scans, forged answers, tunnels) and `test_fan_out` (limits, a flood that
 blinds). A test that fails here is good news: take the line out of the list.
@@ -19,7 +19,7 @@ from tlids_edge.detect.neighbours import SID_SECOND_ROUTER
 from tlids_edge.detect.rules import Rules
 from tlids_edge.flows.meter import Meter
 
-README = Path(__file__).resolve().parents[3] / "edge" / "README.md"
+PAGE = Path(__file__).resolve().parents[3] / "edge" / "DETAILS.md"
 ATTACKER = "192.168.1.66"
 FROM_ATTACKER = {"src_mac": ATTACKER_MAC, "dst_mac": GATEWAY_MAC}
 RST = 4
@@ -46,7 +46,7 @@ def knocks(gap: float, ports, hosts=(GATEWAY,), **macs):
 
 
 def is_listed(words: str) -> bool:
-    return words in " ".join(README.read_text().split())
+    return words in " ".join(PAGE.read_text().split())
 
 
 def test_high_ports_scanned_slowly_are_missed_and_low_ones_found():

@@ -35,7 +35,13 @@ def test_every_link_of_a_packaged_page_leads_to_a_heading_of_a_page_beside_it(fo
     assert len(links) >= 10 and [link for link in links if link[1] not in found.get(link[0], ())] == []
 
 
-def test_measurements_errors_and_the_first_night_are_beside_the_manual(folder):
-    assert {"README.md", "MANUAL.md", "MEASURED.md", "SECURITY.md", "inputs.md", "your-own-network.md"} == {
-        page.name for page in folder.glob("*.md")
-    }
+def test_details_measurements_errors_and_the_first_night_are_beside_the_manual(folder):
+    assert {
+        "README.md",
+        "DETAILS.md",
+        "MANUAL.md",
+        "MEASURED.md",
+        "SECURITY.md",
+        "inputs.md",
+        "your-own-network.md",
+    } == {page.name for page in folder.glob("*.md")}

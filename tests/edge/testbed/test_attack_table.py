@@ -149,7 +149,7 @@ def test_the_committed_table_has_each_attack_and_every_one_is_right_or_said_to_b
         assert (one["row"], one["expected"], one["missed"]) == (attack.row, attack.named, attack.missed)
         assert bool(one["told"]) == isinstance(attack, Trial)
         if attack.missed:  # then the page on what is missed says so
-            assert attack.missed in " ".join((EDGE / "README.md").read_text().split())
+            assert attack.missed in " ".join((EDGE / "DETAILS.md").read_text().split())
         else:
             assert (one["verdict"], judge_named(attack.named, one["seen"], hosts)) == ("right", ""), one["attack"]
 
