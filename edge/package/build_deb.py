@@ -26,6 +26,8 @@ from compile_core import compile_core
 HERE = Path(__file__).resolve().parent
 EDGE = HERE.parent
 PRIVATE = Path("usr/lib/tlids-edge")  # no module of ours is on Debian's own path
+SHARE = Path("usr/share/tlids-edge")
+PINNED = SHARE / "pinned.sha256"
 PYTHON = "313"  # trixie's
 LITERT = "2.3.0"
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}
@@ -80,11 +82,12 @@ def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
     for name, module in COMMANDS.items():
         program(root / "usr/bin" / name, module)
     program(root / PRIVATE / "tlids-capture", "tlids_edge.capture.feeder")
-    shutil.copytree(model, root / "usr/share/tlids-edge/models" / model.name)
+    shutil.copytree(model, root / SHARE / "models" / model.name)
     for unit in UNITS:
         copy(HERE / unit, root / "usr/lib/systemd/system" / unit)
     copy(HERE / "sysusers.conf", root / "usr/lib/sysusers.d/tlids-edge.conf")
     copy(HERE / "default", root / "etc/default/tlids-edge")
+    pin(root)
     documents(root / "usr/share/doc/tlids-edge")
     copy(HERE / "lintian-overrides", root / "usr/share/lintian/overrides/tlids-edge")
     control(root, architecture)
@@ -124,6 +127,13 @@ def program(path: Path, module: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(PROGRAM.format(private=PRIVATE, module=module), encoding="utf-8")
     path.chmod(0o755)
+
+
+def pin(root: Path) -> None:
+    """PINNED: the SHA-256 of each program, library and model file; the service starts only while they are equal."""
+    files = sorted(path for top in (PRIVATE, SHARE) for path in (root / top).rglob("*") if path.is_file())
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  /{path.relative_to(root)}\n" for path in files]
+    (root / PINNED).write_text("".join(lines), encoding="ascii")
 
 
 def documents(folder: Path) -> None:

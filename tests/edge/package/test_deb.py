@@ -132,6 +132,19 @@ def check_units(debian: Path) -> None:
     assert "NoNewPrivilege" in said
 
 
+def check_pinned(debian: Path) -> None:
+    """Before it starts, the unit compares what is installed with the package's list: a changed byte is named."""
+    line = (debian / "usr/lib/systemd/system/tlids-edge.service").read_text().split("ExecStartPre=")[1].splitlines()[0]
+    listed = (debian / line.split()[-1].lstrip("/")).read_text().split()[1::2]
+    model = "/usr/share/tlids-edge/models/testbed/model.tflite"
+    assert {model, CORE, "/usr/lib/tlids-edge/ai_edge_litert/libLiteRt.so"} < set(listed)
+    assert inside(debian, *line.split()) == ""
+    whole = (debian / model.lstrip("/")).read_bytes()
+    (debian / model.lstrip("/")).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert f"{model}: FAILED" in inside(debian, *line.split(), fails=True)
+    (debian / model.lstrip("/")).write_bytes(whole)
+
+
 def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, debian):
     before = listing(debian)
     shutil.copy(package, debian / "tmp")
@@ -141,6 +154,7 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     assert inside(debian, "find", "/usr/lib/tlids-edge", "/usr/bin/tlids-edge", "-perm", "/022") == ""
     assert (debian / "etc/default/tlids-edge").stat().st_mode & 0o777 == 0o600
     check_units(debian)
+    check_pinned(debian)
     assert inside(debian, "python3", "-c", NAME_OF_CORE) == f"{CORE}\n"
 
     shutil.copy(EDGE.parent / "data/testbed/session2.pcap.gz", debian / "tmp")

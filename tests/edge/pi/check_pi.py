@@ -35,6 +35,7 @@ WHOLE = (
     ("rights of both processes", rights.confined),
     ("limits on memory", install.limits),
     ("owner and modes of files", rights.owned),
+    ("changed model file", rights.pinned),
     ("probe in the unit's place", rights.probed),
     ("nmap from another host", install.scanned),
     ("Home Assistant's discovery at mosquitto", install.discovered),
@@ -52,7 +53,7 @@ WHOLE = (
     ("power cut and fsck", faults.power_cut),
     ("purge", install.purged),
 )
-SHORT = (*WHOLE[:9], ("purge", install.purged))
+SHORT = (*WHOLE[:10], ("purge", install.purged))
 BOARD = (("boot of the board's model to a login", raspi.login),)
 BOOTS = ((LIKE_RASPBERRY_PI_OS, WHOLE), ("", SHORT))
 Check = tuple[str, Callable[[Pi], str]]

@@ -11,6 +11,8 @@ SCAN = "ip netns exec out nmap -n -Pn -sS -p {} 10.77.0.1"
 CAPTURING = "pgrep -x tcpdump && awk 'NR > 1 && $6 == 1 {{ found = 1 }} END {{ exit !found }}' /proc/net/packet"
 CAPTURING = CAPTURING.replace("{{", "{").replace("}}", "}")
 
+LIMITS = {"tlids-edge": (1024, 200), "tcpdump": (256, 120)}  # MiB: address space, and MemoryMax
+
 
 def expect(holds: object, seen: str) -> None:
     """Raise CheckError with what was seen unless it holds."""
@@ -79,15 +81,20 @@ def default_route(pi: Pi) -> str:
 
 
 def limits(pi: Pi) -> str:
-    """The limits on memory: that of the address space always, MemoryMax where the kernel has it."""
-    pid = pi.must("systemctl show -P MainPID tlids-edge")
+    """The limits on memory: that of the address space always, MemoryMax where the kernel has it; of both processes."""
+    found = {"tlids-edge": "systemctl show -P MainPID tlids-edge", "tcpdump": "pgrep -x tcpdump"}
+    return "; ".join(f"{name}: {limited(pi, pi.must(asked), LIMITS[name])}" for name, asked in found.items())
+
+
+def limited(pi: Pi, pid: str, limits: tuple[int, int]) -> str:
+    """One process's limits on address space and group, in MiB, and what it used of them."""
     space = re.search(r"Max address space\s+(\d+)", pi.must(f"cat /proc/{pid}/limits"))
-    expect(space and int(space[1]) == 2**30, "no limit on the address space")
-    group = pi.run("cat /sys/fs/cgroup/system.slice/tlids-edge.service/memory.max")[1]
-    there = group.isdigit()
+    expect(space and int(space[1]) == limits[0] << 20, f"limit on the address space {space and space[1]}")
+    group = pi.run(f"cat /sys/fs/cgroup$(cut -d: -f3 /proc/{pid}/cgroup)/memory.max")[1]
+    expect(not group.isdigit() or int(group) == limits[1] << 20, f"memory.max {group}")
     sizes = pi.must(f"awk '/VmHWM|VmPeak/ {{ print $1 $2 / 1000 }}' /proc/{pid}/status").split()
-    held = f"memory.max {int(group) / 2**20:.0f} MiB" if there else "no memory.max"
-    return f"LimitAS 1 GiB, {held}; {' '.join(size.replace(':', ' ') + ' MB' for size in sizes)}"
+    held = f"memory.max {limits[1]} MiB" if group.isdigit() else "no memory.max"
+    return f"LimitAS {limits[0]} MiB, {held}, {', '.join(size.replace(':', ' ') + ' MB' for size in sizes)}"
 
 
 def scanned(pi: Pi, ports: str = "1-200") -> str:

@@ -13,6 +13,7 @@ UNIT, PROBE_UNIT = "/usr/lib/systemd/system/tlids-edge.service", "/run/systemd/s
 AS_A_PROBE = (
     "s|^Type=.*|Type=oneshot|; s|^ExecStart=.*|ExecStart=/usr/bin/python3 /cargo/probe.py|; /^Restart/d; /^Watchdog/d"
 )
+MODEL = "/usr/share/tlids-edge/models/testbed/model.tflite"
 PASSWORD = "quiet-word-731"
 BROKER = "listener 1884 127.0.0.1\\nallow_anonymous false\\npassword_file /etc/mosquitto/login\\n"
 
@@ -42,6 +43,18 @@ def owned(pi: Pi) -> str:
     found = pi.must(f"{listed}; {below}".replace("{0}", "\\( ! -user root -o -perm /022 \\) ! -type l"))
     expect(not found, found[:300])
     return "every file is root's alone to write"
+
+
+def pinned(pi: Pi) -> str:
+    """A model with another byte at its end: the service does not start, and does with the package's own."""
+    pi.must(f"cp -p {MODEL} /run/kept.tflite; printf x >> {MODEL}")
+    pi.run("systemctl restart tlids-edge", 300)
+    heard = "journalctl -q -o cat -u tlids-edge | grep 'model.tflite: FAILED'"
+    pi.wait(heard, "the name of the changed file")
+    expect(pi.run("systemctl is-active -q tlids-edge")[0] != 0, "the service runs with the changed model")
+    pi.must(f"cp -p /run/kept.tflite {MODEL}; systemctl restart tlids-edge", 300)
+    pi.wait("systemctl is-active -q tlids-edge", "an active tlids-edge")
+    return f"not started: {pi.must(heard).splitlines()[-1]}; started with the package's own"
 
 
 def probed(pi: Pi) -> str:
