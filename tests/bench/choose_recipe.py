@@ -7,6 +7,9 @@ testbed's devices. Each learns two homes: the first sixteen hours of the four de
 judged), and the testbed's devices it has not seen (three fifths of their session, the rest is judged). The blocks have
 seen everything in the first session, so the figures are for comparing recipes, and worth nothing by themselves.
 
+The last recipes train the same head. They withdraw an alarm that is near to a learned row on which that head alarms too
+(`learn.false_alarms`), and differ in what is near.
+
 Results go to docs/results/adapt-choice.json, the table into edge/MEASURED.md.
 """
 
@@ -16,7 +19,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -26,8 +29,8 @@ import page
 from adapt_homes import DAY_S, DEVICES, MODEL, labelled, merged, metered
 from lines import REPOSITORY
 from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.learn import false_alarms, recipe, rows
 from tlids_edge.learn import head as heads
-from tlids_edge.learn import recipe, rows
 from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.choose import choose
 from tlids_edge.learn.graph import Layer, find_head, read_layers, with_layers
@@ -47,12 +50,13 @@ LEARNED = {"four devices": 2 / 3, "testbed's other devices": 3 / 5}  # share of 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to learn; each adds to the one before."""
+    """One way to learn; each adds to the one before, but for the radius."""
 
     epochs: int = 5
     rehearses: bool = False
     weighs: bool = False
     screens: bool = False
+    radius: float = 0.0  # of known false alarms; 0: none are known
 
 
 RECIPES = {
@@ -61,6 +65,7 @@ RECIPES = {
     "twenty epochs": Recipe(20, True),
     "attacks weigh the same": Recipe(20, True, True),
     "known attacks not learned": Recipe(20, True, True, True),
+    **{f"known false alarms, radius {radius}": Recipe(20, True, True, True, radius) for radius in (0.2, 0.1, 0.05)},
 }
 
 
@@ -180,10 +185,40 @@ def compared(head: Head, home: Flows, share: float, seed: int, other: list[Flows
     early, late = home.at(home.seconds < cut), home.at(home.seconds >= cut)
     alarming = attack_scores(early.features, head.layers) >= head.parent.threshold
     site = sample(early, alarming, seed)
-    before = counted(head, late, head.layers, head.parent.threshold, other)
-    yield "before", before
+    yield "before", counted(head, late, Found(head.layers, head.parent.threshold), other)
+    taught = {}
     for name, each in RECIPES.items():
-        yield name, counted(head, late, learned(head, site, each, seed), recipe.THRESHOLD, other)
+        alone = replace(each, radius=0.0)
+        if alone not in taught:
+            taught[alone] = learned(head, site, alone, seed)
+        found = Found(taught[alone][0], recipe.THRESHOLD, each.radius, false_alarms_of(head, *taught[alone], each))
+        yield name, counted(head, late, found, other)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a head finds that knows some false alarms."""
+
+    layers: list[Layer]
+    threshold: float
+    radius: float = 0.0
+    known: np.ndarray = field(default_factory=lambda: false_alarms.NONE)
+
+    def alarms(self, flows: Flows) -> np.ndarray:
+        """Which flows alarm, (n,); none of them came before."""
+        alarms = attack_scores(flows.features, self.layers) >= self.threshold
+        withdrawal = false_alarms.Withdrawal(self.known, self.radius)
+        return alarms & ~withdrawal.of(flows.rows, alarms, (flows.seconds * 1e6).astype(np.int64))
+
+
+def false_alarms_of(head: Head, layers: list[Layer], rows: np.ndarray, how: Recipe) -> np.ndarray:
+    """The false alarms that a head knows which learned `rows` (n, 9)."""
+    if not how.radius:
+        return false_alarms.NONE
+    features = block_features(head.parent.content, find_head(head.parent.content), rows)
+    alarming = rows[attack_scores(features, layers) >= recipe.THRESHOLD]
+    attacks = head.testbed.rows[head.stored][head.truth[head.stored] != 0]
+    return false_alarms.collect(alarming, attacks, how.radius)
 
 
 def sample(flows: Flows, alarming: np.ndarray, seed: int) -> np.ndarray:
@@ -195,8 +230,8 @@ def sample(flows: Flows, alarming: np.ndarray, seed: int) -> np.ndarray:
     return choose(keeper.rows(), keeper.proven).rows["features"]
 
 
-def learned(head: Head, site: np.ndarray, how: Recipe, seed: int) -> list[Layer]:
-    """The head after a home's rows, by one recipe."""
+def learned(head: Head, site: np.ndarray, how: Recipe, seed: int) -> tuple[list[Layer], np.ndarray]:
+    """The head after a home's rows, by one recipe, and the rows that it learned."""
     content, found = head.parent.content, find_head(head.parent.content)
     stored, codes = head.testbed.rows[head.stored], head.truth[head.stored]
     features = block_features(content, found, site)
@@ -210,12 +245,12 @@ def learned(head: Head, site: np.ndarray, how: Recipe, seed: int) -> list[Layer]
     if how.rehearses:
         lesson += recipe.rehearsed(head.parent, site, stored, seed)
     training = heads.Training(epochs=how.epochs)
-    return heads.train(lesson, head.layers, heads.batches(len(lesson.targets), seed, training), training)
+    return heads.train(lesson, head.layers, heads.batches(len(lesson.targets), seed, training), training), site
 
 
-def counted(head: Head, late: Flows, layers: list[Layer], threshold: float, other: list[Flows]) -> dict:
+def counted(head: Head, late: Flows, found: Found, other: list[Flows]) -> dict:
     """The share of benign flows that alarm, and of attacks: unknown classes, known ones, those of other tools."""
-    alarms = attack_scores(head.testbed.features, layers) >= threshold
+    alarms = found.alarms(head.testbed)
     spare = np.ones(len(alarms), bool)
     spare[head.stored] = False
     known = [code for code in range(1, len(CARD.classes)) if code not in head.unknown]
@@ -223,10 +258,10 @@ def counted(head: Head, late: Flows, layers: list[Layer], threshold: float, othe
     shares = [each.mean() if len(each) else alarms[head.truth == code].mean()
               for code, each in zip(known, shares, strict=True)]  # fmt: skip
     return {
-        "benign": float((attack_scores(late.features, layers) >= threshold).mean()),
+        "benign": float(found.alarms(late).mean()),
         "unknown": float(np.mean([alarms[head.truth == code].mean() for code in head.unknown])),
         "known": float(np.mean(shares)),
-        "other tools": float(np.mean([(attack_scores(each.features, layers) >= threshold).mean() for each in other])),
+        "other tools": float(np.mean([found.alarms(each).mean() for each in other])),
     }
 
 

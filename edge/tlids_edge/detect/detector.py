@@ -4,6 +4,9 @@ Flows are judged in batches: a batch closes when it is full or when its oldest f
 interpreter runs on one thread. Its input has one of three fixed sizes and short batches are padded, because
 per flow the paper's CNN costs 33 us alone and 18 to 20 us in batches of 8 to 256 (two-core x86-64), and a
 resize costs 70 us.
+
+A model that was adapted to a home may have a list of known false alarms (`learn.false_alarms`). An alarm that is
+withdrawn keeps its probabilities and its score; its label is benign.
 """
 
 from collections.abc import Sequence
@@ -13,10 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tlids_edge.detect.card import MODEL_FILE, read_card, read_model
+from tlids_edge.detect.card import MODEL_FILE, read_card, read_fields, read_model
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import Flow
 from tlids_edge.flows.rows import features
+from tlids_edge.learn import false_alarms
 
 SMALL_SIZES = (8, 64)
 BATCH = 256
@@ -62,6 +66,8 @@ class Detector:
         self._attacks = np.delete(np.arange(len(self.card.classes)), self._benign)
         self._waiting: list[np.ndarray] = []
         self._oldest = 0.0
+        known = read_fields(folder).get("false_alarms") if self.card.family == "netflow" else None
+        self._withdrawal = false_alarms.Withdrawal(false_alarms.read(Path(folder), known))
         self._interpreter, self._input, self._output = _open_model(folder, read_model(folder, self.card))
         self._prove(Path(folder) / MODEL_FILE)
 
@@ -85,20 +91,22 @@ class Detector:
 
     def judge_rows(self, rows: np.ndarray) -> Verdicts:
         """Judge at most `batch_size` flows, a ROW array, now."""
-        return Verdicts(rows, *self._judged(features(rows, self.card.family, self.card.dialect)))
+        return Verdicts(rows, *self._judged(features(rows, self.card.family, self.card.dialect), rows["last_us"]))
 
     def judge(self, flows: Sequence[Flow]) -> list[Verdict]:
         """Judge at most `batch_size` flows now."""
         rows = np.array([flow.features(self.card.family, self.card.dialect) for flow in flows], dtype=np.float32)
-        probabilities, labels, alerts, scores = self._judged(rows)
+        times_us = np.array([flow.last_us for flow in flows], dtype=np.int64)
+        probabilities, labels, alerts, scores = self._judged(rows, times_us)
         return list(map(Verdict, flows, probabilities, labels, alerts.tolist(), scores.tolist()))
 
-    def _judged(self, rows: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
-        """Probabilities, labels, alerts and scores for rows of features."""
+    def _judged(self, rows: np.ndarray, times_us: np.ndarray) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+        """Probabilities, labels, alerts and scores for rows of features of flows that ended at some times."""
         card = self.card
         probabilities = self.predict(rows)
         scores = 1.0 - probabilities[:, self._benign].astype(np.float64)
         alerts = scores >= card.threshold
+        alerts &= ~self._withdrawal.of(rows, alerts, times_us)
         named = np.where(alerts, self._attacks[probabilities[:, self._attacks].argmax(axis=1)], self._benign)
         self.unjudged += int(np.count_nonzero(~np.isfinite(scores)))
         return probabilities, [card.classes[index] for index in named.tolist()], alerts, scores

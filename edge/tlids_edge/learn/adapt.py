@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
 from tlids_edge.detect.card import CARD_FILE, MODEL_FILE, Card, read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
-from tlids_edge.learn import choose, novelty, recipe, rows, state
+from tlids_edge.learn import choose, false_alarms, novelty, recipe, rows, state
 from tlids_edge.learn.graph import with_layers
 from tlids_edge.learn.keep import WINDOWS, Keeper
 from tlids_edge.learn.promise import CONFIDENCE
@@ -22,6 +24,7 @@ from tlids_edge.learn.screen import BURST, BURST_S
 
 DEFAULT_LEARN_S = 86_400.0
 LEAST_SHARE = 4  # a model may be adapted after a quarter of the learning period
+NOT_INHERITED = ("metrics", "threshold_fpr", "novelty", "false_alarms")  # fields of the parent's card
 NAMED_SOURCES = 100  # left-out sources that the card lists
 WHY_LEFT_OUT = f"{BURST} alarming flows within {BURST_S:.0f} s"
 
@@ -91,9 +94,10 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
                 f"expected rows of {card.family} features, found {learned.family} in {folder}", "learn with this model"
             )
         benign = card.classes.index(card.benign)
-        parent = recipe.Parent(read_model(model, card), benign, card.threshold, card.family)
-        site = learned.chosen.rows["features"]
-        made = recipe.adapt(parent, site, stored, seed)
+        known = false_alarms.read(model, fields.get("false_alarms"))
+        parent = recipe.Parent(read_model(model, card), benign, card.threshold, card.family, known)
+        site, seconds = (learned.chosen.rows[name] for name in ("features", "time"))
+        made = recipe.adapt(parent, site, stored, seed, times_us=seconds.astype(np.int64) * 1_000_000)
         if fault := recipe.refusal(made):
             raise InputError(fault, "the model in use stays")
         content = with_layers(parent.content, made.head, made.layers)
@@ -102,6 +106,7 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
             shutil.copyfile(model / rows.FILE, scratch / rows.FILE)
             new = _card(fields, card, learned, made, seed)
             new["novelty"] = novelty.write(novelty.fit(site, seed), scratch) if card.family == "netflow" else None
+            new["false_alarms"] = false_alarms.write(made.false_alarms, scratch)
             new["files"] = {MODEL_FILE: _entry(content), rows.FILE: fields["files"][rows.FILE]}
             (scratch / CARD_FILE).write_text(json.dumps(new, indent=1))
             Detector(scratch)  # what the program would refuse is not left there
@@ -175,7 +180,7 @@ def _card(fields: dict, card: Card, learned: Learned, made: recipe.Adapted, seed
         "recall": made.recall, "parent_recall": made.parent_recall, "distance": made.distance, "seed": seed,
         "windows": WINDOWS,
     }  # fmt: skip
-    left = {name: value for name, value in fields.items() if name not in ("metrics", "threshold_fpr", "novelty")}
+    left = {name: value for name, value in fields.items() if name not in NOT_INHERITED}
     origin = fields["adapted"]["shipped"] if isinstance(fields.get("adapted"), dict) else card.sha256
     adapted["shipped"] = origin
     return left | {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlids_edge.detect.card import MAX_MODEL_BYTES, read_limited
+from tlids_edge.detect.card import read_limited
 from tlids_edge.errors import InputError
 
 FILE = "novelty.f32"
@@ -22,7 +22,7 @@ WIDTH = 9
 ALPHA = 0.01
 LEAST = 0.5  # a smaller threshold would take one more packet for something new
 CALIBRATION = 5  # one row in five
-MAX_BYTES = MAX_ROWS * WIDTH * 4
+LARGEST = 100.0  # the logarithm of a float32 is at most 89
 CHUNK = 16  # rows at a time: products of more would be spread over threads, which costs far more than it saves
 
 
@@ -80,10 +80,7 @@ def conformal(scores: np.ndarray, alpha: float) -> float:
 
 def write(novelty: Novelty, folder: Path) -> dict:
     """Write the store into a model's folder; what the card says of it under "novelty"."""
-    content = np.ascontiguousarray(novelty.store, "<f4").tobytes()
-    (folder / FILE).write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    return {"threshold": novelty.threshold, "rows": len(novelty.store), "file": FILE, "sha256": digest}
+    return {"threshold": novelty.threshold} | write_store(novelty.store, folder / FILE)
 
 
 def read(folder: Path, fields: dict | None) -> Novelty | None:
@@ -94,31 +91,48 @@ def read(folder: Path, fields: dict | None) -> Novelty | None:
     """
     if fields is None:
         return None
+    threshold = fields.get("threshold") if isinstance(fields, dict) else None
+    if not isinstance(threshold, float) or not 0 < threshold < 1e6:
+        raise InputError(f"expected novelty with a threshold in the card of {folder}, found {str(fields)[:80]}",
+                         "adapt again")  # fmt: skip
+    return Novelty(read_store(folder / FILE, fields, MAX_ROWS), threshold)
+
+
+def write_store(store: np.ndarray, path: Path) -> dict:
+    """Write rows (m, 9), as `described`, into a file; what a card says of it."""
+    content = np.ascontiguousarray(store, "<f4").tobytes()
+    path.write_bytes(content)
+    return {"rows": len(store), "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def read_store(path: Path, fields: dict, most: int) -> np.ndarray:
+    """At most `most` rows (m, 9) from a file; `fields` is what a card says of it.
+
+    Raises:
+        InputError: the card or the file is damaged.
+    """
     rows = fields.get("rows") if isinstance(fields, dict) else None
-    threshold = fields.get("threshold") if rows is not None else None
-    sound = isinstance(rows, int) and 0 < rows <= MAX_ROWS and isinstance(threshold, float) and 0 < threshold < 1e6
-    if not sound:
-        raise InputError(f"expected novelty with a threshold and 1 to {MAX_ROWS} rows in the card of {folder}, found "
-                         f"{str(fields)[:80]}", "adapt again")  # fmt: skip
-    content = read_limited(folder / FILE, min(MAX_BYTES, MAX_MODEL_BYTES), "a store of learned rows")
+    if type(rows) is not int or not 0 < rows <= most:
+        raise InputError(f"expected 1 to {most} rows for {path} in its card, found {str(fields)[:80]}", "adapt again")
+    content = read_limited(path, most * WIDTH * 4, "a store of learned rows")
     if hashlib.sha256(content).hexdigest() != fields.get("sha256") or len(content) != rows * WIDTH * 4:
-        raise InputError(f"expected {folder / FILE} as its card describes it, found another file", "adapt again")
+        raise InputError(f"expected {path} as its card describes it, found another file", "adapt again")
     store = np.frombuffer(content, "<f4").reshape(rows, WIDTH)
-    if not np.isfinite(store).all():
-        raise InputError(f"expected finite numbers in {folder / FILE}, found others", "adapt again")
-    return Novelty(store, threshold)
+    if not (np.abs(store) <= LARGEST).all():
+        raise InputError(f"expected numbers of at most {LARGEST:g} in {path}, found others", "adapt again")
+    return store
 
 
-def nearest(rows: np.ndarray, store: np.ndarray) -> np.ndarray:
+def nearest(rows: np.ndarray, store: np.ndarray, chunk: int = CHUNK) -> np.ndarray:
     """The Euclidean distance (n,) of each of `rows` (n, 9) to the nearest of `store` (m, 9), both as `described`.
 
-    Some rows at a time, to save memory.
+    `chunk` rows at a time, to save memory: more where `store` is small.
     """
     lengths = (store * store).sum(axis=1)
     factors = np.concatenate([-2 * store, lengths[:, None]], axis=1).T
     found = (rows * rows).sum(axis=1)
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
+    for start in range(0, len(rows), chunk):
+        part = rows[start : start + chunk]
         products = np.concatenate([part, np.ones((len(part), 1), np.float32)], axis=1) @ factors
-        found[start : start + CHUNK] += products.min(axis=1)
+        found[start : start + chunk] += products.min(axis=1)
     return np.sqrt(np.maximum(found, 0))

@@ -2,7 +2,8 @@
 
 The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
 `rehearsal`). A row of the home that the parent alarms on and that is almost equal to a stored attack is not
-learned, however slowly such rows come.
+learned, however slowly such rows come. Learned rows on which even the new head alarms become its known false alarms
+(see `false_alarms`), so that the promise counts what is told.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from tlids_edge.learn import head as heads
 from tlids_edge.learn import rehearsal
 from tlids_edge.learn.blocks import block_features
+from tlids_edge.learn.false_alarms import NONE, Withdrawal, collect
 from tlids_edge.learn.graph import Head, Layer, find_head, read_layers
 from tlids_edge.learn.promise import upper_bound
 
@@ -31,7 +33,8 @@ class Parent:
     content: bytes = field(repr=False)  # of model.tflite
     benign: int  # its class code
     threshold: float
-    family: str = "netflow"  # of its features; others have no distance, so nothing is rehearsed nor left out
+    family: str = "netflow"  # of its features; others have no distance: nothing is rehearsed, left out or withdrawn
+    false_alarms: np.ndarray = field(default_factory=lambda: NONE, repr=False)  # that it knows
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,18 @@ class Adapted:
     parent_recall: float  # at the parent's threshold
     distance: float
     known_attacks: int  # rows of the home that were not learned
+    false_alarms: np.ndarray = field(default_factory=lambda: NONE, repr=False)  # that it knows
 
 
 def adapt(
     parent: Parent, site: np.ndarray, stored: Stored, seed: int,
     training: heads.Training = heads.Training(),  # noqa: B008 - frozen
+    times_us: np.ndarray | None = None,
 ) -> Adapted:  # fmt: skip
     """Retrain the head: `site` (n, 9) raw rows of the home in order of time, taken as benign; `stored` with codes.
+
+    `times_us` (n,) are those of the home's rows, None for all at once: the promise is of alarms that are not withdrawn,
+    and no more than some are in a time.
 
     Raises:
         InputError: the model is not one that can be adapted.
@@ -71,22 +79,26 @@ def adapt(
     home, kept = (block_features(parent.content, head, rows) for rows in (site, stored[0]))
     alarming = _alarming(home, old, parent.benign, parent.threshold)
     learned = ~(alarming & like_attacks(parent, site, stored))
-    last = max(1, len(site) // LAST)
+    times_us, last = np.zeros(len(site), int) if times_us is None else times_us, max(1, len(site) // LAST)
 
-    def fitted(count: int) -> list[Layer]:
-        """The parent's head, trained on the first `count` rows of the home."""
+    def fitted(count: int) -> tuple[list[Layer], np.ndarray]:
+        """The parent's head, trained on the first `count` rows of the home, and those of them that it alarms on."""
         use = np.flatnonzero(learned[:count])
         whole = lesson(parent, home[use], kept, stored[1]) + rehearsed(parent, site[use], stored[0], seed)
-        return heads.train(whole, old, heads.batches(len(whole.targets), seed, training), training)
+        layers = heads.train(whole, old, heads.batches(len(whole.targets), seed, training), training)
+        return layers, _known(parent, site[use[_alarming(home[use], layers, parent.benign, THRESHOLD)]], stored)
 
-    alarms = int(_alarming(home[-last:], fitted(len(site) - last), parent.benign, THRESHOLD).sum())
-    layers = fitted(len(site))
+    layers, known = fitted(len(site) - last)
+    late = _alarming(home[-last:], layers, parent.benign, THRESHOLD)
+    alarms, before = (_told(each, names, site[-last:], times_us[-last:]) for each, names in
+                      ((late, known), (alarming[-last:], parent.false_alarms)))  # fmt: skip
+    layers, known = fitted(len(site))
     attacks = kept[stored[1] != parent.benign]
     return Adapted(
-        head, layers, Promise(alarms, last, upper_bound(alarms, last), int(alarming[-last:].sum())),
+        head, layers, Promise(alarms, last, upper_bound(alarms, last), before),
         float(_alarming(attacks, layers, parent.benign, THRESHOLD).mean()),
         float(_alarming(attacks, old, parent.benign, parent.threshold).mean()),
-        heads.distance(layers, old), int((~learned).sum()),
+        heads.distance(layers, old), int((~learned).sum()), known,
     )  # fmt: skip
 
 
@@ -110,6 +122,18 @@ def like_attacks(parent: Parent, site: np.ndarray, stored: Stored) -> np.ndarray
     if parent.family != "netflow":
         return np.zeros(len(site), bool)
     return rehearsal.alike(site, stored[0], stored[1] != parent.benign)
+
+
+def _known(parent: Parent, alarming: np.ndarray, stored: Stored) -> np.ndarray:
+    """The false alarms that a head knows which alarms on learned rows (n, 9); none where there is no distance."""
+    if parent.family != "netflow":
+        return NONE
+    return collect(alarming, stored[0][stored[1] != parent.benign])
+
+
+def _told(alarms: np.ndarray, known: np.ndarray, rows: np.ndarray, times_us: np.ndarray) -> int:
+    """How many alarms (n,) on raw rows (n, 9) are not withdrawn, where the false alarms `known` are known."""
+    return int((alarms & ~Withdrawal(known).of(rows, alarms, times_us)).sum())
 
 
 def lesson(parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray) -> heads.Lesson:

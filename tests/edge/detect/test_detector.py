@@ -23,9 +23,9 @@ def rows(count: int) -> np.ndarray:
 
 
 def flow(in_packets: int, out_packets: int):
-    """A flow that only has features."""
+    """A flow that only has features and a time."""
     row = (1000, 80, 6, 2, 0.0, 40 * in_packets, 40 * out_packets, in_packets, out_packets)
-    return types.SimpleNamespace(features=lambda family, dialect: row)
+    return types.SimpleNamespace(features=lambda family, dialect: row, last_us=0)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from tlids_edge.cli import edge
 from tlids_edge.detect.card import read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
-from tlids_edge.learn import adapt, graph, models, state
+from tlids_edge.learn import adapt, false_alarms, graph, models, state
 from tlids_edge.learn.learner import Learner, Plan, start_adapting
 
 
@@ -26,10 +27,10 @@ def trained():
     """A head is trained once for all that ask for it in this process; the heads so far, the first first."""
     made, train = {}, adapt.recipe.adapt
 
-    def remembered(parent, site, stored, seed):
+    def remembered(parent, site, stored, seed, times_us):
         asked = hashlib.sha256(parent.content + site.tobytes() + stored[0].tobytes()).digest(), seed
         if asked not in made:
-            made[asked] = train(parent, site, stored, seed)
+            made[asked] = train(parent, site, stored, seed, times_us=times_us)
         return made[asked]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -86,6 +87,16 @@ def test_an_adapted_model_can_be_adapted_again_and_names_the_shipped_one(adapted
     assert told["parent"]["sha256"] == read_card(adapted).sha256 and told["shipped"] == read_card(MODEL).sha256
 
 
+def test_false_alarms_are_known_from_the_last_learning_alone(adapted, learned, tmp_path):
+    parent = tmp_path / "parent"
+    shutil.copytree(adapted, parent)
+    known = false_alarms.write(np.ones((1, 9), np.float32), parent)
+    (parent / "card.json").write_text(json.dumps(read_fields(parent) | {"false_alarms": known}))
+    adapt.adapt_folder(parent, learned, tmp_path / "again", seed=2)
+    again = false_alarms.read(tmp_path / "again", read_fields(tmp_path / "again")["false_alarms"])
+    assert len(again) <= 64 and not (again == 1).all(axis=1).any()
+
+
 @pytest.mark.parametrize(
     ("seconds", "missing"),
     [(4 * 3600, "3.92 h and 576 rows, so 424 rows and 2.08 h are missing"), (7 * 3600, ""), (5.5 * 3600, "34.8 min")],
@@ -126,7 +137,7 @@ from pathlib import Path
 from tlids_edge.learn import adapt
 head, model, learned, target = map(Path, sys.argv[1:])
 made = pickle.loads(head.read_bytes())
-adapt.recipe.adapt = lambda *_: made
+adapt.recipe.adapt = lambda *_, **__: made
 print("ready", flush=True)
 adapt.adapt_folder(model, learned, target)
 """
