@@ -43,6 +43,7 @@ class Figures:
             "unwritten": reporter.outlet.unwritten,
             "unjudged": self.judging.unjudged,
             "unlisted": reporter.not_listed,
+            "withdrawn": self.judging.detector.withdrawn,
             "broker_away": reporter.outlet.mqtt is not None and bool(reporter.outlet.mqtt.fault),
         }
 
@@ -64,6 +65,10 @@ class Figures:
             lines.append(f"{tally.replies} anomalies accuse nobody: ICMP errors that answer their destination")
         if tally.novel:
             lines.append(f"novelty: {tally.novel} flows are unlike all that was learned")
+        if self.judging.detector.withdrawn:
+            lines.append(
+                f"{self.judging.detector.withdrawn} alarms withdrawn: flows like known false alarms of this home"
+            )
         if self.judging.detector.unjudged:
             lines.append(f"{self.judging.detector.unjudged} flows are unjudged: the model gave no number")
         if self.judging.no_time:

@@ -110,7 +110,7 @@ def peak_memory_mb() -> float:
 
 
 def status_line(stats: dict) -> str:
-    """The line that is printed every STATUS_S, of `Watch.stats`. Troubles show when there are any."""
+    """The line that is printed every STATUS_S, of `Watch.stats`. What is left out or lost shows when there is any."""
     drops = "unknown" if stats["drops"] is None else stats["drops"]
     line = (
         f"packets {stats['packets']} drops {drops} flows {stats['flows']} open {stats['open']} "
@@ -119,8 +119,8 @@ def status_line(stats: dict) -> str:
     )
     line += f" meter {stats['meter'].partition(':')[0]}" if stats.get("meter") else ""
     line += f" {stats['learning']}" if stats.get("learning") else ""
-    troubles = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted")
-    line += "".join(f" {name} {stats[name]}" for name in troubles if stats[name])
+    counts = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted", "withdrawn")
+    line += "".join(f" {name} {stats[name]}" for name in counts if stats.get(name))
     return line + (" broker away" if stats.get("broker_away") else "")
 
 

@@ -59,6 +59,7 @@ class Detector:
         """
         self.card = read_card(folder)
         self.unjudged = 0  # flows for which the model gave no number
+        self.withdrawn = 0  # alarms on flows like a known false alarm
         self.batch_size, self._max_delay_s = batch_size, max_delay_ms / 1000
         self._sizes = tuple(size for size in SMALL_SIZES if size < batch_size) + (batch_size,)
         self._size = 0
@@ -106,9 +107,11 @@ class Detector:
         probabilities = self.predict(rows)
         scores = 1.0 - probabilities[:, self._benign].astype(np.float64)
         alerts = scores >= card.threshold
-        alerts &= ~self._withdrawal.of(rows, alerts, times_us)
+        withdrawn = self._withdrawal.of(rows, alerts, times_us)
+        alerts &= ~withdrawn
         named = np.where(alerts, self._attacks[probabilities[:, self._attacks].argmax(axis=1)], self._benign)
         self.unjudged += int(np.count_nonzero(~np.isfinite(scores)))
+        self.withdrawn += int(np.count_nonzero(withdrawn))
         return probabilities, [card.classes[index] for index in named.tolist()], alerts, scores
 
     def predict(self, rows: np.ndarray) -> np.ndarray:

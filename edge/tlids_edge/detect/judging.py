@@ -75,6 +75,7 @@ class Judging:
         """Judge with another model from now on; what waits in the old one's batch is judged by the old one."""
         judged = self._judged(self.detector.flush)
         detector.unjudged += self.detector.unjudged
+        detector.withdrawn += self.detector.withdrawn
         self.detector = detector
         return judged
 

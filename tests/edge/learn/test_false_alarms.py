@@ -10,7 +10,7 @@ from home_flows import MODEL, verdict
 from sklearn.neighbors import NearestNeighbors
 from tlids_edge.detect.card import read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.judging import Batch
+from tlids_edge.detect.judging import Batch, Judging
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import features, of_flows
 from tlids_edge.learn import false_alarms, graph, head, recipe, rows
@@ -132,9 +132,12 @@ def test_the_detector_calls_a_withdrawn_alarm_benign_and_keeps_its_score(folder,
     np.testing.assert_array_equal(after.probabilities, before.probabilities)
 
 
-def test_a_flood_of_one_false_alarm_still_alarms(folder, strange):
-    flood = np.repeat(strange[:1], 200)
-    assert Detector(folder).judge_rows(flood).alerts.sum() == 196
+def test_a_flood_of_one_false_alarm_still_alarms_and_what_is_withdrawn_is_counted(folder, strange):
+    detector, flood = Detector(folder), np.repeat(strange[:1], 200)
+    assert detector.judge_rows(flood).alerts.sum() == 196 and detector.withdrawn == 4
+    judging = Judging(detector)
+    judging.take_over(Detector(folder))
+    assert judging.detector is not detector and judging.detector.withdrawn == 4
 
 
 def test_novelty_sees_a_withdrawn_alarm_as_any_benign_flow(folder, strange):
