@@ -45,10 +45,11 @@ def learn(model: str | Path, flows: Sequence[Flow], plan: Plan) -> str:
 def adapt(model: str | Path, state: str | Path, target: str | Path, least: int | None = None, seed: int = 1) -> dict:
     """Leave the adapted model at `target` by `tlids-edge adapt` itself; what its card says of the learning.
 
+    At ordinary priority: there is no capture to give way to, and beside a busy program the lowest would take an hour.
     `least` is the number of rows that suffice, None for that of the learning. Raises InputError as the Pi does.
     """
     rows = () if least is None else ("--learn-rows", str(least))
-    outcome(start_adapting(Path(model), Path(state), Path(target), "--seed", str(seed), *rows))
+    outcome(start_adapting(Path(model), Path(state), Path(target), "--seed", str(seed), "--nice", "0", *rows))
     return card.read(Path(target))["adapted"]
 
 

@@ -13,8 +13,6 @@ from tlids_edge.learn import adapt, state
 from tlids_edge.learn.learner import ONE_THREAD, environment
 from tlids_edge.status import say
 
-NICE = 19  # whatever else the machine does comes first
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0, or 2 with one sentence when nothing was adapted."""
@@ -25,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments]
         return subprocess.run(command, env=environment(), check=False).returncode
     with contextlib.suppress(OSError):  # a sandbox that forbids it is no reason to learn nothing
-        os.nice(NICE)
+        os.nice(options.nice)
     try:
         folder = state.open_folder(options.state)
         words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)
@@ -45,6 +43,8 @@ def _parse(arguments: list[str]):
     option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to write; it must not exist")
     option("--learn-rows", type=values.whole, metavar="N", help="least number of rows (default: that of --learn)")
     option("--seed", type=values.whole, default=1, metavar="N", help="seed of the order of rows (default: 1)")
+    option("--nice", type=values.niceness, default=values.LOWEST, metavar="N",
+           help="how far to lower the priority (default: 19, the lowest)")  # fmt: skip
     option("-q", "--quiet", action="store_true", help="print only the promise")
     return parser.parse_args(arguments)
 

@@ -10,6 +10,8 @@ SHORTEST, LONGEST = 60.0, 7 * 86400.0  # of a learning period, in seconds
 PERIOD = "a time, such as 24h"
 SECONDS, MEGABYTES, WHOLE = "seconds, such as 60", "megabytes, such as 100", "a whole number, such as 20000"
 DAYS = "days, such as 7"
+LOWEST = 19  # priority of a process: whatever else the machine does comes first
+NICENESS = f"a whole number from 0 to {LOWEST}"
 
 
 def seconds(text: str) -> float:
@@ -53,6 +55,14 @@ def whole(text: str) -> int:
         raise _wrong(WHOLE, text)
     if value < 1:
         raise _wrong(f"{WHOLE}, above zero", text)
+    return int(value)
+
+
+def niceness(text: str) -> int:
+    """How far to lower a priority: 0 to LOWEST."""
+    value = _number(text, NICENESS)
+    if value not in range(LOWEST + 1):
+        raise _wrong(NICENESS, text)
     return int(value)
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from edge_process import LIMIT_S, start_edge, wait_until_told
 from home_flows import DAY_S, MODEL, drawn, home_day, shown
+from tlids_edge.cli import adapt as adapting
 from tlids_edge.cli import edge
 from tlids_edge.detect.card import read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
 from tlids_edge.learn import adapt, false_alarms, graph, models, state
-from tlids_edge.learn.learner import Learner, Plan, start_adapting
+from tlids_edge.learn.learner import ONE_THREAD, Learner, Plan, start_adapting
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,6 +214,21 @@ def test_the_commands_list_use_roll_back_and_wipe(learned, adapted, tmp_path):
     assert not (folder / state.LEARNING).exists() and len(models.all_models(folder)) == 2
     refused = run("adapt", "--model", MODEL, "--state", folder, "-o", tmp_path / "new")
     assert refused.returncode == 2 and "expected a learned state" in refused.stderr
+
+
+def test_adapting_gives_way_to_all_others_unless_told_how_far(tmp_path, monkeypatch, capsys):
+    for name, value in ONE_THREAD.items():
+        monkeypatch.setenv(name, value)
+    given = []
+    monkeypatch.setattr(os, "nice", given.append)
+    paths = ["--model", str(MODEL), "--state", str(tmp_path / "none"), "-o", str(tmp_path / "new")]
+    for words in ([], ["--nice", "0"]):
+        assert adapting.main([*paths, *words]) == 2
+    assert given == [19, 0]
+    with pytest.raises(SystemExit):
+        adapting.main([*paths, "--nice", "20"])
+    said = capsys.readouterr().err
+    assert "expected a whole number from 0 to 19" in said and "found '20'" in said
 
 
 def test_learning_needs_a_folder_and_a_time_that_can_be(capsys):
