@@ -84,8 +84,8 @@ def test_planted_wrong_labels_are_suspect_and_no_other(tmp_path):
     assert found["ambiguous"].to_dict() == {"Benign": 0, "DoS": 0, "all": 0}
     assert found.loc["all", "share"] == pytest.approx(6 / 126)
     assert check.sentence == (
-        "6 of 126 training rows are confidently taken for another class, 0 of them rows whose equals have another "
-        "label."
+        "6 of 126 training rows are confidently predicted as another class, 0 of them rows that equal one of "
+        "another class."
     )
 
 
@@ -125,4 +125,4 @@ def test_a_class_with_fewer_distinct_rows_than_folds_is_not_judged(tmp_path):
     found = check.table.set_index("class")
     assert found.loc["Theft", ["suspects", "ambiguous"]].isna().all() and found.loc["Theft", "rows"] == 9
     assert found.loc["all", "suspects"] == 6
-    assert check.sentence.endswith("another label; not judged for lack of distinct rows: Theft.")
+    assert check.sentence.endswith("another class; not judged for lack of distinct rows: Theft.")

@@ -236,7 +236,7 @@ def test_the_ceiling_by_hand(conflicting):
     assert scores["macro_f1"] == pytest.approx((6 / 7 + 4 / 5 + 12 / 15) / 3)
     assert by_class.sentence == "Classes that share rows with others: Benign (1 rows), DoS (2 rows), Theft (6 rows)."
     assert check.sentence == (  # two of the tie and one of the minority are wrong
-        "9 of 14 test rows have equals under another class, so every model gets at least 3 wrong: at best an accuracy "
+        "9 of 14 test rows equal a row of another class, so every model gets at least 3 wrong: at best an accuracy "
         "of 0.7857 and a macro-F1 of at most 0.8190."
     )
 
@@ -269,7 +269,7 @@ def test_no_labelling_beats_the_bounds_and_the_exact_ones_are_reached(seed):
 
 def test_without_conflicts_everything_can_be_reached(tmp_path):
     prepared = hand_made(tmp_path, CLASSES, test=[(1, "Benign"), (2, "DoS"), (2, "DoS"), (3, "Theft")])
-    assert audit.ceiling(prepared).sentence.startswith("0 of 4 test rows have equals under another class, so every "
+    assert audit.ceiling(prepared).sentence.startswith("0 of 4 test rows equal a row of another class, so every "
                                                        "model gets at least 0 wrong")  # fmt: skip
     assert (audit.ceiling(prepared).table["best"] == 1).all()
     assert (audit.ceiling_by_class(prepared).table["recall"] == 1).all()
@@ -287,9 +287,9 @@ def test_the_test_split_has_its_own_conflicts_alone_and_the_whole_dataset_all_of
     prepared = hand_made(
         tmp_path, CLASSES, train=[(1, "DoS"), (1, "DoS")], validation=[(2, "Theft")], test=[(1, "Theft"), (3, "Benign")]
     )
-    assert audit.ceiling(prepared).sentence.startswith("0 of 2 test rows have")
+    assert audit.ceiling(prepared).sentence.startswith("0 of 2 test rows equal")
     whole = audit.ceiling(prepared, roles=ROLES)
-    assert whole.sentence.startswith("3 of 5 rows have") and "gets at least 1 wrong" in whole.sentence
+    assert whole.sentence.startswith("3 of 5 rows equal") and "gets at least 1 wrong" in whole.sentence
     # DoS and Theft are both attacks
     assert "gets at least 0 wrong" in audit.ceiling(prepared, "binary", ROLES).sentence
 
@@ -338,4 +338,4 @@ def test_the_best_accuracy_is_the_majority_label_of_each_distinct_row(bot, bot_r
     best = bot_rows.groupby([*NINE, "code"]).size().groupby(NINE).max().sum() / len(bot_rows)
     assert check.table.set_index("score").loc["accuracy", "best"] == pytest.approx(best)
     assert round(best, 3) == 0.995  # design.md
-    assert check.sentence.startswith(f"{(per_row.transform('nunique') > 1).sum():,} of 278,781 rows have equals")
+    assert check.sentence.startswith(f"{(per_row.transform('nunique') > 1).sum():,} of 278,781 rows equal a row")

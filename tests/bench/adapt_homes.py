@@ -147,6 +147,7 @@ def run(early: list[Flow], late: list[Flow], seed: int, more: dict) -> dict:
             both = ("before", MODEL), ("after", target)
             found["session"] = {when: by_class(model, *more["session"]) for when, model in both}
             found["episodes"] = episodes(target, *more["session"])
+            found["episodes_before"] = episodes(MODEL, *more["session"])
         found["attacks"] = {name: share(target, flows) for name, flows in more.get("attacks", {}).items()}
     return found
 
@@ -156,7 +157,8 @@ def adapted_apart(state: Path, target: Path, seed: int) -> dict:
 
     Homes that are too short for the usual minimum are adapted to with what there is.
     """
-    command = [sys.executable, "-c", MEASURED, "--model", MODEL, "--state", state, "-o", target, "--seed", seed]
+    command = [sys.executable, "-c", MEASURED, "--model", MODEL, "--state", state, "-o", target, "--seed", seed,
+               "--nice", 0]  # fmt: skip
     began = time.monotonic()
     process = subprocess.run(list(map(str, command)), env=environment(), capture_output=True, text=True, check=False)
     seconds, megabytes = map(float, process.stdout.split())
@@ -222,7 +224,7 @@ def episodes(model: Path, flows: list[Flow], classes: list[str]) -> dict:
 
 def any_burst(times: np.ndarray, least: int) -> bool:
     """Whether `least` of some times (n,), in order, are within 60 s."""
-    return bool((times[least - 1 :] - times[: len(times) - least + 1] <= INCIDENT_S).any())
+    return bool((times[least - 1 :] - times[: max(0, len(times) - least + 1)] <= INCIDENT_S).any())
 
 
 def told_of(model: Path, flows: list[Flow]) -> tuple[np.ndarray, np.ndarray]:
@@ -277,7 +279,8 @@ def session_rows(label: str, runs: list[dict]) -> list[str]:
                        / of for run in runs])  # fmt: skip
 
     least = {key: min(run["episodes"][key] for run in runs) for key in ("found", "with_novelty")}
-    told = f"of {runs[0]['episodes']['attacks']} attacks {least['found']} make an incident of the model"
+    told = f"of {runs[0]['episodes']['attacks']} attacks {runs[0]['episodes_before']['found']} make an incident of the "
+    told += f"model before, {least['found']} after"
     if least["with_novelty"] > least["found"]:
         told += f", {least['with_novelty']} of it or of novelty"
     rows = [f"| {label}: {told} | {total:,} | {shares('before', attacks, total)} | {shares('after', attacks, total)} |"]

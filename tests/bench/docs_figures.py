@@ -50,6 +50,7 @@ def adapt(results: Mapping) -> dict[str, str]:
     """Alarms on the later flows of four devices of a real home, before and after a day of learning; over the seeds."""
     runs, others = ([run for run in results["homes"][home] if "after" in run] for home in (HOME, OTHER_HOME))
     return {
+        "home-days": spread(round(run["hours_judged"] / 24) for run in runs),
         "home-flows": spread(run["after"]["flows"] for run in runs),
         "home-before": spread(run["before"]["alarms"] for run in runs),
         "home-after": spread(run["after"]["alarms"] for run in runs),
@@ -58,7 +59,9 @@ def adapt(results: Mapping) -> dict[str, str]:
         **{f"home-week-{when}": f"{mean(run[when]['incidents'] / run['hours_judged'] for run in runs) * WEEK_H:.1f}"
            for when in ("before", "after")},
         "second-attacks": spread(run["episodes"]["attacks"] for run in others),
+        "second-before": spread(run["episodes_before"]["found"] for run in others),
         "second-found": spread(run["episodes"]["found"] for run in others),
+        "second-novelty": spread(run["episodes"]["with_novelty"] for run in others),
     }  # fmt: skip
 
 

@@ -53,8 +53,8 @@ def _sentence(table: pd.DataFrame) -> str:
     whole = table.set_index("class").loc[ALL]
     left = table[table["suspects"].isna()]["class"].tolist()
     return (
-        f"{whole['suspects']:,} of {whole['rows']:,} training rows are confidently taken for another class, "
-        f"{whole['ambiguous']:,} of them rows whose equals have another label"
+        f"{whole['suspects']:,} of {whole['rows']:,} training rows are confidently predicted as another class, "
+        f"{whole['ambiguous']:,} of them rows that equal one of another class"
         f"{'; not judged for lack of distinct rows: ' + ', '.join(left) if left else ''}."
     )
 

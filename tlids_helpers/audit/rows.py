@@ -229,7 +229,7 @@ def ceiling(prepared: Prepared, task: str = "multiclass", roles: Sequence[str] =
     wrong = int(counts.sum() - counts.max(axis=1).sum())
     of = "rows" if set(roles) == set(ROLES) else f"{' and '.join(roles)} rows"
     sentence = (
-        f"{conflicting:,} of {len(codes):,} {of} have equals under another class, so every model gets at least "
+        f"{conflicting:,} of {len(codes):,} {of} equal a row of another class, so every model gets at least "
         f"{wrong:,} wrong: at best an accuracy of {1 - wrong / len(codes):.4f} and a macro-F1 of at most "
         f"{table.set_index('score').loc['macro_f1', 'best']:.4f}."
     )

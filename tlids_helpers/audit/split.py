@@ -91,7 +91,7 @@ def splits(
     table = pd.DataFrame(lines.values())
     counts = [
         f"{row.split}: {row.wrong:,} of {row.test_rows:,} test rows wrong, macro-F1 {row.macro_f1:.4f}, "
-        f"{row.twins:,} with a twin in training"
+        f"{row.twins:,} equal to a training row"
         for row in table.itertuples()
     ]
     return found(marked(table, prepared.mark), f"{TREE.capitalize()} by split: {'; '.join(counts)}.")
