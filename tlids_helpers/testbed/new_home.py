@@ -121,6 +121,12 @@ def alarms(model: str | Path, flows: Sequence[Flow]) -> np.ndarray:
         return np.array([verdict.is_alert for verdict in adapt.judged(Detector(model), flows)], dtype=bool)
 
 
+def scores(model: str | Path, flows: Sequence[Flow]) -> np.ndarray:
+    """1 - P(benign) of each flow, (flows,)."""
+    with quiet():
+        return np.array([verdict.score for verdict in adapt.judged(Detector(model), flows)], dtype=float)
+
+
 def by_device(judged: Session, alarming: dict[str, np.ndarray]) -> pd.DataFrame:
     """Benign flows of each device, and how many of them alarm: `alarming` is a column's name -> (flows,)."""
     return _counted(judged.devices, judged.benign, alarming).sort_values(

@@ -196,5 +196,5 @@ def before_and_after(table: pd.DataFrame, title: str) -> Figure:
     style.legend_below(figure, axes)
     attacks = table.drop(index="Benign", errors="ignore")
     less = int((attacks["shipped"] - attacks["adapted"] > 0.1 * attacks["flows"]).sum())
-    found = f"{less} of {len(attacks)} attack classes lose more than a tenth of their flows"
+    found = f"in {less} of {len(attacks)} attack classes alarms fall by more than a tenth of the flows"
     return style.finish(figure, title, "", found)
