@@ -100,7 +100,7 @@ def learned_over_a_reboot(pi: Pi) -> str:
     capturing(pi)
     before, after = re.findall(r"learning: [^,]+, [\d,]+ rows", pi.must(
         "journalctl -q -b -1 -o cat -u tlids-edge | grep learning: | tail -1;"
-        "journalctl -q -b -o cat -u tlids-edge | grep 'going on' | head -1"))  # fmt: skip
+        "journalctl -q -b -o cat -u tlids-edge | grep continuing: | head -1"))  # fmt: skip
     return f"before: {before}; after: {after}"
 
 
