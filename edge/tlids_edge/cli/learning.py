@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tlids_edge.alerts.incidents import Limits
 from tlids_edge.cli import values
-from tlids_edge.detect.card import read_card, read_fields
+from tlids_edge.detect.card import card_of, read_fields
 from tlids_edge.errors import InputError
 from tlids_edge.learn import models, novelty
 from tlids_edge.learn.choose import MIN_ROWS
@@ -71,4 +71,4 @@ def home(options: argparse.Namespace, model: Path, live: bool) -> Home:
         return Home(None, known, not options.no_novelty)
     adapts = live or options.source == "-" and not stat.S_ISREG(os.fstat(0).st_mode)
     plan = Plan(options.state, Path(options.model), options.learn, options.learn_rows, adapts)
-    return Home(Learner(plan, read_card(model), say), known, not options.no_novelty)
+    return Home(Learner(plan, card_of(fields), say), known, not options.no_novelty)

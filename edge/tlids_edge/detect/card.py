@@ -46,7 +46,11 @@ def read_card(folder: str | Path) -> Card:
     Raises:
         InputError: it is missing, unreadable, or says something that this version does not understand.
     """
-    fields = read_fields(folder)
+    return card_of(read_fields(folder))
+
+
+def card_of(fields: dict) -> Card:
+    """The card in fields from `read_fields`; for those who need other fields too, of the same reading."""
     return Card(
         str(fields.get("name", "")), fields["family"], fields.get("dialect"), tuple(fields["classes"]),
         fields["benign"], float(fields["threshold"]), fields["files"][MODEL_FILE]["sha256"].lower(),

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from tlids_edge.detect.card import MODEL_FILE, read_card, read_fields, read_model
+from tlids_edge.detect.card import MODEL_FILE, card_of, read_fields, read_model
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import Flow
 from tlids_edge.flows.rows import features
@@ -57,7 +57,8 @@ class Detector:
         Raises:
             InputError: model and card are missing, damaged, or do not fit each other.
         """
-        self.card = read_card(folder)
+        fields = read_fields(folder)
+        self.card = card_of(fields)
         self.unjudged = 0  # flows for which the model gave no number
         self.withdrawn = 0  # alarms on flows like a known false alarm
         self.batch_size, self._max_delay_s = batch_size, max_delay_ms / 1000
@@ -67,7 +68,7 @@ class Detector:
         self._attacks = np.delete(np.arange(len(self.card.classes)), self._benign)
         self._waiting: list[np.ndarray] = []
         self._oldest = 0.0
-        known = read_fields(folder).get("false_alarms") if self.card.family == "netflow" else None
+        known = fields.get("false_alarms") if self.card.family == "netflow" else None
         self._withdrawal = false_alarms.Withdrawal(false_alarms.read(Path(folder), known))
         self._interpreter, self._input, self._output = _open_model(folder, read_model(folder, self.card))
         self._prove(Path(folder) / MODEL_FILE)

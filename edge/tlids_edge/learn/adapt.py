@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tlids_edge.detect.card import CARD_FILE, MODEL_FILE, Card, read_card, read_fields, read_model
+from tlids_edge.detect.card import CARD_FILE, MODEL_FILE, Card, card_of, read_fields, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
 from tlids_edge.learn import choose, false_alarms, novelty, recipe, rows, state
@@ -86,7 +86,8 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
     with state.locked(folder, state.ADAPT_LOCK, "adapts"):
         if target.exists() or target.is_symlink():
             raise InputError(f"expected a new folder for the model, found {target}", "give another one with -o")
-        card, fields = read_card(model), read_fields(model)
+        fields = read_fields(model)
+        card = card_of(fields)
         stored = rows.read(model, card)
         learned = read_learned(folder, least)
         if (learned.family, learned.dialect) != (card.family, card.dialect):
