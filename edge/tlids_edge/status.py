@@ -120,7 +120,7 @@ def status_line(stats: dict) -> str:
     line += f" meter {stats['meter'].partition(':')[0]}" if stats.get("meter") else ""
     line += f" {stats['learning']}" if stats.get("learning") else ""
     counts = ("evicted", "malformed", "gaps", "unwritten", "unjudged", "unlisted", "withdrawn")
-    line += "".join(f" {name} {stats[name]}" for name in counts if stats.get(name))
+    line += "".join(f" {name} {stats[name]}" for name in counts if stats[name])
     return line + (" broker away" if stats.get("broker_away") else "")
 
 
