@@ -16,7 +16,7 @@ import pandas as pd
 from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.recording import read_recording
 from tlids_edge.detect.card import Card, read_card, read_model
-from tlids_edge.detect.detector import Detector
+from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.labels import BENIGN, label_flow, read_labels
 from tlids_edge.flows.meter import Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
@@ -117,14 +117,18 @@ def session(folder: Path, recording: Recording) -> Session:
 
 def alarms(model: str | Path, flows: Sequence[Flow]) -> np.ndarray:
     """Which flows the model alarms on, (flows,)."""
-    with quiet():
-        return np.array([verdict.is_alert for verdict in adapt.judged(Detector(model), flows)], dtype=bool)
+    return np.array([verdict.is_alert for verdict in _verdicts(model, flows)], dtype=bool)
 
 
 def scores(model: str | Path, flows: Sequence[Flow]) -> np.ndarray:
     """1 - P(benign) of each flow, (flows,)."""
+    return np.array([verdict.score for verdict in _verdicts(model, flows)], dtype=float)
+
+
+def _verdicts(model: str | Path, flows: Sequence[Flow]) -> list[Verdict]:
+    """What a model says of flows, in their order."""
     with quiet():
-        return np.array([verdict.score for verdict in adapt.judged(Detector(model), flows)], dtype=float)
+        return adapt.judged(Detector(model), flows)
 
 
 def by_device(judged: Session, alarming: dict[str, np.ndarray]) -> pd.DataFrame:
