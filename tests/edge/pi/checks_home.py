@@ -10,6 +10,7 @@ from checks_install import EVE, capturing, expect, journal, settings
 from emulator import CheckError, Pi
 
 LEARNING = "--learn 4m --learn-rows 100 --state /var/lib/tlids-edge"
+CONTINUED = "journalctl -q -b -o cat -u tlids-edge | grep 'continuing: learning'"
 REPLAY = "ip netns exec out tcpreplay -q -i out0 /cargo/{}.pcap"
 MARGIN_S = 60  # an incident's line may come so long after an attack: it is renewed once a minute
 SMALL = 20  # flows; an incident with fewer depends on how packets fall into batches
@@ -96,11 +97,10 @@ def learned_over_a_reboot(pi: Pi) -> str:
     pi.switch_off("reboot")
     pi.start()
     pi.wait("systemctl is-active -q tlids-edge", "an active tlids-edge")
-    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -q 'continuing: learning'", "learning to continue")
+    pi.wait(CONTINUED, "learning to continue")
     capturing(pi)
-    before, after = re.findall(r"learning: [^,]+, [\d,]+ rows", pi.must(
-        "journalctl -q -b -1 -o cat -u tlids-edge | grep learning: | tail -1;"
-        "journalctl -q -b -o cat -u tlids-edge | grep continuing: | head -1"))  # fmt: skip
+    last = "journalctl -q -b -1 -o cat -u tlids-edge | grep learning: | tail -1"
+    before, after = re.findall(r"learning: [^,]+, [\d,]+ rows", pi.must(f"{last}; {CONTINUED} | head -1"))
     return f"before: {before}; after: {after}"
 
 
