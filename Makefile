@@ -34,8 +34,8 @@ demo: $(READY) ## run the notebooks on the testbed's real flows, then on a stand
 	@echo "pages: runs/demo/testbed/*.html (real flows), runs/demo/stand-in/*.html (simulated); models and scores: runs/demo/*-s42-*"
 
 test: $(READY) system core ## every test, and every notebook against its stored outputs; PROCESSES=n side by side, 2 by default
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile tests
-	@$(BIN)/python -m pytest --nbval -n $(PROCESSES) --dist loadfile notebooks
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --max-worker-restart 0 tests
+	@$(BIN)/python -m pytest --nbval -n $(PROCESSES) --dist loadfile --max-worker-restart 0 notebooks
 
 test-pythons: system ## the quicker tests under each installed Python of 3.11, 3.12 and 3.13, outside .venv (ten minutes each)
 	@test -n "$(strip $(OFFERED))" || { echo "expected Python 3.11, 3.12 or 3.13, found none: install one"; exit 1; }

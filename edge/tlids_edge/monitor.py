@@ -171,7 +171,8 @@ class Watch:
         self.reporter.take_unjudged(self.judging.take_left_out())
         self._look_for_blindness(now)
         outlet.push()
-        self.stopping |= outlet.reader_gone
+        if outlet.reader_gone:  # no |=: a signal between its reading and its writing would be lost
+            self.stopping = True
         self._report_status(now)
 
     def _take_over(self, adapted: Detector) -> None:

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import time
 
 import pytest
 from edge_process import LIMIT_S, start_edge
@@ -24,10 +25,9 @@ def test_systemd_hears_that_the_service_is_ready_works_and_ends(model, systemd):
     edge = start_edge(model, "-", stdin=subprocess.PIPE, env=environment)
     assert [systemd.recv(100) for _ in range(4)] == [b"READY=1", *[b"WATCHDOG=1"] * 3]  # while no packet comes
     edge.terminate()
-    heard = b""
-    while heard != b"STOPPING=1":
-        heard = systemd.recv(100)
-        assert heard in (b"WATCHDOG=1", b"STOPPING=1")
+    end = time.monotonic() + LIMIT_S
+    while (heard := systemd.recv(100)) != b"STOPPING=1":
+        assert heard == b"WATCHDOG=1" and time.monotonic() < end
     edge.communicate(timeout=LIMIT_S)
     assert edge.returncode == 0
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_a_signal_gives_every_open_flow_its_verdict_and_exit_status_0(model, tmp
     assert len(flows) == 40
     assert {event["flow"]["reason"] for event in flows} == {"shutdown"}
     assert b"40 flows" in said
+
+
+def test_a_signal_at_any_moment_of_a_turn_is_not_lost(model, monkeypatch):
+    """A turn looks whether the reader of its lines has gone; a signal that came at that moment was once overwritten."""
+    detector, sink = Detector(model), types.SimpleNamespace(push=lambda: None)
+    watch = Watch(Meter(), detector, Reporter(Outlet(sink), detector.card))
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    watch.catch_signals()
+    try:
+        monkeypatch.setattr(Outlet, "reader_gone", property(lambda _: signal.raise_signal(signal.SIGTERM)))
+        assert watch.tick()
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), before, strict=True):
+            signal.signal(number, handler)
 
 
 def test_sighup_reopens_the_eve_file_after_logrotate_moved_it(model, tmp_path):
