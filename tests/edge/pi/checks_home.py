@@ -90,7 +90,7 @@ def same_on_the_cable(pi: Pi) -> str:
 
 def learned_over_a_reboot(pi: Pi) -> str:
     """Benign traffic, learning of four minutes, and a reboot in the middle of it: learning continues."""
-    settings(pi, TLIDS_LEARN=LEARNING, TLIDS_OPTIONS="--status 5")
+    settings(pi, TLIDS_LEARN=LEARNING, TLIDS_MODEL="/cargo/thinned", TLIDS_OPTIONS="--status 5")
     pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
     some = "journalctl -q -o cat -u tlids-edge -n 5 | grep -qE 'learning: [1-3][.0-9]* min of 4 min, [1-9][0-9]+ rows'"
     pi.wait(some, "a minute and ten rows of learning", 600)
@@ -105,7 +105,7 @@ def learned_over_a_reboot(pi: Pi) -> str:
 
 
 def adapted(pi: Pi) -> str:
-    """The rest of the learning: the model is adapted beside the capture, its promise is printed, it takes over."""
+    """The rest of the learning: a model with a tenth of the stored rows is adapted, prints its promise, takes over."""
     pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
     pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -qE 'adapted to this home|not adapted'", "an end", 3600)
     pi.run("systemctl stop traffic")
