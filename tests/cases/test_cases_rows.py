@@ -143,3 +143,15 @@ def test_the_inputs_that_were_found_wanting(name, shared, data_dir):
     (part,) = prepared.parts.values()
     assert made.dropped(part["census"]) == counts and part["census"]["kept"] == kept
     assert len(prepared.classes) == classes and prepared.classes[0] == prepared.benign
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(500)], ids=["empty", "zeros"])
+@pytest.mark.parametrize(("stage", "name"), [("clean", "meta.json"), ("s42", "test.parquet"), ("200rows", "meta.json")])
+def test_a_cache_that_a_loss_of_power_has_emptied_is_made_again(damage, stage, name, put, data_dir):
+    path = str(put(made.flows(), "own.csv"))
+    before = prepare.prepare(path, data_dir, rows=200)
+    folder = next(each for each in (data_dir / "prepared").iterdir() if stage in each.name.split("-", 1)[1])
+    for each in [folder] if stage != "s42" else (data_dir / "prepared").glob("*-s42-*"):
+        (each / name).write_bytes(damage)
+    assert prepare.prepare(path, data_dir, rows=200) == before
+    assert len(prepare.load(before, "test")[1]) == before.size("test")

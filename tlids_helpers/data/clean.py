@@ -7,11 +7,13 @@ the model's first layer takes them as 0, on the Pi exactly as here.
 """
 
 import functools
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from tlids_edge.detect.card import MAX_CLASSES, MAX_NAME
 
 from tlids_helpers.common.errors import InputError, listed, quoted
 from tlids_helpers.data import benign, lines, sessions
@@ -19,6 +21,7 @@ from tlids_helpers.data.catalog import Dataset
 from tlids_helpers.data.parquet import read_ahead
 from tlids_helpers.data.raw import KEPT_COLUMNS, FlowFile, read_batches
 
+DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 MISSING_WORDS = pa.array(["", "nan", "na", "n/a", "null", "none", "-", "?"])
 
 
@@ -200,7 +203,29 @@ def check_census(census: Census, dataset: Dataset, path_name: str, allow_subset:
 
 
 def _fold(label: str) -> str:
-    return " ".join(label.split()).casefold()
+    """A label without what never matters: case, blanks, how a letter is put together, and which of its dashes."""
+    return _plain(unicodedata.normalize("NFKC", label).translate(DASHES)).casefold()
+
+
+def _plain(label: str) -> str:
+    """A label with one kind of blank, and without characters that nobody sees."""
+    return " ".join("".join(one for one in label if unicodedata.category(one) != "Cf").split())
+
+
+def _named(label: str, names: dict[str, str], file: FlowFile) -> str:
+    """A user's own label as the name of a class. Raises InputError for one that no model can have."""
+    name = label.strip() if label.strip().isprintable() else _plain(label)
+    if not name.isprintable() or len(name) > MAX_NAME:
+        raise InputError(
+            f"expected class names of at most {MAX_NAME} printable characters in column {file.found['Attack']!r} of "
+            f"{file.path.name}, found {quoted(label)}: correct it"
+        )
+    if len(names) >= MAX_CLASSES:
+        raise InputError(
+            f"expected at most {MAX_CLASSES:,} classes in column {file.found['Attack']!r} of {file.path.name}, found "
+            "more: give a file whose label column names the attack"
+        )
+    return name
 
 
 def _drop_headers(batch: pa.RecordBatch, file: FlowFile, census: Census) -> pa.RecordBatch:
@@ -231,7 +256,7 @@ def _labels(batch, names: dict[str, str], census: Census, fixed: bool, file: Flo
                     f"expected one of the classes {known} in {file.path.name}, found {quoted(label)}: check that the "
                     "file is whole and the dataset it is named after, or give its path as your own dataset"
                 )
-            names[folded] = label.strip()
+            names[folded] = _named(label, names, file)
         classes.append(names[folded])
     changed = pa.array([b not in (None, "") and a != b for a, b in zip(spelled, classes, strict=True)])
     if len(classes):

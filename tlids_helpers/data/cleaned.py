@@ -19,12 +19,12 @@ from tlids_helpers.data import benign, raw, standin
 from tlids_helpers.data import clean as cleaning
 from tlids_helpers.data.catalog import DATASETS, Dataset
 from tlids_helpers.data.clean import Census
-from tlids_helpers.data.parquet import parquet_writer, stream_parquet
+from tlids_helpers.data.parquet import is_cached, parquet_writer, stream_parquet
 from tlids_helpers.data.raw import Allowed
 
 PREPARATION = 1
 """In the key of every cache. Raise it when cleaning, splitting or the stand-ins give other rows than before."""
-READING = 4  # in the key too: raised when a census counts more than before, or damaged files are read otherwise
+READING = 5  # in the key too: raised when a census counts more than before, or damaged files are read otherwise
 STAND_IN_ROWS = 8_000
 OWN_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
 WITHOUT = "-without-"
@@ -213,7 +213,7 @@ def _cached(path: Path, entry: Dataset | None, data_dir: Path, allow_subset: boo
     slug = entry.slug if entry else ""
     key = files.key_of(**files.stamp(path), slug=slug, subset=allow_subset, preparation=PREPARATION, reading=READING)
     folder = data_dir / "prepared" / f"{slug or slug_of(str(path))}-clean-{key}"
-    if not (folder / "meta.json").exists():
+    if not is_cached(folder):
         with files.written_whole(folder, keyed=True) as scratch:
             meta = _clean_file(path, entry, allow_subset, mark, scratch / "flows.parquet")
             (scratch / "meta.json").write_text(json.dumps({**meta, "key": key}))

@@ -88,7 +88,7 @@ def prepare(
             cleaned.check_loss(part, allowed)
         key = files.key_of(parts=[part.key for part in parts], split=split, seed=seed)
         folder = data_dir / "prepared" / f"{cleaned.slug_of(dataset)}-{split}-s{seed}-{key}"
-        if not (folder / "meta.json").exists():
+        if not parquet.is_cached(folder):
             with files.written_whole(folder, keyed=True) as scratch:
                 meta = _describe(dataset, parts, split, seed)
                 _write(_dealt(parts, split, seed), meta, scratch)
@@ -319,7 +319,7 @@ def _read_meta(folder: Path) -> Prepared:
 def _subsampled(full: Path, rows: int, seed: int) -> Path:
     """A stratified subsample of a split, drawn after the roles were: no test row becomes a training row."""
     folder = full.with_name(f"{full.name}-{rows}rows")
-    if (folder / "meta.json").exists():
+    if parquet.is_cached(folder):
         return folder
     meta = json.loads((full / "meta.json").read_text())
     counts = np.array([list(meta["counts"][role].values()) for role in ROLES]).T

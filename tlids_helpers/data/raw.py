@@ -24,7 +24,7 @@ from tlids_helpers.common import files
 from tlids_helpers.common.errors import QUOTED, InputError, quoted
 from tlids_helpers.data import lines
 from tlids_helpers.data.catalog import DATASETS, FEATURES, SPELLINGS, VERSION_MARKS, Dataset, unversioned
-from tlids_helpers.data.parquet import stream_parquet
+from tlids_helpers.data.parquet import plain, stream_parquet
 
 BLOCK_BYTES = 8 << 20  # of CSV text per batch
 HEAD_BYTES = 64 << 10  # searched for the header line
@@ -176,15 +176,13 @@ def read_batches(file: FlowFile) -> Iterator[pa.RecordBatch]:
     names = [*file.found, *([TIME_COLUMN] if file.time else []), *file.extras]
     batches = _parquet_batches if _ending(file.path) == ".parquet" else _csv_batches
     for batch, spelled in batches(file, [*file.found.values(), *filter(None, [file.time]), *file.extras]):
-        columns = [_plain(batch.column(name)) if name else pa.nulls(len(batch), pa.string()) for name in spelled]
+        columns = [
+            plain(batch.column(column), column, file.path.name, name == "Attack")
+            if column
+            else pa.nulls(len(batch), pa.string())
+            for name, column in zip(names, spelled, strict=True)
+        ]
         yield pa.RecordBatch.from_arrays(columns, names=names)
-
-
-def _plain(column: pa.Array) -> pa.Array:
-    """Arrow has several types of text; the one that the cleaning knows."""
-    text = pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type)
-    words = pa.types.is_dictionary(column.type) and not pa.types.is_primitive(column.type.value_type)
-    return column.cast(pa.string()) if text or words else column
 
 
 def _ending(path: Path) -> str:

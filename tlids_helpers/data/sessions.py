@@ -71,7 +71,8 @@ def _moments(times: list) -> list[float] | None:
 
 
 def _natural(name: str) -> list:
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+    parts = re.findall(r"0*([0-9]+)|([^0-9]+)", name)  # compared as text: int takes no more than 4,300 digits
+    return [(0, len(digits), digits) if digits else (1, 0, text) for digits, text in parts]
 
 
 def _numbers(times: pa.Array) -> pa.Array | None:
