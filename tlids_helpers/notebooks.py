@@ -36,10 +36,10 @@ NOTEBOOKS = files.REPOSITORY / "notebooks"
 
 def find_notebook(number: str) -> Path:
     """The notebook whose name starts with `number`, such as "03". Raises InputError unless there is exactly one."""
-    found = sorted(NOTEBOOKS.glob(f"{number}*.ipynb"))
+    found = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if path.name.startswith(number)]
     if len(found) != 1:
         names = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("*.ipynb")))
-        raise InputError(f"expected the number of a notebook ({names}), found {number!r}: correct it")
+        raise InputError(f"expected the number of a notebook ({names}), found {quoted(number)}: correct it")
     return found[0]
 
 
@@ -51,7 +51,11 @@ def execute(notebook: Path, output: Path, parameters: dict, progress_bar: bool |
     """
     known = papermill.inspect_notebook(str(notebook))
     mine = {name: value for name, value in parameters.items() if name in known}
-    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fault = f"expected a folder at {files.shown(output.parent)}, found: {error.strerror or error}"
+        raise InputError(fault, "give another with --into") from None
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -174,6 +178,14 @@ def _refuse_misspelled(arguments: list[str]) -> None:
             raise InputError(f"expected a parameter of the notebooks, found {quoted(name)}", remedy)
 
 
+def _value(text: str) -> object:
+    """What YAML makes of a parameter as typed; text that it cannot read, such as a name with a bracket, stays text."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):  # a date of the 13th month, thousands of digits or brackets
+        return text
+
+
 def _refuse_unknown(parameters: dict, notebooks: list[Path]) -> None:
     """A parameter that none of `notebooks` has is a slip of the keyboard."""
     known = {name for notebook in notebooks for name in papermill.inspect_notebook(str(notebook))}
@@ -191,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--into", default="runs", help="folder for the executed notebooks and their pages")
     parser.add_argument("--in-place", action="store_true", help="store the outputs of a default run in the notebooks")
     options = parser.parse_args(arguments)
-    parameters = {name: yaml.safe_load(value) for name, value in options.parameter}
+    parameters = {name: _value(text) for name, text in options.parameter}
     try:
         chosen = [find_notebook(number) for number in options.notebooks]
         _refuse_unknown(parameters, chosen)

@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from tlids_helpers import notebooks
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.parameters import brought
@@ -199,3 +200,22 @@ def test_papermill_stops_a_notebook_in_its_first_cell_with_one_sentence(number, 
     assert error["traceback"] == [f"InputError: {error['evalue']}"]
     assert f"expected {name} to be" in error["evalue"] and f"found {typed}" in error["evalue"]
     assert not [output for output in outputs if output["output_type"] == "stream" and output["name"] == "stdout"]
+
+
+@pytest.mark.parametrize(
+    "value", ["[x", "2020-13-45", "@x", "a: b: c", "*a", '"', "\x07", "9" * 5000, "[" * 400, "!!python/object:os.x y"]
+)
+def test_a_value_that_yaml_cannot_read_is_the_text_that_was_typed(value, capsys):
+    assert notebooks.main(["01", "-p", "seed", value]) == 1
+    assert "expected seed to be a whole number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["*", "[", "**", "", "../01"])
+def test_a_number_of_a_notebook_is_no_pattern(number):
+    with pytest.raises(InputError, match="expected the number of a notebook"):
+        find_notebook(number)
+
+
+def test_a_file_where_executed_notebooks_should_go_is_told(capsys):
+    assert notebooks.main(["01", "--into", "/dev/null"]) == 1
+    assert re.search("expected a folder at .*null, found: .*give another with --into", capsys.readouterr().err)

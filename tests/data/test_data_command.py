@@ -277,3 +277,8 @@ def test_the_readme_of_data_names_every_dataset_and_the_commands():
         assert entry.version == 2 or entry.folder or f"`{entry.slug}`" in printed and entry.page in printed
     for command in ("list", "get nf-bot-iot", "check", "check --full"):
         assert f"python -m tlids_helpers.data {command}" in printed
+
+
+def test_a_data_folder_whose_name_is_too_long_is_told(home, capsys):
+    assert main(["list", "--data-dir", "a" * 300]) == 1
+    assert "found: File name too long: correct --data-dir" in capsys.readouterr().err

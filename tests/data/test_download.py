@@ -260,7 +260,17 @@ def test_a_server_that_never_answers_is_given_up(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "ftp://127.0.0.1/flows", "NF-BoT-IoT.csv", "http:///flows", "http://[::1", ""]
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/flows",
+        "NF-BoT-IoT.csv",
+        "http:///flows",
+        "http://[::1",
+        "",
+        "http://a..b/x",
+        "http://" + "a" * 64,
+    ],
 )
 def test_only_web_addresses_are_fetched(url, folder):
     with pytest.raises(InputError, match="expected an address that begins with http"):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tlids_helpers.common import files
-from tlids_helpers.common.errors import InputError
+from tlids_helpers.common.errors import InputError, quoted
 from tlids_helpers.data import check, download, raw
 from tlids_helpers.data.catalog import DATASETS, Dataset
 
@@ -118,7 +118,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _data_dir(options: argparse.Namespace) -> Path:
     """The data folder; one that somebody named must be there, or is made by `get`."""
-    data_dir = files.resolve(options.data_dir)
+    try:
+        data_dir = files.resolve(options.data_dir)
+    except OSError as error:
+        fault = f"expected a folder at {quoted(options.data_dir)}, found: {error.strerror or error}"
+        raise InputError(f"{fault}: correct --data-dir") from None
     if options.data_dir != "data" and options.run is not _get and not data_dir.is_dir():
         raise InputError(f"expected a folder at {data_dir}, found none: correct --data-dir")
     return data_dir

@@ -156,8 +156,9 @@ def _size(part: Path) -> int:
 
 def _is_web(url: str) -> bool:
     try:
-        return urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
-    except ValueError:  # such as a bracket that is never closed
+        host = urlsplit(url).hostname or ""
+        return urlsplit(url).scheme in ("http", "https") and bool(host.encode("idna"))
+    except ValueError:  # such as a bracket that is never closed, or two dots in a row
         return False
 
 

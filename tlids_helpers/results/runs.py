@@ -177,7 +177,7 @@ def _read(file: Path) -> dict | None:
     """A result as `save` wrote it; None when the file is missing, broken or something else."""
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return result if isinstance(result, dict) and result.get("schema") == SCHEMA and "run" in result else None
 
