@@ -20,9 +20,9 @@ class InputError(ValueError):
         return [f"InputError: {self}"]
 
 
-def unreadable(what: str, error: OSError) -> InputError:
+def unreadable(what: str, error: OSError, remedy: str = "check its permissions") -> InputError:
     """The sentence about an input that is there, or may be, and cannot be read."""
-    return InputError(f"expected {what} that can be read, found: {error.strerror}", "check its permissions")
+    return InputError(f"expected {what} that can be read, found: {error.strerror or error}", remedy)
 
 
 def quoted(value: object) -> str:

@@ -17,23 +17,28 @@ class Inflated:
         self._inflater = zlib.decompressobj(_GZIP)
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes, so that a small file cannot fill the memory; b"" at the end."""
-        while not self.fault:
+        """At most `size` bytes, so that a small file cannot fill the memory; b"" at the end.
+
+        As many as can be had without another read: thousands of members of a byte each are one piece.
+        """
+        found = bytearray()
+        while not self.fault and len(found) < size:
             if self._inflater.eof:  # another member may follow: `cat a.gz b.gz`
-                self._pending = self._inflater.unused_data or self._read(size)
+                self._pending = self._inflater.unused_data or (b"" if found else self._read(size))
                 if not self._pending:
-                    return b""
+                    break
                 self._inflater = zlib.decompressobj(_GZIP)
             try:
-                data = self._inflater.decompress(self._pending, size)
+                data = self._inflater.decompress(self._pending, size - len(found))
             except zlib.error:
                 self.fault = "gzip damaged"
-                return b""
+                break
+            found += data
             self._pending = self._inflater.unconsumed_tail
-            if data:
-                return data
-            if not self._pending and not self._inflater.eof:
+            if not self._pending and not self._inflater.eof and not data:
+                if found:
+                    break
                 self._pending = self._read(size)
                 if not self._pending:
                     self.fault = "gzip cut short"
-        return b""
+        return bytes(found)

@@ -29,6 +29,8 @@ PCAP_MAGIC = {
     b"\xa1\xb2\x3c\x4d": (">", 1_000_000_000),
 }
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+BYTE_ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}  # what a section's header has at its eighth byte
+PACKED = (b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK", b"7z\xbc\xaf", b"\x04\x22\x4d\x18", b"\x1f\x9d", b"Rar!")
 SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 OPTION_TSRESOL, OPTION_TSOFFSET = 9, 14
 
@@ -70,7 +72,7 @@ class Interface(NamedTuple):
 
 def _resolution(ticks_per_second: int) -> str:
     """A resolution in words."""
-    return RESOLUTIONS.get(ticks_per_second, f"{ticks_per_second} ticks a second")
+    return RESOLUTIONS.get(ticks_per_second, f"{ticks_per_second:g} ticks a second")
 
 
 def read_records(stream: BinaryIO, stats: PacketStats, tick: Callable[[], object] = bool) -> Iterator[Record]:
@@ -167,7 +169,9 @@ def _records(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> 
             refuse_unreadable([_link_type(start)])
         return _pcap(read, start, stats)
     if start[:4] == PCAPNG_MAGIC:
-        return _pcapng(read, start, stats)
+        start += _read_at_least(read, 12 - len(start))
+        if len(start) < 12 or start[8:12] in BYTE_ORDERS:
+            return _pcapng(read, start, stats)
     found, remedy = _describe(start)
     raise InputError(f"expected a pcap or pcapng capture, found {found}", remedy)
 
@@ -182,11 +186,12 @@ def _read_at_least(read: Callable[[int], bytes], size: int) -> bytes:
 
 def _describe(start: bytes) -> tuple[str, str]:
     """What a stream that is no capture looks like, and what to do about it."""
-    if start.startswith((b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zX", b"PK")):
+    if start.startswith(PACKED):
         return "compressed data", "unpack it first, for example `zstdcat FILE | tlids-meter -`"
     if start.lstrip()[:1] in (b"<", b"{", b"["):
         return f"text that begins with {start.lstrip()[:15].decode(errors='replace')!r}", "check the download"
-    return f"data that begins with the bytes {start[:4].hex(' ')}", "check that it is the right file"
+    what = f"data that begins with the bytes {start[:4].hex(' ')}"
+    return what, "check that it is the right file, or convert it with `editcap -F pcap IN OUT`"
 
 
 def _link_type(header: bytes) -> int:
@@ -218,7 +223,7 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
             if frame_end > end:
                 break
             if fraction >= fractions:
-                fractions = _fractions(buffer[position:], order, said, 100)
+                fractions = _fractions(buffer, order, said, 100, position)
                 nanoseconds = fractions == 1_000_000_000
                 if fraction >= fractions:  # this one alone
                     if stats.times.possible(seconds * 1_000_000):  # else it is counted for its second
@@ -241,14 +246,14 @@ def _pcap(read: Callable[[int], bytes], start: bytes, stats: PacketStats) -> Ite
         stats.reject("capture cut short")
 
 
-def _fractions(buffer: bytes, order: str, said: int, most: int) -> int:
-    """Parts of a second in which the next records count (`most` are looked at): as said, unless nearly all deny it.
+def _fractions(buffer: bytes, order: str, said: int, most: int, position: int = 0) -> int:
+    """Parts of a second in which the records from `position` on count: as said, unless nearly all of `most` deny it.
 
     Of nanoseconds one in a thousand is below a million. Microseconds never reach it; that all of many, in several
     seconds and not in whole microseconds, stay below a million does not happen to nanoseconds.
     """
     unpack_header = struct.Struct(order + "IIII").unpack_from
-    position, found = 0, []
+    found = []
     while len(buffer) - position >= 16 and len(found) < most:
         seconds, fraction, captured, _ = unpack_header(buffer, position)
         found.append((seconds, fraction))
@@ -268,8 +273,7 @@ def _pcapng(read: Callable[[int], bytes], buffer: bytes, stats: PacketStats) -> 
         position, end = 0, len(buffer)
         while end - position >= 12:
             if buffer[position : position + 4] == PCAPNG_MAGIC:
-                order = "<" if buffer[position + 8 : position + 12] == b"\x4d\x3c\x2b\x1a" else ">"
-                interfaces = []
+                order, interfaces = BYTE_ORDERS.get(buffer[position + 8 : position + 12], ">"), []
             kind, length = struct.unpack_from(order + "II", buffer, position)
             if length < 12 or length > MAX_BLOCK or length % 4:
                 stats.reject("block length")

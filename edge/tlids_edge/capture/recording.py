@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from math import inf
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +19,7 @@ from tlids_edge.capture.packets import Packet, PacketStats, read_packets
 from tlids_edge.capture.pcap import read_records
 from tlids_edge.capture.repeats import Repeats
 from tlids_edge.capture.times import WINDOW_US
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, unreadable
 
 LOOKED_AT = 1000  # records at most, for one with a possible time
 
@@ -125,14 +125,16 @@ def _look(path: str | Path, stats: PacketStats) -> _Capture:
     if str(path) == "-" or not os.path.isfile(path):
         stream = _open(path)
         packets = _named(path, stream, lambda: read_packets(stream, stats))
+        packets = _closing(path, stream, packets)
         first = next(packets, None)
         packets = packets if first is None else chain([first], packets)
         possible = first is not None and stats.times.possible(first.time_us)
-        ordered = _closing(stream, Clock(stats.times).ordered(packets))
+        ordered = Clock(stats.times).ordered(packets)
         return _Capture(name, first.time_us if possible else inf, lambda: ordered)
     with _open(path) as stream:
         records = _named(path, stream, lambda: read_records(stream, PacketStats()))
-        times = (record.time_us for _, record in zip(range(LOOKED_AT), records, strict=False))
+        records = _closing(path, stream, islice(records, LOOKED_AT))
+        times = (record.time_us for record in records)
         first_us = next(filter(stats.times.possible, times), inf)
     return _Capture(name, first_us, lambda: _packets(path, stats))
 
@@ -144,7 +146,7 @@ def read_capture(path: str | Path, read: Callable[[BinaryIO], Iterator]) -> Iter
         InputError: it cannot be read, or is none; the sentence names it.
     """
     stream = _open(path)
-    return _closing(stream, _named(path, stream, lambda: read(stream)))
+    return _closing(path, stream, _named(path, stream, lambda: read(stream)))
 
 
 def _packets(path: str | Path, stats: PacketStats) -> Iterator[Packet]:
@@ -152,10 +154,17 @@ def _packets(path: str | Path, stats: PacketStats) -> Iterator[Packet]:
     return read_capture(path, lambda stream: Clock(stats.times).ordered(read_packets(stream, stats)))
 
 
-def _closing(stream: BinaryIO, given: Iterator) -> Iterator:
-    """What is `given`, whose stream is closed when it ends or nobody wants more."""
+def _closing(path: str | Path, stream: BinaryIO, given: Iterator) -> Iterator:
+    """What is `given`, whose stream is closed when it ends or nobody wants more.
+
+    Raises:
+        InputError: the capture cannot be read on, as from a failing disk.
+    """
     with stream:
-        yield from given
+        try:
+            yield from given
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
 
 def _merged(waiting: deque[_Capture], stats: PacketStats) -> Iterator[Packet]:
@@ -203,8 +212,10 @@ def _named(path: str | Path, stream: BinaryIO, read: Callable[[], Iterator]) -> 
         return read()
     except InputError as error:
         stream.close()
-        name = "standard input" if str(path) == "-" else path
-        raise InputError(f"{error.fault} in {name}", error.remedy) from error
+        raise InputError(f"{error.fault} in {_told(path)}", error.remedy) from error
+    except OSError as error:
+        stream.close()
+        raise _unreadable(path, error) from error
 
 
 def _open(path: str | Path) -> BinaryIO:
@@ -214,11 +225,21 @@ def _open(path: str | Path) -> BinaryIO:
         InputError: it cannot be read.
     """
     if str(path) == "-":
+        os.set_blocking(0, True)  # another program may have left it so that a read without bytes looks like the end
         return open(0, "rb", closefd=False)
     try:
         stream = open(path, "rb")
         stream.peek(1)
     except OSError as error:
-        remedy = "check its name and its permissions"
-        raise InputError(f"expected a capture {path} that can be read, found: {error.strerror}", remedy) from error
+        raise _unreadable(path, error) from error
     return stream
+
+
+def _told(path: str | Path) -> str:
+    """A capture's name in a sentence."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    """The sentence about a capture that cannot be read."""
+    return unreadable(f"a capture {_told(path)}", error, "check its name, its permissions and its disk")

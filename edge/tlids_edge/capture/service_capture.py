@@ -70,7 +70,7 @@ class ServiceCapture:
         except OSError as error:
             connection.close()
             raise InputError(
-                f"expected a capturing service at {self._path}, found: {error.strerror}",
+                f"expected a capturing service at {self._path}, found: {error.strerror or error}",
                 "systemctl status tlids-capture.socket",
             ) from error
         return connection

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, unreadable
 
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
 GATHER_S = 0.005  # no read for so long after one that gave little, since tcpdump writes each packet at once
@@ -37,6 +37,7 @@ KERNEL_BUFFER_KIB = 32 << 10
 # what the child is given of our environment, which holds a broker's password
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
+_DISK = "check the disk or the connection that it comes from"
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
@@ -62,7 +63,12 @@ class PolledPipe(io.RawIOBase):
             if self._poll.poll(POLL_S * 1000):
                 if (early_s := self._not_before - time.monotonic()) > 0:
                     time.sleep(early_s)
-                count = os.readv(self._descriptor, [buffer])
+                try:
+                    count = os.readv(self._descriptor, [buffer])
+                except BlockingIOError:  # somebody else who reads this pipe was faster
+                    continue
+                except OSError as error:
+                    raise unreadable(f"a capture {self.name}".rstrip(), error, _DISK) from error
                 now = time.monotonic()
                 if count >= MUCH:
                     self._busy_until = now + BUSY_S

@@ -13,6 +13,7 @@ the opposite direction (its `dst_port` then being the flow's source port) unless
 """
 
 import csv
+import io
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from tlids_edge.flows.label_index import Host, LabelIndex, Window
 from tlids_edge.flows.meter import Flow
 
 BENIGN = "Benign"
+MAX_BYTES = 64 << 20  # of a labels file: half a million rows
 MILLISECONDS = 1e11  # of 1973 until now; as seconds, the year 5138
 COLUMNS = ("start", "end", "src", "dst", "dst_port", "attack")
 OPTIONAL = ("both_ways",)
@@ -64,14 +66,20 @@ def read_labels(path: str | Path) -> Labels:
         InputError: it cannot be read, or a line does not say what a line must; the sentence names the line.
     """
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return _read_rows(csv.DictReader(file, skipinitialspace=True, strict=True), str(path))
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InputError(
             f"expected labels {path} that can be read, found: {error.strerror}", "check the name and its permissions"
         ) from error
+    if len(content) > MAX_BYTES:
+        fault = f"expected labels of at most {MAX_BYTES:,} bytes in {path}, found more"
+        raise InputError(fault, "give the file of the recording alone")
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"expected labels as UTF-8 text in {path}, found other bytes", "save it as UTF-8") from error
+    return _read_rows(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True), str(path))
 
 
 def label_flow(labels: Labels, flow: Flow) -> str:
@@ -82,12 +90,15 @@ def label_flow(labels: Labels, flow: Flow) -> str:
 
 def _read_rows(reader: csv.DictReader, path: str) -> Labels:
     """Turn every row into a rule."""
-    columns = [(name or "").strip() for name in reader.fieldnames or ()]
+    try:
+        columns = [(name or "").strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise InputError(f"expected CSV in line 1 of {path}, found: {error}", "correct it") from error
     missing = [name for name in COLUMNS if name not in columns]
     unknown = [name for name in columns if name not in COLUMNS + OPTIONAL]
     if missing or unknown or len(set(columns)) != len(columns):
         raise InputError(
-            f"expected the columns {','.join(COLUMNS)} in line 1 of {path}, found {','.join(columns)!r}",
+            f"expected the columns {','.join(COLUMNS)} in line 1 of {path}, found {quoted(','.join(columns))}",
             "write them there",
         )
     reader.fieldnames = columns
@@ -109,7 +120,7 @@ def _rule(row: dict) -> LabelRule:
     field = {name: value.strip() for name, value in row.items()}
     start, end = _time_us(field["start"], -inf), _time_us(field["end"], inf)
     if start > end:
-        raise ValueError(f"a start before the end, found {field['start']} to {field['end']}")
+        raise ValueError(f"a start before the end, found {quoted(field['start'])} to {quoted(field['end'])}")
     if not field["attack"]:
         raise ValueError("the name of an attack, found an empty field")
     if field.get("both_ways", "") not in ("", "0", "1"):
@@ -161,6 +172,6 @@ def _port(text: str) -> int | None:
     """A port number; None for an empty field."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= 65535):
         raise ValueError(f"a port from 0 to 65535, found {quoted(text)}")
     return int(text)

@@ -114,3 +114,8 @@ def test_the_feeder_hands_over_what_tcpdump_writes(tmp_path):
     ours.close()
     assert heard == b"stream"
     assert done.wait(20) == 0
+
+
+def test_a_socket_whose_path_is_too_long_is_told_so():
+    with pytest.raises(InputError, match="expected a capturing service at .*found: AF_UNIX path too long"):
+        next(ServiceCapture("/" + "a" * 300, bool, print).streams())

@@ -82,7 +82,7 @@ def test_a_row_matches_both_ways_unless_it_says_otherwise(tmp_path):
     [
         ("yesterday,,,,,DoS", "'yesterday'"),
         ("nan,,,,,DoS", "'nan'"),
-        (f"{NOON + 1},{NOON},,,,DoS", f"{NOON + 1} to {NOON}"),
+        (f"{NOON + 1},{NOON},,,,DoS", f"'{NOON + 1}' to '{NOON}'"),
         (",,192.168.1.300,,,DoS", "'192.168.1.300'"),
         (",,eth0,,,DoS", "'eth0'"),
         (",,,,99999,DoS", "'99999'"),
@@ -96,6 +96,26 @@ def test_a_bad_row_is_refused_with_its_line_number(tmp_path, row, found):
     with pytest.raises(InputError) as refusal:
         labels(tmp_path, f",,,,,Fine\n{row}\n")
     assert "in line 3 of" in str(refusal.value) and f"found {found}" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [('start,end,"src"x,dst,dst_port,attack\n', "expected CSV in line 1"), ("x" * 5000 + "\n", r"\.\.\.'")],
+)
+def test_a_first_line_that_is_none_is_refused_in_few_words(header, found, tmp_path):
+    with pytest.raises(InputError, match=found) as refusal:
+        labels(tmp_path, "", header)
+    assert len(str(refusal.value)) < 400
+
+
+def test_a_port_of_thousands_of_digits_is_no_port(tmp_path):
+    with pytest.raises(InputError, match="a port from 0 to 65535, found"):
+        labels(tmp_path, f",,,,{'1' * 5000},DoS\n")
+
+
+def test_a_labels_file_without_an_end_is_refused():
+    with pytest.raises(InputError, match="at most 67,108,864 bytes in /dev/zero"):
+        read_labels("/dev/zero")
 
 
 def test_other_columns_and_missing_files_are_refused(tmp_path):
