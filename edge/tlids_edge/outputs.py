@@ -159,7 +159,7 @@ def _find(name: str) -> Place:
         folder, last = os.path.split(path.rstrip("/") or path)
         folder = os.path.realpath(folder or ".")
         path = os.path.join(folder, last)
-        if last.isdecimal() and re.fullmatch(rf"/proc/{os.getpid()}(/task/\d+)?/fd|/dev/fd", folder):
+        if re.fullmatch(rf"(/proc/{os.getpid()}(/task/\d+)?/fd|/dev/fd)/[0-9]{{1,9}}", os.path.join(folder, last)):
             return _descriptor(name, int(last))
         if not os.path.islink(path):
             status = _status(path)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from case_commands import capture_of
 from case_lines import FLOWS
-from tiny_fixtures import model, nothing_left_running, tflite  # noqa: F401 - fixtures
+from tiny_fixtures import compiled, model, nothing_left_running, tflite  # noqa: F401 - fixtures
 
 from tlids_helpers.data import cleaned
 

@@ -3,6 +3,8 @@
 import io
 import os
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from build_pcap import ALICE, START, enhanced_packet, interface, section
@@ -91,6 +93,43 @@ def test_a_number_of_flows_may_be_written_with_an_exponent_and_megabytes_have_an
     path = written(tmp_path / "c.pcap", TWO)
     assert run_meter(path, "--max-flows", "1e6").returncode == 0
     assert "expected megabytes, such as 100, found '100MB'" in refused(*of_edge("--eve-max-mb", "100MB"))
+
+
+EMPTY = [
+    of_edge("--labels", ""), of_edge("--mqtt", ""), of_edge("--mqtt-ca", ""), of_edge("--state", ""),
+    (edge, "--model", "", "--source", "x.pcap"), (edge, "wipe", "--state", ""), (edge, "rollback", "--state", ""),
+    (edge, "models", "--state", "s", "--use", ""), (edge, "adapt", "--model", "m", "--state", "s", "-o", ""),
+    (meter, "x.pcap", "--labels", ""), (meter, "x.pcap", "--session", ""), (meter, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", EMPTY, ids=lambda asked: " ".join(asked[1:]))
+def test_an_empty_name_as_of_a_variable_that_nobody_has_set_is_refused(asked, refused):
+    assert "expected a name that is not empty, found ''" in refused(*asked)
+
+
+@pytest.mark.usefixtures("compiled")
+def test_more_flows_than_there_is_memory_for_are_one_sentence(model, tmp_path, capsys):
+    path = str(written(tmp_path / "c.pcap", TWO))
+    for command, arguments in ((meter, [path]), (edge, ["--model", str(model), "--source", path])):
+        assert command.main([*arguments, "--max-flows", "1e12"]) == 2
+        assert "expected memory for 1,000,000,000,000 flows, found too little" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "name"), [("--eve", "card.json"), ("--incidents", "model.tflite")])
+def test_alerts_are_not_written_into_the_model(option, name, model, tmp_path, capsys):
+    own = Path(shutil.copytree(model, tmp_path / "own"))
+    before = (own / name).read_bytes()
+    arguments = ["--model", str(own), "--source", str(written(tmp_path / "c.pcap", TWO)), option, str(own / name)]
+    assert edge.main(arguments) == 2 and (own / name).read_bytes() == before
+    assert "expected an output other than the input" in capsys.readouterr().err
+
+
+def test_a_size_below_a_byte_is_not_taken_for_no_limit(model, tmp_path):
+    path, eve = written(tmp_path / "c.pcap", TWO), tmp_path / "eve.json"
+    eve.write_text("{}\n")
+    done = run_edge(model, str(path), "--eve", str(eve), "--eve-max-mb", "1e-9", "--all-flows")
+    assert done.returncode == 0 and eve.with_name("eve.json.1").exists()
 
 
 C_LOCALE = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from shared_captures import shared_folder
-from tiny_fixtures import model, nothing_left_running, tflite, two_hosts  # noqa: F401 - fixtures
-from tlids_edge.flows import core
+from tiny_fixtures import compiled, model, nothing_left_running, tflite, two_hosts  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")
@@ -14,12 +13,3 @@ def shared() -> Path:
     if not (folder / "conformance").is_dir():
         pytest.skip(f"no shared captures in {folder}; set TLIDS_SHARED to the folder that holds conformance/ and pcap/")
     return folder
-
-
-@pytest.fixture
-def compiled():
-    """Skip where the compiled meter was not built."""
-    try:
-        core.load()
-    except core.CoreUnavailable as reason:
-        pytest.skip(str(reason))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from edge_process import LIMIT_S, STARTED, need_root
 from tiny_model import tiny_tflite, write_model
+from tlids_edge.flows import core
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +19,15 @@ def tflite() -> bytes:
 @pytest.fixture(scope="session")
 def model(tflite: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("tiny-model"), tflite)
+
+
+@pytest.fixture
+def compiled():
+    """Skip where the compiled meter was not built."""
+    try:
+        core.load()
+    except core.CoreUnavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(autouse=True)

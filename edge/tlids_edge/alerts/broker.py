@@ -44,13 +44,26 @@ def split_broker(broker: str) -> Broker:
     """
     secure = broker.startswith(SECURE)
     address = broker.removeprefix(SECURE)
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?", address)
+    if "@" in address:  # not quoted: it may hold a password
+        raise InputError(
+            "expected an MQTT broker without a login after --mqtt, found one with @",
+            "give HOST alone, and the login by TLIDS_MQTT_USER and TLIDS_MQTT_PASSWORD",
+        )
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?", address)
     port = int(found[3] or (TLS_PORT if secure else PORT)) if found else 0
-    if not 0 < port <= 65535:
+    if not 0 < port <= 65535 or not _is_host(found[1] or found[2]):
         raise InputError(
             f"expected an MQTT broker after --mqtt, found {quoted(broker)}", "give HOST or HOST:PORT, or mqtts://HOST"
         )
     return Broker(found[1] or found[2], port, secure)
+
+
+def _is_host(name: str) -> bool:
+    """Whether the system can be asked for this host; paho's thread would end at one of which it cannot."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:  # an empty part, or one of more than 63 characters
+        return False
 
 
 def read_login(environment: Mapping[str, str] = os.environ) -> tuple[str, str | None]:

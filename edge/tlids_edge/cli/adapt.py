@@ -4,7 +4,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from tlids_edge.cli import values
 from tlids_edge.errors import InputError
@@ -38,9 +37,10 @@ def _parse(arguments: list[str]):
     """Read the command line."""
     parser = command_parser("tlids-edge-adapt", "tlids-edge adapt --model DIR --state S -o NEW [option ...]")
     option = parser.add_argument
-    option("--model", type=Path, required=True, metavar="DIR", help="the model to start from, with rows.npz")
-    option("--state", type=Path, required=True, metavar="S", help="the folder that --learn has filled")
-    option("-o", "--output", type=Path, required=True, metavar="NEW", help="the folder to write; it must not exist")
+    option("--model", type=values.folder, required=True, metavar="DIR", help="the model to start from, with rows.npz")
+    option("--state", type=values.folder, required=True, metavar="S", help="the folder that --learn has filled")
+    option("-o", "--output", type=values.folder, required=True, metavar="NEW",
+           help="the folder to write; it must not exist")  # fmt: skip
     option("--learn-rows", type=values.whole, metavar="N", help="least number of rows (default: that of --learn)")
     option("--seed", type=values.whole, default=1, metavar="N", help="seed of the order of rows (default: 1)")
     option("--nice", type=values.niceness, default=values.LOWEST, metavar="N",

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +23,7 @@ from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.times import Times
 from tlids_edge.cli import adapt, learning, models, values
 from tlids_edge.detect.arp import ArpWatch
+from tlids_edge.detect.card import CARD_FILE, MODEL_FILE
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut
 from tlids_edge.detect.sketches import hash_seed
@@ -31,6 +33,7 @@ from tlids_edge.flows.labels import read_labels
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import Ndpi, open_ndpi
 from tlids_edge.help import command_parser
+from tlids_edge.learn.rows import FILE as ROWS_FILE
 from tlids_edge.monitor import Watch
 from tlids_edge.status import STATUS_S, say
 
@@ -82,7 +85,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _add_input(option: Callable) -> None:
     """Declare what is read."""
-    option("--model", required=True, metavar="DIR", help="folder with model.tflite and card.json")
+    option("--model", type=values.filled, required=True, metavar="DIR", help="folder with model.tflite and card.json")
     option(
         "--source",
         required=True,
@@ -100,7 +103,8 @@ def _add_input(option: Callable) -> None:
     option("--strict-time", action="store_true", help="stop at the first odd time, instead of counting them")
     option("--dedup", action="store_true", help="drop exact repeats within 1 ms, as a mirror port makes them")
     option("--decap", action="store_true", help="look inside tunnels (ERSPAN, VXLAN, GRE, ...), two deep; see below")
-    option("--labels", metavar="labels.csv", help="when and who attacked; adds a confusion matrix to the summary")
+    option("--labels", type=values.filled, metavar="labels.csv",
+           help="when and who attacked; adds a confusion matrix to the summary")  # fmt: skip
 
 
 def _add_output(option: Callable) -> None:
@@ -134,10 +138,12 @@ def _add_output(option: Callable) -> None:
     option("--all-flows", action="store_true", help="also write flow events with scores, as many as --flow-alerts says")
     option(
         "--mqtt",
+        type=values.filled,
         metavar="HOST",
         help="also publish incidents to an MQTT broker, [mqtts://]HOST[:PORT] (Home Assistant)",
     )
-    option("--mqtt-ca", metavar="FILE", help="certificates to trust with mqtts:// (default: the system's)")
+    option("--mqtt-ca", type=values.filled, metavar="FILE",
+           help="certificates to trust with mqtts:// (default: the system's)")  # fmt: skip
     option("--name", metavar="NAME", help="this sensor's name at the broker (default: the host's name)")
     option(
         "--status",
@@ -239,7 +245,7 @@ def _outlet(options: argparse.Namespace, live: bool) -> Outlet:
     Raises:
         InputError: nothing can be written to one of them, or it is what is read, or both are one.
     """
-    eve = _sink(options.eve, options, live, int(options.eve_max_mb * 1e6))
+    eve = _sink(options.eve, options, live, ceil(options.eve_max_mb * 1e6))
     path = options.incidents
     if path is None and isinstance(eve, FileSink):
         beside = Path(options.eve).with_name(INCIDENTS_FILE)
@@ -260,7 +266,8 @@ def _sink(
         InputError: nothing can be written there, or it is what is read.
     """
     place = outputs.find(path, REMEDY)
-    outputs.refuse_inputs(place, [options.source, options.labels])
+    model = [Path(options.model, name) for name in (CARD_FILE, MODEL_FILE, ROWS_FILE)]
+    outputs.refuse_inputs(place, [options.source, options.labels, *model])
     if place.descriptor >= 0:
         return StdoutSink(outputs.open_stream(place), patient=not live)
     if place.is_stream:

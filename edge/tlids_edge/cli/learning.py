@@ -26,7 +26,7 @@ def add_options(option: Callable) -> None:
         metavar="TIME",
         help="keep flows of this home for TIME, such as 24h, then adapt the model to them; needs --state",
     )
-    option("--state", type=Path, metavar="S", help="the folder for what is learned and the adapted models")
+    option("--state", type=values.folder, metavar="S", help="the folder for what is learned and the adapted models")
     option(
         "--learn-rows",
         type=values.whole,

@@ -65,6 +65,7 @@ def _add_files(option: Callable) -> None:
     """Declare what is read and written."""
     option(
         "captures",
+        type=values.filled,
         nargs="+",
         metavar="CAPTURE",
         help="pcap or pcapng files (.gz too), taken in the order of their first packets; - for standard input",
@@ -74,6 +75,7 @@ def _add_files(option: Callable) -> None:
     option("-o", "--output", metavar="FILE", default="-", help="the CSV (default: standard output)")
     option(
         "--labels",
+        type=values.filled,
         metavar="labels.csv",
         help="time windows and addresses of attacks; adds the columns Label and Attack",
     )

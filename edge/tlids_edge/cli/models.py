@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from tlids_edge.cli import values
 from tlids_edge.errors import InputError
 from tlids_edge.help import command_parser
 from tlids_edge.learn import models, state
@@ -17,9 +18,13 @@ def main(arguments: list[str]) -> int:
     """Run `models`, `rollback` or `wipe` with their options; 0, or 2 with one sentence."""
     what, *rest = arguments
     parser = command_parser("tlids-edge-models", f"tlids-edge {what} --state S [option ...]")
-    parser.add_argument("--state", type=Path, required=True, metavar="S", help="the folder that --learn has filled")
+    parser.add_argument(
+        "--state", type=values.folder, required=True, metavar="S", help="the folder that --learn has filled"
+    )
     if what == "models":
-        parser.add_argument("--use", metavar="NAME", help=f"take this one into use; given: {GIVEN_WORDS}")
+        parser.add_argument(
+            "--use", type=values.filled, metavar="NAME", help=f"take this one into use; given: {GIVEN_WORDS}"
+        )
     options = parser.parse_args(rest)
     try:
         if what == "models":
@@ -43,9 +48,15 @@ def _list(folder: Path, chosen: str | None) -> None:
     name = models.current(folder)
     print(f"{'*' if name == models.GIVEN else ' '} given: {GIVEN_WORDS}")
     for model in models.all_models(folder):
-        adapted = model.adapted
-        print(f"{'*' if name == model.name else ' '} {model.name}: {adapted['hours']:g} h, {adapted['rows']:,} rows; "
-              f"{promise_words(adapted['promise'])}")  # fmt: skip
+        print(f"{'*' if name == model.name else ' '} {model.name}: {_learned(model.adapted)}")
+
+
+def _learned(adapted: dict) -> str:
+    """What a card says of the learning, which nobody has checked yet."""
+    try:
+        return f"{adapted['hours']:g} h, {adapted['rows']:,d} rows; {promise_words(adapted['promise'])}"
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return "its card does not say what was learned"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from pathlib import Path
 
 from tlids_edge.errors import quoted
 
@@ -66,10 +67,22 @@ def niceness(text: str) -> int:
     return int(value)
 
 
+def filled(text: str) -> str:
+    """A name or a path; an empty one is a shell's variable that nobody has set."""
+    if not text:
+        raise _wrong("a name that is not empty", text)
+    return text
+
+
+def folder(text: str) -> Path:
+    """The path of a folder; an empty one would be the folder in which one happens to be."""
+    return Path(filled(text))
+
+
 def utf8(text: str) -> str:
     """Text for a UTF-8 file; in the C locale Python hands its bytes over undecoded."""
     try:
-        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+        return filled(text).encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         raise _wrong("text in UTF-8", text) from None
 

@@ -15,6 +15,7 @@ import numpy as np
 from tlids_edge.capture.packets import EXTENSIONS, Packet
 from tlids_edge.capture.transport import PORTS_FIRST
 from tlids_edge.capture.tunnels import PORTS, PROTOCOLS, UDP
+from tlids_edge.errors import InputError
 from tlids_edge.flows import core
 from tlids_edge.flows.flow import Flow, Unanswered
 from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter
@@ -45,7 +46,7 @@ class CompiledMeter:
         Raises:
             core.CoreUnavailable: the library cannot be used.
             ValueError: a setting that makes no sense.
-            MemoryError: there is no room for the table.
+            InputError: there is no room for the table.
         """
         Meter(family, idle_timeout, active_timeout, max_flows, l7, endings)  # which says what is wrong with a setting
         if endings != self.endings:
@@ -56,7 +57,7 @@ class CompiledMeter:
         self._settings = _settings(family, idle_timeout, active_timeout, max_flows)
         self._meter = self._library.tlids_new(byref(self._settings), _ndpi_functions(l7))
         if not self._meter:
-            raise MemoryError(f"expected room for {max_flows} flows, found too little memory: lower --max-flows")
+            raise InputError(f"expected memory for {max_flows:,} flows, found too little", "lower --max-flows")
         self._packet = ctypes.create_string_buffer(PACKET.itemsize)
         self._rows: list[np.ndarray] = []  # taken from C, and not yet by anybody
         self._notes: list[np.ndarray] = []

@@ -84,7 +84,7 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
         InputError: something cannot be read or written, too little was learned, or the new head is not acceptable.
     """
     with state.locked(folder, state.ADAPT_LOCK, "adapts"):
-        if target.exists() or target.is_symlink():
+        if os.path.lexists(target):
             raise InputError(f"expected a new folder for the model, found {target}", "give another one with -o")
         fields = read_fields(model)
         card = card_of(fields)
@@ -117,7 +117,7 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
 def promise_words(promise: dict) -> str:
     """The promise of a card as a sentence."""
     return (
-        f"{promise['alarms']} of {promise['flows']} later flows of this home alarmed; "
+        f"{promise['alarms']:d} of {promise['flows']:d} later flows of this home alarmed; "
         f"at most {promise['bound']:.2%} will, with {promise['confidence']:.0%} confidence"
     )
 

@@ -5,6 +5,7 @@ or when it is empty, that is the model which the program was given. Every adapte
 parent, so going back is going to the parent.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def read_model(folder: Path, name: str) -> Model:
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise InputError(f"expected the name of a model, found {quoted(name)}", _LIST)
     path = folder / FOLDER / name
+    if not os.path.isdir(path):
+        raise InputError(f"expected the name of a model in {folder / FOLDER}, found {quoted(name)}", _LIST)
     fields = read_fields(path)
     adapted = fields.get("adapted")
     try:

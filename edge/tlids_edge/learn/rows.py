@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tlids_edge.detect.card import Card, read_fields, read_limited
-from tlids_edge.errors import InputError
+from tlids_edge.errors import InputError, quoted
 
 FILE = "rows.npz"
 ATTACK_ROWS, BENIGN_ROWS = 500, 1_500
@@ -49,8 +49,9 @@ def read(folder: Path, card: Card) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(f"expected {path} as its card describes it, found another file", _REMEDY)
     try:
         features, codes = _unpacked(content)
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise InputError(f"expected stored rows in {path}, found: {error}", _REMEDY) from error
+    except Exception as error:  # at made-up bytes zipfile and numpy raise whatever zlib, tokenize and int do
+        found = quoted(str(error)) if str(error) else type(error).__name__
+        raise InputError(f"expected stored rows in {path}, found: {found}", _REMEDY) from error
     return _checked(features, codes, card, path)
 
 

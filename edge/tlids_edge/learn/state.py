@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 import time
 import zlib
 from collections import Counter
@@ -213,9 +214,14 @@ def wipe(folder: Path) -> list[str]:
     Raises:
         InputError: something cannot be removed.
     """
-    if not folder.is_dir():
+    try:
+        if not stat.S_ISDIR(os.stat(folder).st_mode):
+            return []
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    gone = []
+    except OSError as error:
+        raise InputError(f"expected a folder at {folder}, found: {error.strerror}", REMEDY) from error
+    gone, name = [], "what was left half-written"
     with locked(folder, LOCK, "learns"), locked(folder, ADAPT_LOCK, "adapts"):
         try:
             _clean(folder)

@@ -70,11 +70,32 @@ def test_a_broker_is_a_host_with_or_without_a_port(broker, parts):
 
 
 @pytest.mark.parametrize(
-    "broker", ["", "host:", "host:0", "host:99999", "ho st", "mqtt://host", "a:b:c", "mqtts://", "mqtts://a@b"]
+    "broker",
+    [
+        "",
+        "host:",
+        "host:0",
+        "host:99999",
+        "ho st",
+        "mqtt://host",
+        "a:b:c",
+        "mqtts://",
+        ".",
+        "a..b",
+        "a" * 64,
+        "h:１８８３",
+    ],
 )
 def test_a_broker_that_makes_no_sense_is_refused(broker):
     with pytest.raises(InputError, match="expected an MQTT broker.*found .*HOST or HOST:PORT"):
         split_broker(broker)
+
+
+@pytest.mark.parametrize("broker", ["me:secret@host", "mqtts://me:se%40cret@host:8883"])
+def test_a_login_in_the_brokers_address_is_not_repeated_and_told_where_it_belongs(broker):
+    with pytest.raises(InputError, match="TLIDS_MQTT_USER") as refusal:
+        split_broker(broker)
+    assert "cret" not in str(refusal.value)
 
 
 def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):

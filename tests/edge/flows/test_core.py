@@ -90,12 +90,13 @@ def in_a_process(code, *arguments):
 
 LIMITED = """
 import resource, sys
+from tlids_edge.errors import InputError
 from tlids_edge.flows.compiled import CompiledMeter
 size = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv[1]),) * 2)
 try:
     print(len(CompiledMeter(max_flows=20_000)))
-except MemoryError as error:
+except InputError as error:
     print(error)
 """
 
@@ -103,7 +104,7 @@ except MemoryError as error:
 @pytest.mark.usefixtures("compiled")
 def test_under_a_limit_of_memory_the_table_is_there_as_a_whole_or_not_at_all():
     assert in_a_process(LIMITED, str(64 << 20)).stdout == "0\n"
-    assert "too little memory" in in_a_process(LIMITED, str(4 << 20)).stdout
+    assert "found too little: lower --max-flows" in in_a_process(LIMITED, str(4 << 20)).stdout
 
 
 GUARDED = """

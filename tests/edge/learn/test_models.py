@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from tlids_edge.cli import models as cli
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import CICFLOW_FEATURES
 from tlids_edge.learn import models, state
@@ -95,3 +96,24 @@ def test_a_damaged_choice_or_card_leaves_the_given_model_in_use(home, given):
     models.use(home, "home-1")
     (home / "models" / "home-1" / "card.json").write_text("[")
     assert models.in_use(home, given)[0] == given
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"hours": "x"}, {"rows": None}, {"promise": None}, {"promise": {"alarms": "\x1b[31m"}}, {"hours": "\x1b[31m"}],
+)
+def test_a_card_that_does_not_say_what_was_learned_is_listed_all_the_same(more, home, capsys):
+    promise = {"alarms": 1, "flows": 2, "bound": 0.1, "confidence": 0.9}
+    card = home / "models" / "home-1" / "card.json"
+    fields = json.loads(card.read_text())
+    told = {"hours": 6, "rows": 1000, "promise": promise} | more if more else {}
+    told = told | {"promise": promise | more["promise"]} if more.get("promise") else told
+    card.write_text(json.dumps(fields | {"adapted": fields["adapted"] | told}))
+    assert cli.main(["models", "--state", str(home)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "home-1" in line)
+    assert line == "  home-1: its card does not say what was learned"
+
+
+def test_a_model_that_is_not_there_is_answered_by_how_to_list_them(home, capsys):
+    assert cli.main(["models", "--state", str(home), "--use", "home-9"]) == 2
+    assert "found 'home-9': run `tlids-edge models`" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 import zipfile
 
 import numpy as np
@@ -82,6 +83,26 @@ def bomb() -> bytes:
     return made.getvalue()
 
 
+def headed(text: str) -> bytes:
+    """An archive whose features begin with a numpy header of this text."""
+    header = text.encode() + b"\n"
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("features.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header)
+    return made.getvalue()
+
+
+def shaped(shape: str) -> str:
+    return f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"
+
+
+def encrypted() -> bytes:
+    made = bytearray(archived(features=FEATURES, codes=CODES))
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        made[made.index(mark) + flags] |= 1
+    return bytes(made)
+
+
 FEATURES, CODES = np.ones((20, 9), np.float32), np.arange(20).astype(np.int16) % 11
 
 
@@ -94,7 +115,8 @@ FEATURES, CODES = np.ones((20, 9), np.float32), np.arange(20).astype(np.int16) %
         archived(features=FEATURES, codes=CODES + 1), archived(features=FEATURES, codes=-CODES),
         archived(features=FEATURES, codes=CODES * 0), archived(features=FEATURES, codes=CODES % 10 + 1),
         archived(features=FEATURES.astype(object), codes=CODES), archived(features=FEATURES.astype(float), codes=CODES),
-        archived(features=FEATURES[:0], codes=CODES[:0]),
+        archived(features=FEATURES[:0], codes=CODES[:0]), encrypted(), headed(shaped("(1000000000000000, 9)")),
+        headed(shaped(f"({'9' * 30}, 9)")), headed("(" * 5000), headed("-" * 9000 + "1"),
     ],
 )  # fmt: skip
 def test_a_file_with_the_right_digest_and_other_content_is_refused(folder, content):

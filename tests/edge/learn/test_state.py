@@ -213,3 +213,11 @@ def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path):
         state.open_folder(tmp_path / "file" / "state")
     with pytest.raises(InputError, match="^expected a folder"):
         state.open_folder(tmp_path / "file")
+
+
+def test_a_folder_that_cannot_be_wiped_is_told_in_a_sentence(folder):
+    with pytest.raises(InputError, match="^expected a folder at .*File name too long"):
+        state.wipe(folder / ("a" * 300))
+    (folder / ".learning.999999999.part").mkdir()
+    with pytest.raises(InputError, match="^expected to remove what was left half-written"):
+        state.wipe(folder)
