@@ -2,14 +2,13 @@
 
 import contextlib
 import os
-import subprocess
 import sys
 
 from tlids_edge.cli import values
 from tlids_edge.errors import InputError
 from tlids_edge.help import command_parser
 from tlids_edge.learn import adapt, state
-from tlids_edge.learn.learner import ONE_THREAD, environment
+from tlids_edge.learn.adapting import ONE_THREAD, environment
 from tlids_edge.status import say
 
 
@@ -18,9 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parse(arguments)
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
-        # numpy reads how many threads it may use when it is loaded, which it is by now
-        command = [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments]
-        return subprocess.run(command, env=environment(), check=False).returncode
+        # numpy reads how many threads it may use when it is loaded, which it is by now; no child is left by a signal
+        os.execve(sys.executable, [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments], environment())
     with contextlib.suppress(OSError):  # a sandbox that forbids it is no reason to learn nothing
         os.nice(options.nice)
     try:

@@ -132,7 +132,7 @@ def written_folder(target: Path) -> Iterator[Path]:
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _clean(target)
+        clean(target.parent, target.name)
         scratch.mkdir(mode=0o755)
         yield scratch
         for path in scratch.iterdir():
@@ -149,9 +149,9 @@ def written_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _clean(target: Path) -> None:
-    """Remove what writers of this folder left that were killed."""
-    for path in target.parent.glob(f".{target.name}.*.part"):
+def clean(folder: Path, names: str) -> None:
+    """Remove from a folder what killed writers of models have left; `names` is a model's name, or a pattern."""
+    for path in folder.glob(f".{names}.*.part"):
         owner = path.name.split(".")[-2]
         if owner.isdecimal() and not Path("/proc", owner).exists():
             shutil.rmtree(path, ignore_errors=True)

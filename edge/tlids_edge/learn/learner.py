@@ -4,9 +4,6 @@ The watching program calls `see` with verdicts, `tick` once a turn and `close` a
 disk that is full or a state that is damaged stops no watching.
 """
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,13 +18,13 @@ from tlids_edge.detect.detector import Detector, Verdicts
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import features, sources_of
 from tlids_edge.learn import adapt, models, state
+from tlids_edge.learn.adapting import Adaptation
 from tlids_edge.learn.choose import MIN_ROWS, choose
 from tlids_edge.learn.keep import SEEN, Keeper
 
 SAVE_S, LOOK_S = 600.0, 10.0  # of the monotonic clock, between two writings and two countings
 DAY_ZERO_FLOWS = 10  # alarming flows of a source in 60 s that make an incident while the home is being learned
 NO_MAC = bytes(6)  # of the loopback interface
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the other cores belong to the watching
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Learner:
         self._held.enter_context(state.locked(self._folder, state.LOCK, "learns"))
         self._key = state.read_key(self._folder)
         self._source_hash, self._device_hash = (state.hasher(self._key, kind) for kind in (b"source", b"device"))
-        self._child: subprocess.Popen | None = None
+        self._adaptation: Adaptation | None = None
         self.target = Path()  # of the adapted model
         self._fault, self._rows, self._told_hour = "", 0, -1
         self._saved_at = self._looked_at = time.monotonic()
@@ -82,7 +79,7 @@ class Learner:
     def tick(self) -> Detector | None:
         """Do what is due; the adapted model when it is to take over."""
         now = time.monotonic()
-        if self._child is not None:
+        if self._adaptation is not None:
             return self._taken_over()
         if self._done or now - self._looked_at < LOOK_S:
             return None
@@ -94,7 +91,7 @@ class Learner:
 
     def line(self) -> str:
         """How far it is, for the status; "" when there is nothing to say."""
-        if self._child is not None:
+        if self._adaptation is not None:
             return "adapting"
         if self._done:
             return ""
@@ -119,7 +116,10 @@ class Learner:
             )
 
     def close(self) -> None:
-        """Write what was learned and let go of the folder; an adaptation that is under way continues."""
+        """Write what was learned and let go of the folder; an adaptation that is under way is begun again next time."""
+        if self._adaptation is not None:
+            self._adaptation.stop()
+            self._adaptation = None
         if not self._done:
             self._count(may_adapt=False)
             self.save()
@@ -214,16 +214,24 @@ class Learner:
             return  # what would be adapted to is an older state
         name = time.strftime("home-%Y%m%d-%H%M%S", time.gmtime())
         self.target = self._folder / models.FOLDER / name
-        self._child = start_adapting(self._plan.given, self._folder, self.target, "--quiet")
+        adapt.clean(self.target.parent, "home-*")
+        try:
+            with state.locked(self._folder, state.ADAPT_LOCK, "adapts"):
+                pass  # somebody may adapt by hand; a process that finds that would fail, and the rows be forgotten
+            self._adaptation = Adaptation(self._plan.given, self._folder, self.target, "--quiet")
+        except InputError as error:
+            self._looked_at += SAVE_S  # not at every look
+            self._say(f"not adapted: {error}; tried again in {SAVE_S / 60:.0f} minutes")
+            return
         self._say(f"learned enough ({self._rows:,} rows): adapting the model")
 
     def _taken_over(self) -> Detector | None:
         """The adapted model, once the process that makes it has ended well."""
-        if self._child.poll() is None:
+        if not self._adaptation.has_ended():
             return None
-        child, self._child = self._child, None
+        adaptation, self._adaptation = self._adaptation, None
         try:
-            promise = outcome(child)
+            promise = adaptation.outcome()
             detector = Detector(self.target)
             models.use(self._folder, self.target.name)
         except InputError as error:
@@ -243,30 +251,3 @@ class Learner:
             state.save(self._folder, self._key, self._keeper, self._extra(self.target.name))
         except OSError as error:
             self._say(f"expected to write that the home is learned, found: {error.strerror}")
-
-
-def environment() -> dict[str, str]:
-    """The environment of a process that adapts: numpy on one thread, and this very package."""
-    paths = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
-    return os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-
-
-def start_adapting(model: Path, folder: Path, target: Path, *options: str) -> subprocess.Popen:
-    """Run `tlids-edge adapt` in a process of its own, on one thread; it gives itself the lowest priority."""
-    paths = ["--model", str(model), "--state", str(folder), "-o", str(target)]
-    command = [sys.executable, "-m", "tlids_edge.cli.adapt", *paths, *options]
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment(), **streams)
-
-
-def outcome(child: subprocess.Popen) -> str:
-    """The promise that an adaptation ended with; waits for its end.
-
-    Raises:
-        InputError: nothing was adapted; says why.
-    """
-    words = child.communicate()[1].decode(errors="replace").strip().splitlines()
-    last = words[-1].removeprefix("tlids-edge: ") if words else ""
-    if child.returncode:
-        raise InputError(last or f"expected an adapted model, found exit status {child.returncode}")
-    return last

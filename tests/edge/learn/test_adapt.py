@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from edge_process import LIMIT_S, start_edge, wait_until_told
+from edge_process import LIMIT_S, STARTED, alive, children, start_edge, wait_for, wait_until_told
 from home_flows import DAY_S, MODEL, drawn, home_day, shown
 from tlids_edge.cli import adapt as adapting
 from tlids_edge.cli import edge
@@ -20,7 +20,8 @@ from tlids_edge.detect.card import read_card, read_fields, read_model
 from tlids_edge.detect.detector import Detector
 from tlids_edge.errors import InputError
 from tlids_edge.learn import adapt, false_alarms, graph, models, state
-from tlids_edge.learn.learner import ONE_THREAD, Learner, Plan, start_adapting
+from tlids_edge.learn.adapting import ONE_THREAD, Adaptation
+from tlids_edge.learn.learner import Learner, Plan
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,14 +123,21 @@ def test_a_head_that_is_not_acceptable_leaves_nothing_behind(learned, tmp_path, 
 def test_two_adaptations_at_once_are_one(learned, tmp_path):
     with state.locked(learned, state.ADAPT_LOCK, "adapts"), pytest.raises(InputError, match="one that adapts there"):
         adapt.adapt_folder(MODEL, learned, tmp_path / "new")
-    children = [start_adapting(MODEL, learned, tmp_path / f"model{number}") for number in range(3)]
-    codes = [child.wait(LIMIT_S) for child in children]
-    for child in children:
-        child.stderr.close()
+    started = [Adaptation(MODEL, learned, tmp_path / f"model{number}") for number in range(3)]
+    for one in started:
+        wait_for(one.has_ended, "an adaptation")
     made = [number for number in range(3) if (tmp_path / f"model{number}").exists()]
-    assert [number for number, code in enumerate(codes) if code == 0] == made and made
+    assert [number for number, one in enumerate(started) if promised(one)] == made and made
     for number in made:
         Detector(tmp_path / f"model{number}")
+
+
+def promised(adaptation: Adaptation) -> bool:
+    """Whether an adaptation that has ended made a model."""
+    try:
+        return bool(adaptation.outcome())
+    except InputError:
+        return False
 
 
 WRITER = """
@@ -229,6 +237,27 @@ def test_adapting_gives_way_to_all_others_unless_told_how_far(tmp_path, monkeypa
         adapting.main([*paths, "--nice", "20"])
     said = capsys.readouterr().err
     assert "expected a whole number from 0 to 19" in said and "found '20'" in said
+
+
+def test_a_signal_to_adapt_leaves_no_process_behind(tmp_path):
+    folder = state.open_folder(tmp_path / "state")
+    os.mkfifo(folder / state.KEY)  # reading it waits
+    command = [sys.executable, "-m", "tlids_edge.cli.edge", "adapt", "--model", MODEL, "--state", folder, "-o", "new"]
+    many = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    STARTED.append(process := subprocess.Popen(command, env=many, cwd=tmp_path, stderr=subprocess.DEVNULL))
+    wait_for(lambda: is_read(folder / state.KEY), "the key to be read")
+    offspring = children(process.pid)
+    process.terminate()
+    assert process.wait(LIMIT_S) == -signal.SIGTERM and not any(map(alive, offspring))
+
+
+def is_read(fifo) -> bool:
+    """Whether somebody has opened a FIFO to read it."""
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return True
+    except OSError:
+        return False
 
 
 def test_learning_needs_a_folder_and_a_time_that_can_be(capsys):

@@ -1,11 +1,13 @@
 """learner.py and home.py: learning beside the watching, and the model that takes over."""
 
 import json
+import os
+import sys
 import time
 
 import numpy as np
 import pytest
-from edge_process import wait_for
+from edge_process import alive, children, wait_for
 from home_flows import DAY_S, MODEL, drawn, home_day, shown, together, verdict
 from tlids_edge.detect.card import read_card
 from tlids_edge.detect.judging import Batch
@@ -161,7 +163,61 @@ def test_an_adaptation_that_fails_is_told_of_and_the_learning_begins_again(tmp_p
     shown(learner, home_day(seconds=DAY_S + 1200))
     learner._looked_at = time.monotonic() - 2 * module.LOOK_S
     learner.tick()
-    wait_for(lambda: learner.tick() is None and learner._child is None, "the failure")
+    wait_for(lambda: learner.tick() is None and "not adapted" in said.text, "the failure")
     assert "not adapted: expected the digest of rows.npz" in said.text and learner.learning
     assert learner.line().startswith("learning: 0 min of 24 h, 0 rows")
+    learner.close()
+
+
+def about_to_adapt(folder, said) -> Learner:
+    """A learner that has learned enough; its next tick starts to adapt."""
+    learner = learning(folder, said, adapts=True)
+    shown(learner, home_day(seconds=DAY_S + 1200))
+    learner._looked_at = time.monotonic() - 2 * module.LOOK_S
+    return learner
+
+
+def stand_in(folder, monkeypatch, script: str) -> None:
+    """Run a line of shell in the place of `tlids-edge adapt`, whose -o is $8."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+
+def test_an_adaptation_that_says_more_than_a_pipe_holds_comes_to_its_end(tmp_path, said, monkeypatch):
+    learner = about_to_adapt(tmp_path, said)
+    warnings = "yes 'a long warning' | head -n 20000"
+    stand_in(tmp_path, monkeypatch, f"({warnings}; echo 'tlids-edge: the reason') >&2; exit 2")
+    learner.tick()
+    wait_for(lambda: learner.tick() is None and "not adapted" in said.text, "the end of the process")
+    assert "not adapted: the reason; learning starts again" in said.text
+    learner.close()
+
+
+def test_the_end_of_the_watching_ends_an_adaptation_that_would_leave_a_model_to_nobody(tmp_path, said, monkeypatch):
+    learner, before = about_to_adapt(tmp_path, said), set(children(os.getpid()))
+    stand_in(tmp_path, monkeypatch, 'mkdir -p "${8%/*}/.${8##*/}.$$.part"; exec sleep 600')
+    learner.tick()
+    begun = tmp_path / "state" / models.FOLDER
+    wait_for(lambda: list(begun.glob(".*.part")), "a model that is begun")
+    (adapting,) = set(children(os.getpid())) - before
+    learner.close()
+    assert not alive(adapting) and list(begun.iterdir()) == []
+    again = learning(tmp_path, said)
+    assert "continuing: learning: 24" in said.text and again._rows >= 1000
+    again.close()
+
+
+def test_what_keeps_an_adaptation_from_starting_is_told_and_no_row_is_forgotten(tmp_path, said, monkeypatch):
+    learner = about_to_adapt(tmp_path, said)
+    with state.locked(tmp_path / "state", state.ADAPT_LOCK, "adapts"):
+        assert learner.tick() is None and learner.tick() is None
+    assert said[-1].startswith("not adapted: ") and said[-1].endswith("; tried again in 10 minutes")
+    assert said.text.count("found one that adapts there") == 1
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    learner._looked_at = time.monotonic() - 2 * module.LOOK_S
+    assert learner.tick() is None
+    assert said.text.count("expected to start `tlids-edge adapt`, found: No such file") == 1
+    assert learner.learning and learner.line().startswith("learning: 24")
     learner.close()
