@@ -107,11 +107,11 @@ class Watch:
         return self.stopping
 
     def close(self) -> None:
-        """Flush and close the sinks, then print the summary."""
+        """Write what was learned, flush and close the sinks, which may take seconds, then print the summary."""
         self._await_delivery()
+        self.home.close()
         self.reporter.outlet.close()
         self._tell_faults()
-        self.home.close()
         for line in self._figures().summary(time.monotonic() - self.started, self._lifetime):
             say(line)
 

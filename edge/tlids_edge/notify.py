@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 
+PATIENCE_S = 1.0  # for systemd to take a state: its queue may be full, and without READY=1 it ends the service
 BEATS = 4  # in the time after which systemd would give the service up; sd_watchdog_enabled(3) advises 2
 
 
@@ -25,14 +26,18 @@ class Notifier:
         self._due = 0.0
 
     def tell(self, state: str) -> None:
-        """Send a state such as READY=1; that nobody takes it is no reason to stop."""
-        if self._address:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.setblocking(False)
-                sender.sendto(state.encode(), self._address)
+        """Send a state such as READY=1; that nobody takes it within PATIENCE_S is no reason to stop."""
+        self._send(state, PATIENCE_S)
 
     def beat(self, now: float) -> None:
         """Say that the service works, if that is due at `now`, which is monotonic and in seconds."""
         if self._every and now >= self._due:
             self._due = now + self._every
-            self.tell("WATCHDOG=1")
+            self._send("WATCHDOG=1", 0.0)  # packets do not wait for one beat of four
+
+    def _send(self, state: str, patience_s: float) -> None:
+        """Send a datagram, if there is somebody to send it to; it waits so long for room."""
+        if self._address:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(patience_s)
+                sender.sendto(state.encode(), self._address)

@@ -4,14 +4,15 @@ import fcntl
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import termios
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,23 @@ def wait_until_watching(edge: subprocess.Popen) -> None:
 
 def wait_until_told(edge: subprocess.Popen, words: str) -> str:
     """Read standard error up to a line with a match of `words`; that line."""
-    for line in edge.stderr:
-        if re.search(words, text := line.decode()):
-            return text
-    raise AssertionError(f"tlids-edge ended before it told {words!r}")
+    with ended_in_time(edge):
+        for line in edge.stderr:
+            if re.search(words, text := line.decode()):
+                return text
+    raise AssertionError(f"it ended, or was ended after {LIMIT_S} s, before it told {words!r}")
+
+
+@contextmanager
+def ended_in_time(process: subprocess.Popen, seconds: float = LIMIT_S) -> Iterator[None]:
+    """Kill a process that takes longer than this, so that whoever reads its pipes or waits for it comes to an end."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def wait_until_filled(pipe) -> None:
@@ -66,10 +80,12 @@ def stop(edge: subprocess.Popen, number: int = signal.SIGTERM) -> tuple[bytes, b
     return edge.communicate(timeout=LIMIT_S)
 
 
-def first_line(edge: subprocess.Popen, seconds: float = LIMIT_S) -> bytes:
-    """The first line on standard output, waited for no longer than this."""
-    assert select.select([edge.stdout], [], [], seconds)[0], f"no line in {seconds} s"
-    return edge.stdout.readline()
+def first_line(edge: subprocess.Popen) -> bytes:
+    """The first line on standard output."""
+    with ended_in_time(edge):
+        line = edge.stdout.readline()
+    assert line, f"it ended, or was ended after {LIMIT_S} s, before its first line"
+    return line
 
 
 def events(text: bytes, kind: str | None = None) -> list[dict]:
@@ -93,11 +109,22 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = LIMIT_S)
         time.sleep(0.02)
 
 
+class Until:
+    """A tick that says stop when a condition holds, or when it has not come to hold for LIMIT_S."""
+
+    def __init__(self, condition: Callable[[], object]) -> None:
+        self.condition, self.end = condition, time.monotonic() + LIMIT_S
+
+    def __call__(self) -> bool:
+        return bool(self.condition()) or time.monotonic() > self.end
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process has started and that still run."""
     found = []
     for task in Path("/proc", str(pid), "task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
+        with suppress(OSError):  # it has ended since it was listed
+            found += [int(child) for child in task.read_text().split()]
     return found
 
 

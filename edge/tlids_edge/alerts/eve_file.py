@@ -116,12 +116,11 @@ class FileSink:
         """Bring the lines to the disk and close the file; lines that the disk refuses then are not written."""
         if self._file >= 0:
             try:
-                os.fsync(self._file)
+                _sync(self._file)
             except OSError as error:
-                if error.errno not in CANNOT_SYNC:
-                    self.fault = error.strerror or str(error)
-                    self.written -= self._unsynced
-                    self.unwritten += self._unsynced
+                self.fault = error.strerror or str(error)
+                self.written -= self._unsynced
+                self.unwritten += self._unsynced
         self._close_file()
 
     def _open(self) -> None:
@@ -231,6 +230,8 @@ class FileSink:
         copy = Path(name)
         try:
             shutil.copyfile(self._target, copy)
+            with open(copy, "rb") as file:
+                _sync(file.fileno())  # before the original is emptied
             self._share(copy, os.fstat(self._file))
             copy.replace(self._numbered(1))
         finally:
@@ -247,6 +248,19 @@ class FileSink:
     def _numbered(self, number: int) -> Path:
         """PATH.1, PATH.2, ..., the newest first."""
         return self._target.with_name(f"{self._target.name}.{number}")
+
+
+def _sync(file: int) -> None:
+    """Bring a file to the disk, where its file system can tell.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
 
 
 def _time_of(text: bytes) -> float | None:

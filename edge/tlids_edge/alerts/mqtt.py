@@ -21,6 +21,7 @@ import re
 import secrets
 import socket
 import sys
+import threading
 import time
 from collections import deque
 
@@ -32,6 +33,7 @@ QUEUED = 1000  # alerts kept while the broker is away
 ON_THE_WAY = 100  # handed to the client and not acknowledged
 OWN = 16  # and so many messages about ourselves
 SILENT_S = 30.0  # a broker that acknowledges nothing for so long is told of
+LEAVE_S = 2.0  # how long the last message may take at the end of a run, and then the client's thread
 FIGURES = ("alerts", "incidents", "open_incidents", "incidents_today")  # those that are published
 TROUBLES = ("drops", "gaps", "evicted", "unwritten", "unjudged")
 LEAVES = ("incident", "alert")  # of equal severity, the first matters more
@@ -160,7 +162,7 @@ class MqttSink:
         if connected:
             farewell = self._client.publish(self._topic("state"), "offline", qos=1, retain=True)
             with contextlib.suppress(RuntimeError, ValueError):  # the broker has left, or takes nothing
-                farewell.wait_for_publish(timeout=2)
+                farewell.wait_for_publish(timeout=LEAVE_S)
         self.push()
         if self.pending:
             what = "has not acknowledged every alert" if connected else "cannot be reached"
@@ -169,8 +171,10 @@ class MqttSink:
         self._sent.clear()
         self._waiting = Waiting(QUEUED)
         self._client.disconnect()
-        if connected:  # else the thread may be in a look-up of the host's name for long; it ends with the program
-            self._client.loop_stop()
+        if connected:  # else the client's thread may look up the host's name for long; it ends with the program
+            leaving = threading.Thread(target=self._client.loop_stop, daemon=True)
+            leaving.start()
+            leaving.join(LEAVE_S)  # a broker that has left just now makes the thread connect again, as long as it takes
 
     def _topic(self, leaf: str) -> str:
         """A topic of this node."""

@@ -4,6 +4,7 @@ systemd starts it for each connection (edge/package/tlids-capture@.service), wit
 It looks at no packet: tcpdump writes straight to the socket that standard output is.
 """
 
+import contextlib
 import os
 import re
 import select
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tlids_edge.capture.tcpdump import ASK_S, tcpdump_command
+from tlids_edge.capture.tcpdump import ASK_S, STOP_S, tcpdump_command
 from tlids_edge.errors import InputError
 from tlids_edge.outputs import written
 from tlids_edge.status import say
@@ -33,7 +34,16 @@ def main() -> int:
     os.close(1)  # so that the reader sees the end when tcpdump ends
     signal.signal(signal.SIGTERM, lambda _number, _frame: child.terminate())
     listen(child, Path(os.environ.get("RUNTIME_DIRECTORY", "."), COUNTER))
-    return child.wait()
+    return ended(child)
+
+
+def ended(child: subprocess.Popen) -> int:
+    """The exit status of a child that was told to end; after STOP_S it is killed, for there is but one connection."""
+    try:
+        return child.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        return child.wait()
 
 
 def default_interface(routes: Path) -> str:
@@ -69,7 +79,7 @@ def listen(child: subprocess.Popen, counter: Path, reader: int = 0) -> None:
             heard = (heard + words)[-65536:]
             ready = ready or b"listening on" in heard
             if counts := _DROPPED.findall(heard):
-                with written(counter) as file:
+                with contextlib.suppress(InputError), written(counter) as file:  # the packets matter more
                     file.write(counts[-1])
         elif ready:
             child.send_signal(signal.SIGUSR1)

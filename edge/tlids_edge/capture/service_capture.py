@@ -16,6 +16,7 @@ from tlids_edge.capture.tcpdump import DRAIN_S, RETRY_S, Losses, buffered, wait
 from tlids_edge.errors import InputError
 
 PREFIX = "unix:"
+CONNECT_S = 5.0  # how long the service may take to accept
 RUNTIME = Path("/run/tlids-capture")  # where the capturing service leaves its drop counter
 
 
@@ -66,7 +67,9 @@ class ServiceCapture:
         """A connection to the service."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            connection.settimeout(CONNECT_S)  # a service with a full queue would keep us, and a signal to end, waiting
             connection.connect(self._path)
+            connection.settimeout(None)
         except OSError as error:
             connection.close()
             raise InputError(

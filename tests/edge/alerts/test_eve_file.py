@@ -5,6 +5,7 @@ import os
 import shutil
 import types
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from edge_process import events
@@ -34,6 +35,25 @@ def test_a_line_that_a_crash_left_unfinished_is_ended_before_new_ones(tmp_path):
     (tmp_path / "eve.json").write_bytes(b'{"n":0}\n{"n":')
     FileSink(tmp_path / "eve.json").write(lines(1))
     assert (tmp_path / "eve.json").read_bytes() == b'{"n":0}\n{"n":\n{"n":0}\n'
+
+
+def test_a_file_that_is_copied_and_emptied_has_its_copy_on_the_disk_first(tmp_path, monkeypatch):
+    path, steps, replace, empty = tmp_path / "eve.json", [], Path.replace, os.ftruncate
+    sink = FileSink(path, max_bytes=100)
+
+    def move(file: Path, target: Path) -> Path:
+        if file == path:  # as at a mount point
+            raise OSError(16, "Device or resource busy")
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", move)
+    monkeypatch.setattr(os, "fsync", lambda _: steps.append("on the disk"))
+    monkeypatch.setattr(os, "ftruncate", lambda file, size: steps.append("emptied") or empty(file, size))
+    sink.write(lines(10))
+    sink.write(lines(5, 10))
+    assert steps == ["on the disk", "emptied"]
+    assert len(events((tmp_path / "eve.json.1").read_bytes())) == 10 and len(events(path.read_bytes())) == 5
+    sink.close()
 
 
 def test_a_folder_that_vanishes_costs_counted_lines_and_comes_back(tmp_path):

@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
+import threading
 
 import pytest
 from edge_process import LIMIT_S, flow_alerts, run_edge, start_edge, wait_for
@@ -103,7 +103,6 @@ def test_a_broker_that_is_away_does_not_hold_up_a_run(model, tmp_path):
     (tmp_path / "c.pcap").write_bytes(pcap((T0 + n, udp("10.0.0.1", 1 + n, "10.0.0.2", 53 + n)) for n in range(30)))
     done = run_edge(model, str(tmp_path / "c.pcap"), "--mqtt", "127.0.0.1:1")
     assert done.returncode == 0 and len(flow_alerts(done.stdout)) == 30
-    assert float(re.search(rb"flows in ([\d.]+) s", done.stderr)[1]) < 60  # paho waits so long between two attempts
 
 
 def test_incidents_and_alerts_of_rules_reach_an_mqtt_broker_and_the_end_is_announced(model):
@@ -116,14 +115,15 @@ def test_incidents_and_alerts_of_rules_reach_an_mqtt_broker_and_the_end_is_annou
     edge.stdin.flush()
     wait_for(lambda: any(topic.endswith("/stats") for topic, _ in broker.published), "the status")
     edge.communicate(timeout=LIMIT_S)
-    incidents = [json.loads(text) for topic, text in broker.published if topic.endswith("/incident")]
+    published = broker.all_published()
+    incidents = [json.loads(text) for topic, text in published if topic.endswith("/incident")]
     assert [line["alert"]["metadata"]["tlids_state"][0] for line in incidents] == ["open", "closed"]
     assert {line["src_ip"] for line in incidents} == {"10.0.0.1"}
-    alerts = [json.loads(text) for topic, text in broker.published if topic.endswith("/alert")]
+    alerts = [json.loads(text) for topic, text in published if topic.endswith("/alert")]
     assert [alert["alert"]["signature_id"] for alert in alerts] == [9_200_011]  # the 60 flows' own are not for people
-    states = [text for topic, text in broker.published if topic.endswith("/state")]
+    states = [text for topic, text in published if topic.endswith("/state")]
     assert states == [b"online", b"offline"]
-    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == len(SENSORS)
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in published) == len(SENSORS)
 
 
 def test_a_broker_that_comes_back_to_a_full_queue_hears_that_we_are_online():
@@ -138,6 +138,23 @@ def test_a_broker_that_comes_back_to_a_full_queue_hears_that_we_are_online():
     wait_for(lambda: sink.push() or not sink.pending, "every alert")
     sink.close()
     assert (sink.written, sink.unwritten) == (QUEUED, 5)
-    assert [text for topic, text in broker.published if topic == "tlids/pi/state"] == [b"online", b"offline"]
-    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in broker.published) == len(SENSORS)
+    published = broker.all_published()
+    assert [text for topic, text in published if topic == "tlids/pi/state"] == [b"online", b"offline"]
+    assert sum(topic.startswith("homeassistant/sensor/") for topic, _ in published) == len(SENSORS)
     server.close()
+
+
+def test_a_client_that_is_just_connecting_again_does_not_hold_up_the_end(monkeypatch):
+    """Its thread may then be in a look-up of the host's name, or wait for an answer to its TLS, for a minute."""
+    pytest.importorskip("paho.mqtt")
+    broker, released = Broker(), threading.Event()
+    sink = MqttSink(f"127.0.0.1:{broker.server.getsockname()[1]}", "pi")
+    wait_for(sink._client.is_connected, "the connection")
+    stop = sink._client.loop_stop
+    monkeypatch.setattr(sink._client, "loop_stop", released.wait)
+    closing = threading.Thread(target=sink.close, daemon=True)
+    closing.start()
+    closing.join(LIMIT_S)
+    assert not closing.is_alive()
+    released.set()
+    stop()

@@ -4,12 +4,10 @@ import os
 import re
 import stat
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from edge_process import LIMIT_S, alive, wait_for
+from edge_process import Until, alive, wait_for
 from frames import PCAP_HEADER, T0, record, udp
 from tlids_edge.capture import tcpdump
 from tlids_edge.capture.packets import PacketStats, read_packets
@@ -53,16 +51,6 @@ def test_a_read_waits_for_more_only_when_no_read_has_given_much_of_late(monkeypa
         assert pipe.read(1 << 18) == given
     os.close(reading)
     os.close(writing)
-
-
-class Until:
-    """A tick that says stop when a condition holds, or when it has not come to hold for LIMIT_S."""
-
-    def __init__(self, condition: Callable[[], object]) -> None:
-        self.condition, self.end = condition, time.monotonic() + LIMIT_S
-
-    def __call__(self) -> bool:
-        return bool(self.condition()) or time.monotonic() > self.end
 
 
 @pytest.mark.parametrize(
