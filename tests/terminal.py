@@ -3,7 +3,12 @@
 import os
 import pty
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+
+from edge_process import LIMIT_S, ended_in_time
+
+NOTEBOOK_S = 600.0  # more than a notebook takes on a busy machine
 
 
 def in_terminal(folder: Path, *command: str | Path, **environment: str) -> tuple[int, str]:
@@ -14,10 +19,8 @@ def in_terminal(folder: Path, *command: str | Path, **environment: str) -> tuple
     )
     os.close(theirs)
     shown = b""
-    try:
+    with ended_in_time(process, NOTEBOOK_S), suppress(OSError):  # the end of a terminal that nobody writes to any more
         while read := os.read(ours, 65536):
             shown += read
-    except OSError:  # the end of a terminal that nobody writes to any more
-        pass
     os.close(ours)
-    return process.wait(), shown.decode()
+    return process.wait(LIMIT_S), shown.decode()

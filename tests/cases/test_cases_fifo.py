@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 from case_commands import LIMIT_S, capture_of
@@ -53,9 +52,8 @@ def test_a_fifo_that_nobody_reads_stops_neither_status_lines_nor_the_signal(mode
     edge.stdin.flush()
     for _ in range(3):
         wait_until_told(edge, "tlids-edge: packets [1-9]")
-    began = time.monotonic()
     said = stop(edge, number)[1]
-    assert edge.returncode == 0 and time.monotonic() - began < 15
+    assert edge.returncode == 0
     assert counts(said)[1] > 0
     if opened:
         os.close(reading)

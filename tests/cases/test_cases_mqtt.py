@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from case_commands import LIMIT_S, capture_of
@@ -16,9 +17,12 @@ from tlids_edge.errors import InputError
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def free_port() -> Iterator[int]:
+    """A port on which nobody listens. It is ours for the whole test; mosquitto may listen there all the same."""
+    with socket.socket() as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ours.bind(("127.0.0.1", 0))
+        yield ours.getsockname()[1]
 
 
 def for_people(text: bytes) -> list[dict]:
@@ -61,7 +65,7 @@ class Mosquitto:
     def close(self) -> None:
         self.client.loop_stop()
         self.process.terminate()
-        self.process.wait()
+        self.process.wait(LIMIT_S)
 
 
 @pytest.fixture

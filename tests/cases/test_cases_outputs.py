@@ -12,7 +12,7 @@ import sys
 
 import pytest
 from case_commands import LIMIT_S, METER, NOBODY, as_nobody, capture_of, environment, shell
-from edge_process import events, run_edge, unread, wait_for
+from edge_process import ended_in_time, events, run_edge, unread, wait_for, wait_until_told
 from tlids_edge import outputs
 from tlids_edge.cli import meter as meter_cli
 from tlids_edge.errors import InputError
@@ -227,7 +227,7 @@ def test_a_pipe_that_does_not_block_loses_no_byte(folder, right):
     command = [sys.executable, "-m", "tlids_edge.cli.meter", "a.pcap", "--no-l7"]
     with subprocess.Popen(command, cwd=folder, stdout=writing, env=environment()) as process:
         os.close(writing)
-        with open(reading, "rb") as stream:
+        with open(reading, "rb") as stream, ended_in_time(process):
             assert stream.read() == right
     assert process.returncode == 0
 
@@ -236,12 +236,15 @@ def test_a_fifo_that_nobody_reads_is_told_of_and_an_interrupt_ends_the_wait(fold
     os.mkfifo(folder / "pipe")
     command = [sys.executable, "-m", "tlids_edge.cli.meter", "a.pcap", "-o", "pipe", "--no-l7"]
     ready = dict(stderr=subprocess.PIPE, cwd=folder, env=environment())
-    with subprocess.Popen(
-        command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **ready
-    ) as process:
-        assert b"waiting for somebody to read" in process.stderr.readline()
+    with (
+        subprocess.Popen(
+            command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **ready
+        ) as process,
+        ended_in_time(process),
+    ):
+        wait_until_told(process, "waiting for somebody to read")
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=LIMIT_S)[1]
+        said = process.communicate()[1]
     assert process.returncode == 130 and b"interrupted" in said and b"Traceback" not in said
     assert stat.S_ISFIFO(os.stat(folder / "pipe").st_mode)
 

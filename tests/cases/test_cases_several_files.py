@@ -91,10 +91,10 @@ def test_standard_input_and_a_pipe_take_their_places_among_files(where, tmp_path
         done = run_meter(files[0], "-", files[2], input=content)
     else:
         os.mkfifo(tmp_path / "fifo")
-        feeder = threading.Thread(target=(tmp_path / "fifo").write_bytes, args=(content,))
+        feeder = threading.Thread(target=(tmp_path / "fifo").write_bytes, args=(content,), daemon=True)
         feeder.start()
         done = run_meter(files[0], tmp_path / "fifo", files[2])
-        feeder.join()
+        feeder.join(LIMIT_S)
     assert done.stdout == right and b"order of their first packets" in done.stderr
 
 

@@ -238,7 +238,7 @@ def test_a_server_that_falls_silent_is_given_up_and_what_came_is_kept(sends, fol
 
     def impatient(*arguments, **options):
         response = get(*arguments, **options)
-        response.raw._fp.fp.raw._sock.settimeout(0.1)
+        response.raw._fp.fp.raw._sock.settimeout(1.0)
         return response
 
     monkeypatch.setattr(requests, "get", impatient)

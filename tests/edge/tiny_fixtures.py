@@ -1,8 +1,11 @@
 """Fixtures of the control plane's tests; a test module imports those it uses."""
 
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,7 @@ def nothing_left_running() -> Iterator[None]:
 def two_hosts() -> Iterator[tuple[str, str]]:
     """Two network namespaces joined by a veth pair, 10.77.0.1 (edge0) and 10.77.0.2 (edge1)."""
     need_root("ip", "tcpdump")
+    clear_up()
     names = f"tlids-a-{os.getpid()}", f"tlids-b-{os.getpid()}"
     try:
         for name in names:
@@ -56,6 +60,18 @@ def two_hosts() -> Iterator[tuple[str, str]]:
     finally:
         for name in names:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def clear_up() -> None:
+    """Remove the namespaces of test runs that were killed, and end what runs in them; those of living runs stay."""
+    for name in os.listdir("/run/netns") if os.path.isdir("/run/netns") else ():
+        found = re.fullmatch(r"tlids-[ab]-(\d+)", name)
+        if found and not os.path.exists(f"/proc/{found[1]}"):
+            running = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, timeout=LIMIT_S)
+            for pid in map(int, running.stdout.split()):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, timeout=LIMIT_S)
 
 
 def link(names: tuple[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from edge_process import (
     LIMIT_S,
     events,
+    first_line,
     flow_alerts,
     run_edge,
     start_edge,
@@ -118,10 +119,9 @@ def test_a_live_pipe_is_judged_by_the_wall_clock_and_live_takes_nothing_else(mod
     wait_until_watching(edge)
     edge.stdin.write(pcap(knocks(6)))  # years ago by the wall clock, and no packet follows
     edge.stdin.flush()
-    assert b'"alert"' in edge.stdout.readline()
-    edge.stdin.close()
-    edge.stdout.read(), edge.stderr.read()
-    assert edge.wait(LIMIT_S) == 0
+    assert b'"alert"' in first_line(edge)
+    edge.communicate(timeout=LIMIT_S)
+    assert edge.returncode == 0
     refused = run_edge(model, burst, "--live")
     assert refused.returncode == 2 and b"expected --source - with --live" in refused.stderr
 

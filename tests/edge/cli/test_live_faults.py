@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from edge_process import LIMIT_S, alive, children, events, run_edge, start_edge, wait_for
+from edge_process import LIMIT_S, STARTED, alive, children, events, run_edge, start_edge, wait_for, wait_until_told
 from tiny_fixtures import link, send_udp
 
 
@@ -176,7 +176,8 @@ def test_a_live_run_equals_the_replay_of_what_was_on_the_wire(model, two_hosts, 
         ["ip", "netns", "exec", two_hosts[0], "tcpdump", "-i", "edge0", "-U", "-w", str(recording)],
         stderr=subprocess.PIPE,
     )
-    assert b"listening" in recorder.stderr.readline()
+    STARTED.append(recorder)
+    wait_until_told(recorder, "listening")
     options = ("--all-flows", "--flow-alerts", "all", "--idle-timeout", "1", "--active-timeout", "3")
     live = Live(model, two_hosts[0], tmp_path, *options)
     speak(two_hosts)

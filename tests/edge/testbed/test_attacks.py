@@ -145,7 +145,7 @@ def local(monkeypatch) -> Network:
     return Local(Plan(1), HOSTS)
 
 
-def harmless(*commands: tuple[str, ...], limit_s: int = 5) -> Attack:
+def harmless(*commands: tuple[str, ...], limit_s: int = 60) -> Attack:
     return Attack("SYN scan", ("phone",), tuple((*command, "{phone}") for command in commands), limit_s, 1)
 
 

@@ -5,10 +5,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from edge_process import LIMIT_S, STARTED, first_line, wait_for
 from inside import EDGE, need_namespaces, run_inside
 from testbed import network as lab
 from tlids_edge.errors import InputError
@@ -101,16 +101,13 @@ def test_after_sigkill_nothing_is_left():
     )  # fmt: skip
     environment["PYTHONPATH"] = str(EDGE)
     links = lab.links()
-    process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "built\n"
+    STARTED.append(process := subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE))
+    assert first_line(process) == b"built\n"
     sleepers = descendants(process.pid)
     assert len(sleepers) >= 2
     process.send_signal(signal.SIGKILL)
-    process.wait()
-    end = time.monotonic() + 30
-    while any(os.path.exists(f"/proc/{pid}") for pid in sleepers) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in sleepers)
+    process.wait(LIMIT_S)
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in sleepers), "everything to be gone")
     assert lab.links() == links and not os.path.exists("/run/testbed")
 
 
