@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
+from edge_process import LIMIT_S, STARTED, wait_for
 from full_disk import small_disk
 from home_flows import DAY_S, drawn, seen
 from tlids_edge.errors import InputError
@@ -161,22 +162,29 @@ for turn in range(10**6):
 """
 
 
+def written(folder) -> tuple[int, int]:
+    """What tells one writing of the state from another; (0, 0) before the first."""
+    path = folder / state.LEARNING
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else (0, 0)
+
+
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_state(tmp_path):
     folder, turns = tmp_path / "state", []
     rng = np.random.default_rng(0)
     for _ in range(12):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE,
                                   env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
-        writer.stdout.readline()
+        STARTED.append(writer)
+        before = written(folder)
+        wait_for(lambda before=before: written(folder) != before, "this writer's first state")
         with pytest.raises(subprocess.TimeoutExpired):
             writer.wait(float(rng.uniform(0.01, 0.1)))
         writer.send_signal(signal.SIGKILL)
-        writer.communicate()
-        if (folder / state.LEARNING).exists():
-            extra, why, _ = loaded(folder, state.read_key(folder))
-            assert why == ""
-            turns.append(extra["turn"])
-    assert max(turns) > 0
+        writer.communicate(timeout=LIMIT_S)
+        extra, why, _ = loaded(folder, state.read_key(folder))
+        assert why == ""
+        turns.append(extra["turn"])
+    assert len(turns) == 12
     state.open_folder(folder)
     assert not list(folder.glob(".*.part"))
 
