@@ -9,8 +9,19 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from edge_process import LIMIT_S, STARTED, alive, children, events, run_edge, start_edge, wait_for, wait_until_told
-from tiny_fixtures import link, send_udp
+from edge_process import (
+    LIMIT_S,
+    STARTED,
+    alive,
+    children,
+    events,
+    need_root,
+    run_edge,
+    start_edge,
+    wait_for,
+    wait_until_told,
+)
+from tiny_fixtures import clear_up, link, send_udp
 
 
 class Live:
@@ -77,6 +88,27 @@ def send_until_judged(sender: str, eve: Path, first_port: int) -> None:
         return any((found or 0) >= first_port for found in ports(eve.read_bytes()))
 
     wait_for(sent_and_judged, f"a flow to port {first_port} or above")
+
+
+def test_namespaces_of_a_killed_test_run_are_removed_with_what_runs_there_and_those_of_a_living_run_stay():
+    need_root("ip")
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    names = f"tlids-a-{dead.pid}", f"tlids-b-{os.getpid()}"
+    try:
+        for name in names:
+            if subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode:
+                pytest.skip("network namespaces cannot be made here")
+        left = subprocess.Popen(["ip", "netns", "exec", names[0], "sleep", "600"])
+        STARTED.append(left)
+        pids = ["ip", "netns", "pids", names[0]]
+        wait_for(lambda: f"{left.pid}\n" in subprocess.check_output(pids, text=True), "a process in the namespace")
+        clear_up()
+        assert left.wait(LIMIT_S) == -signal.SIGKILL
+        assert [Path("/run/netns", name).exists() for name in names] == [False, True]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
 def test_live_flows_are_judged_and_no_child_is_left(model, two_hosts, tmp_path):
