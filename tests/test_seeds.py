@@ -2,12 +2,15 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from edge_process import LIMIT_S, alive, first_line, wait_for
 from small_flows import write_csv
 
 from tlids_helpers import experiment, seeds
@@ -70,6 +73,28 @@ def test_parameters_that_differ_in_more_than_the_seed_and_a_seed_given_twice(ask
     assert start(monkeypatch, [first, first]) == 1
     assert "each seed once, found [0, 0]" in capsys.readouterr().err
     assert not trainings
+
+
+TRAINING = """
+import io, os, sys, time
+from tlids_helpers import seeds
+seeds.trained, sys.stdin = lambda _: time.sleep(600), io.StringIO("[]")
+print(os.getpid(), flush=True)
+seeds.main()
+"""
+WORKER = """
+import os, subprocess, sys
+subprocess.run([sys.executable, "-c", sys.argv[1]], env=os.environ | {"TLIDS_PARENT": str(os.getpid())})
+"""
+
+
+def test_a_training_ends_with_the_worker_that_started_it():
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, TRAINING], stdout=subprocess.PIPE)
+    training = int(first_line(worker))
+    assert alive(training)
+    worker.kill()
+    wait_for(lambda: not alive(training), "the training to end")
+    worker.communicate(timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize("accelerated", [False, True])

@@ -5,7 +5,10 @@ that notebook 02 would, without executing it. The grid starts this where JAX see
 """
 
 import json
+import os
 import sys
+import threading
+import time
 
 from tlids_helpers import experiment
 from tlids_helpers.common.errors import InputError
@@ -15,6 +18,8 @@ from tlids_helpers.data.raw import Allowed
 from tlids_helpers.network.recipe import named
 from tlids_helpers.results.runs import Run, Setup
 
+PARENT = "TLIDS_PARENT"  # in the environment: the process that this one ends with, which may be killed
+LOOK_S = 1.0  # between two looks for it
 OF_RECIPE = ("epochs", "batch_size", "learning_rate", "patience")
 
 
@@ -33,8 +38,21 @@ def _rows(given: dict) -> Prepared:
     return prepare.prepare(given["dataset"], given["data_dir"], given["split"], given["seed"], given["rows"], allowed)
 
 
+def end_with(parent: int) -> None:
+    """End this process once another one than `parent`, which started it, has become its parent."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOK_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> int:
     """The command line: parameters on standard input."""
+    if PARENT in os.environ:
+        end_with(int(os.environ[PARENT]))
     try:
         for run in trained(json.load(sys.stdin)):
             print(run.folder.name)

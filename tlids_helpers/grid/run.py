@@ -247,7 +247,8 @@ def _train(group: list[NotebookRun], folders: Folders) -> None:
     # a process of its own, as a notebook's kernel is: no worker loads Keras, or keeps the accelerator's memory
     given = json.dumps([run.parameters for run in group])
     command = [sys.executable, "-m", "tlids_helpers.seeds"]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folders.runs_dir)
+    environment = os.environ | {"TLIDS_PARENT": str(os.getpid())}  # a worker that is killed leaves no training behind
+    done = subprocess.run(command, input=given, capture_output=True, text=True, cwd=folders.runs_dir, env=environment)
     if done.returncode:
         raise InputError((done.stderr.strip().splitlines() or ["it ended without a message"])[-1])
 
