@@ -22,6 +22,7 @@ from tlids_edge.flows.meter import FAMILIES, MAX_NOTES, Meter
 from tlids_edge.flows.ndpi import Ndpi
 from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW, flow, joined, of_flows, pack_packet
 
+CLOSED_TOGETHER = 1024  # flows at the end of a run
 _NDPI_FUNCTIONS = {
     "calloc": "ndpi_calloc",
     "free_flow": "ndpi_free_flow",
@@ -146,8 +147,16 @@ class CompiledMeter:
             self._end(lambda: self._library.tlids_expire(self._meter, now_us))
 
     def close_all(self, reason: str = "shutdown") -> None:
-        """Close every open flow."""
-        self._end(lambda: self._library.tlids_close_all(self._meter, REASONS.index(reason)))
+        """Close every open flow, some at a time, so that all the rows are never in memory twice."""
+        self._drain()
+        rows, taken = np.empty(len(self), ROW), 0
+        while taken < len(rows):
+            self._library.tlids_close(self._meter, REASONS.index(reason), CLOSED_TOGETHER)
+            count = self._library.tlids_waiting_rows(self._meter)
+            self._library.tlids_take_rows(self._meter, rows[taken:].ctypes.data)
+            self._drain_notes()
+            taken += count
+        self._rows.append(rows)
 
     def begin_again(self) -> None:
         """Another recording follows, with a clock of its own: all open flows end."""

@@ -112,7 +112,7 @@ static void there_is_an_end_to_rows(void)
         packet = packet_of(++added, 7, 1, 80);
         EXPECT(added < 100000);
     }
-    EXPECT(tlids_close_all(meter, SHUTDOWN) == 0 || tlids_waiting_rows(meter) + 12 > meter->room);
+    EXPECT(tlids_close(meter, SHUTDOWN, 10) == 0 || tlids_waiting_rows(meter) + 12 > meter->room);
     struct tlids_row *rows = calloc(meter->room, sizeof *rows);
     struct tlids_note *notes = calloc(meter->room, sizeof *notes);
     tlids_take_rows(meter, rows);
@@ -126,8 +126,67 @@ static void there_is_an_end_to_rows(void)
     tlids_free(meter);
 }
 
+static long held, shown, guessed;
+
+static void *hold(size_t count, size_t size)
+{
+    held++;
+    return calloc(count, size);
+}
+
+static void let_go(void *dissection)
+{
+    held--;
+    free(dissection);
+}
+
+static uint64_t process(void *module, void *dissection, const uint8_t *network, uint16_t size, uint64_t time_ms)
+{
+    EXPECT(module != NULL && dissection != NULL && size == 40 && time_ms == 1000);
+    shown += network[0] == 0x45;
+    return 0;
+}
+
+static uint8_t more_possible(void *module, void *dissection)
+{
+    return module != NULL && dissection != NULL;
+}
+
+static uint64_t guess(void *module, void *dissection, uint8_t how, uint8_t *was_guessed)
+{
+    EXPECT(module != NULL && dissection != NULL && how == 1);
+    *was_guessed = 1;
+    guessed++;
+    return 7;
+}
+
+/* nDPI holds nothing for a flow of one SYN while it is open, and sees the SYN all the same. */
+static void a_lone_syn_costs_no_dissection(void)
+{
+    enum { FLOWS = 1000 };
+    struct tlids_ndpi ndpi = {&held, 64, hold, let_go, process, more_possible, guess};
+    struct tlids_meter *meter = tlids_new(&settings, &ndpi);
+    uint8_t frame[54] = {[14] = 0x45};
+    for (uint32_t i = 0; i < FLOWS; i++) {
+        struct tlids_packet packet = packet_of(i, 7, 1, 80);
+        packet.captured = sizeof frame;
+        packet.ip_offset = 14;
+        EXPECT(tlids_add(meter, &packet, 1, frame, sizeof frame, 0) == 1);
+    }
+    EXPECT(held == 0 && shown == 0);
+    struct tlids_packet second = packet_of(0, 7, 1, 80);
+    second.captured = sizeof frame;
+    second.ip_offset = 14;
+    EXPECT(tlids_add(meter, &second, 1, frame, sizeof frame, 0) == 1);
+    EXPECT(held == 1 && shown == 2);
+    EXPECT(tlids_close(meter, SHUTDOWN, UINT32_MAX) == 0);
+    EXPECT(held == 0 && shown == FLOWS + 1 && guessed == FLOWS && meter->rows[0].l7_master == 7);
+    tlids_free(meter);
+}
+
 int main(void)
 {
+    a_lone_syn_costs_no_dissection();
     patterns_make_no_chain();
     a_known_key_is_changed();
     every_allocation_may_fail();

@@ -8,7 +8,7 @@ from pathlib import Path
 from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW
 
 LIBRARY = Path(__file__).resolve().with_name("meter.so")
-ABI = 2  # TLIDS_ABI of meter.h
+ABI = 3  # TLIDS_ABI of meter.h
 SWITCH = "TLIDS_CORE"  # off: Python's meter, whatever is here
 
 
@@ -102,7 +102,7 @@ _PROTOTYPES = {
     "tlids_hold": (None, [c_void_p, POINTER(Line), c_void_p]),
     "tlids_add": (c_int64, [c_void_p, c_void_p, c_uint32, c_void_p, c_uint64, c_uint64]),
     "tlids_expire": (c_int, [c_void_p, c_double]),
-    "tlids_close_all": (c_int, [c_void_p, c_uint32]),
+    "tlids_close": (c_int, [c_void_p, c_uint32, c_uint32]),
     "tlids_begin_again": (c_int, [c_void_p]),
     "tlids_waiting_rows": (c_uint32, [c_void_p]),
     "tlids_waiting_notes": (c_uint32, [c_void_p]),

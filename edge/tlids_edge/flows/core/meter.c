@@ -33,6 +33,7 @@ enum { IPV4 = 0x0800, IPV6 = 0x86DD };
 #define ASKED_SLOTS 32768u /* SYNs and SYN-ACKs that are held; likewise */
 #define TCP_SHOWN 80u      /* packets shown to nDPI, as ndpiReader does */
 #define OTHERS_SHOWN 24u
+#define OPENING_BYTES 80u /* of a SYN that is kept: IPv6 or IPv4, and TCP with the options that systems send */
 
 /* ---- what a meter holds */
 
@@ -56,7 +57,7 @@ struct chain {
 struct flow {
     struct tlids_row row; /* as it will be handed over */
     int64_t closing_us;
-    void *dissection; /* what nDPI holds while the application is unknown */
+    void *dissection; /* what nDPI holds once it has seen a packet, while the application is unknown */
     struct chain chains[TABLES];
     struct link links[LISTS];
     uint32_t next_free;
@@ -65,6 +66,8 @@ struct flow {
     uint32_t other_vlan; /* of the other way back */
     uint8_t on;          /* bits of the lists it is on */
     uint8_t closing;     /* FIN_END or RST_END once TCP has ended */
+    uint8_t opening;     /* bytes of its SYN while that is kept, else 0 */
+    bool is_unknown;     /* its application: nDPI is to see more of it */
     bool has_way_back;   /* in its own VLAN: no other flow has these ends */
     bool replied, heeds_source, heeds_reply;
 };
@@ -110,14 +113,16 @@ struct tlids_meter {
     double soonest_us, clock_step_us;
     double clock, next_end;
 
-    struct flow *flows;
+    struct flow *flows; /* memory that no flow has used yet is untouched, here and below: it costs nothing */
     uint32_t *buckets[TABLES], bucket_mask;
-    uint32_t open, on_probation, free_flow;
+    uint32_t open, on_probation, free_flow, used_flows;
     uint64_t key[2], opened, evicted, rekeyed_at, order;
     uint64_t closed[END_REASONS];
 
     struct mac *macs;
-    uint32_t *mac_buckets, free_mac;
+    uint32_t *mac_buckets, free_mac, used_macs;
+
+    uint8_t (*openings)[OPENING_BYTES]; /* SYNs that nDPI has not seen, by the number of their flow */
 
     struct reset *resets;
     uint32_t *reset_buckets, free_reset;
@@ -768,9 +773,10 @@ static uint32_t hold_mac(struct tlids_meter *meter, const uint8_t *bytes, uint8_
         number = mac->chained;
     }
     if (number == 0) {
-        number = meter->free_mac;
+        number = meter->free_mac != 0 ? meter->free_mac : ++meter->used_macs;
         struct mac *mac = meter->macs + number;
-        meter->free_mac = mac->chained;
+        if (number == meter->free_mac)
+            meter->free_mac = mac->chained;
         memcpy(mac->bytes, bytes, 6);
         mac->size = size;
         mac->flows = 0;
@@ -1010,12 +1016,16 @@ static void remember_reset(struct tlids_meter *meter, const struct flow *flow)
     *reset_bucket(meter, hash) = number;
 }
 
-/* ---- nDPI */
+/* ---- nDPI
+ *
+ * What nDPI holds for a flow is large. Most flows of a flood or a scan are one SYN, of which it learns nothing that it
+ * would not learn later: the SYN is kept, and shown when another packet comes or the flow ends. */
 
 static void end_dissection(struct tlids_meter *meter, struct flow *flow, uint64_t found)
 {
     meter->ndpi.free_flow(flow->dissection);
     flow->dissection = NULL;
+    flow->is_unknown = false;
     flow->row.l7_master = (uint16_t)found;
     flow->row.l7_app = (uint16_t)(found >> 16);
 }
@@ -1031,19 +1041,57 @@ static int64_t milliseconds(int64_t time_us)
     return time_us / 1000 - (time_us % 1000 < 0);
 }
 
-static void dissect(struct tlids_meter *meter, struct flow *flow, const struct tlids_packet *packet,
-                    const uint8_t *frame)
+static void show(struct tlids_meter *meter, struct flow *flow, const uint8_t *network, uint32_t size, int64_t time_us)
 {
     const struct tlids_ndpi *ndpi = &meter->ndpi;
-    uint32_t size = packet->ip_offset < packet->captured ? packet->captured - packet->ip_offset : 0;
-    if (size > packet->length)
-        size = packet->length;
-    uint64_t found = ndpi->process(ndpi->module, flow->dissection, frame + (size ? packet->ip_offset : 0),
-                                   (uint16_t)size, (uint64_t)milliseconds(packet->time_us));
-    if (++flow->shown > (packet->ends.protocol == TCP ? TCP_SHOWN : OTHERS_SHOWN))
+    if (flow->dissection == NULL)
+        flow->dissection = ndpi->calloc(1, ndpi->flow_size);
+    if (flow->dissection == NULL) { /* no memory: it has no application */
+        flow->is_unknown = false;
+        return;
+    }
+    uint64_t found =
+        ndpi->process(ndpi->module, flow->dissection, network, (uint16_t)size, (uint64_t)milliseconds(time_us));
+    if (++flow->shown > (flow->row.ends.protocol == TCP ? TCP_SHOWN : OTHERS_SHOWN))
         give_up(meter, flow);
     else if ((found & 0xFFFF0000u) != 0 && !ndpi->more_possible(ndpi->module, flow->dissection))
         end_dissection(meter, flow, found);
+}
+
+static void show_opening(struct tlids_meter *meter, uint32_t number)
+{
+    struct flow *flow = meter->flows + number;
+    uint8_t size = flow->opening;
+    flow->opening = 0;
+    if (size != 0)
+        show(meter, flow, meter->openings[number], size, flow->row.first_us);
+}
+
+static void dissect(struct tlids_meter *meter, uint32_t number, const struct tlids_packet *packet,
+                    const uint8_t *frame)
+{
+    struct flow *flow = meter->flows + number;
+    uint32_t size = packet->ip_offset < packet->captured ? packet->captured - packet->ip_offset : 0;
+    if (size > packet->length)
+        size = packet->length;
+    const uint8_t *network = frame + (size ? packet->ip_offset : 0);
+    bool is_first = flow->row.in_packets + flow->row.out_packets == 1;
+    if (is_first && (packet->tcp_flags & SYN) && packet->payload_length == 0 && size > 0 && size <= OPENING_BYTES) {
+        memcpy(meter->openings[number], network, size);
+        flow->opening = (uint8_t)size;
+        return;
+    }
+    show_opening(meter, number);
+    if (flow->is_unknown)
+        show(meter, flow, network, size, packet->time_us);
+}
+
+/* Give a flow that ends its application. */
+static void decide(struct tlids_meter *meter, uint32_t number)
+{
+    show_opening(meter, number);
+    if (meter->flows[number].is_unknown)
+        give_up(meter, meter->flows + number);
 }
 
 static bool has_application(uint8_t protocol)
@@ -1076,8 +1124,8 @@ static void close_flow(struct tlids_meter *meter, uint32_t number, uint8_t reaso
         note_unanswered(meter, flow);
     }
     let_go_of_mac(meter, flow->mac);
-    if (flow->dissection != NULL)
-        give_up(meter, flow);
+    if (flow->is_unknown)
+        decide(meter, number);
     flow->row.end_reason = flow->closing ? flow->closing : reason;
     if (flow->closing == RST_END)
         remember_reset(meter, flow);
@@ -1140,16 +1188,17 @@ static void expire(struct tlids_meter *meter, double now)
     find_next_end(meter);
 }
 
-static void close_all(struct tlids_meter *meter, uint8_t reason)
+/* Close the flows that have been silent for longest. */
+static void close_most(struct tlids_meter *meter, uint8_t reason, uint32_t most)
 {
-    while (first_of(meter, BY_SILENCE))
+    for (; first_of(meter, BY_SILENCE) && most > 0; most--)
         close_flow(meter, first_of(meter, BY_SILENCE), reason);
 }
 
 /* The clock was set back, or another recording follows. */
 static void start_clock_anew(struct tlids_meter *meter, double now)
 {
-    close_all(meter, IDLE);
+    close_most(meter, IDLE, UINT32_MAX);
     while (meter->resets[0].link.after)
         forget_reset(meter, meter->resets[0].link.after);
     meter->clock = now;
@@ -1240,16 +1289,17 @@ static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct 
         meter->evicted++;
         close_flow(meter, first_to_go(meter), TABLE_FULL);
     }
-    uint32_t number = meter->free_flow;
+    uint32_t number = meter->free_flow != 0 ? meter->free_flow : ++meter->used_flows;
     struct flow *flow = meter->flows + number;
-    meter->free_flow = flow->next_free;
+    if (number == meter->free_flow)
+        meter->free_flow = flow->next_free;
     begin_row(&flow->row, packet, forward);
     flow->closing_us = 0;
     flow->closing = flow->on = 0;
     flow->shown = 0;
+    flow->opening = 0;
     flow->dissection = NULL;
-    if (meter->ndpi.module != NULL && has_application(packet->ends.protocol))
-        flow->dissection = meter->ndpi.calloc(1, meter->ndpi.flow_size); /* NULL: it has no application */
+    flow->is_unknown = meter->ndpi.module != NULL && has_application(packet->ends.protocol);
     flow->mac = hold_mac(meter, flow->row.src_mac, flow->row.src_mac_bytes);
     append(meter, BY_SILENCE, number);
     append(meter, BY_AGE, number);
@@ -1390,8 +1440,8 @@ static void add_packet(struct tlids_meter *meter, const struct tlids_packet *pac
     *(forward ? &row->in_bytes : &row->out_bytes) += packet->length;
     if (meter->settings.with_payloads)
         count_payload(row, forward, packet->time_us, packet->payload_length);
-    if (flow->dissection != NULL)
-        dissect(meter, flow, packet, frame);
+    if (flow->is_unknown)
+        dissect(meter, number, packet, frame);
     if (packet->ends.protocol == TCP) {
         row->tcp_flags |= packet->tcp_flags;
         if (packet->tcp_flags & (FIN | RST))
@@ -1478,11 +1528,11 @@ int tlids_expire(struct tlids_meter *meter, double now_us)
     return 0;
 }
 
-int tlids_close_all(struct tlids_meter *meter, uint32_t reason)
+int tlids_close(struct tlids_meter *meter, uint32_t reason, uint32_t most)
 {
     if (!has_room(meter) || reason >= END_REASONS)
         return -1;
-    close_all(meter, (uint8_t)reason);
+    close_most(meter, (uint8_t)reason, most);
     return 0;
 }
 
@@ -1560,6 +1610,7 @@ static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets
     }
     meter->macs = calloc(flows + (size_t)1, sizeof *meter->macs);
     meter->mac_buckets = calloc(buckets, sizeof *meter->mac_buckets);
+    meter->openings = calloc(flows + (size_t)1, sizeof *meter->openings);
     meter->resets = calloc(MAX_RESETS + 1, sizeof *meter->resets);
     meter->reset_buckets = calloc(2 * MAX_RESETS, sizeof *meter->reset_buckets);
     meter->answers = calloc(ANSWER_SLOTS, sizeof *meter->answers);
@@ -1567,8 +1618,8 @@ static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets
     meter->places = calloc(2 * MAX_IN_LINE, sizeof *meter->places);
     meter->rows = calloc(meter->room, sizeof *meter->rows);
     meter->notes = calloc(meter->room, sizeof *meter->notes);
-    return has_buckets && meter->flows && meter->macs && meter->mac_buckets && meter->resets &&
-           meter->reset_buckets && meter->answers && meter->asked && meter->places && meter->rows && meter->notes;
+    return has_buckets && meter->flows && meter->macs && meter->mac_buckets && meter->openings &&
+           meter->resets && meter->reset_buckets && meter->answers && meter->asked && meter->places && meter->rows && meter->notes;
 }
 
 struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi)
@@ -1593,11 +1644,9 @@ struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struc
     meter->clock_step_us = -lesser(-settings->idle_us, -MIN_CLOCK_STEP_US);
     meter->clock = -INFINITY;
     meter->next_end = INFINITY;
-    for (uint32_t number = 1; number <= flows; number++)
-        meter->flows[number].next_free = meter->macs[number].chained = number < flows ? number + 1 : 0;
     for (uint32_t number = 1; number <= MAX_RESETS; number++)
         meter->resets[number].chained = number < MAX_RESETS ? number + 1 : 0;
-    meter->free_flow = meter->free_mac = meter->free_reset = 1;
+    meter->free_reset = 1;
     return meter;
 }
 
@@ -1614,6 +1663,7 @@ void tlids_free(struct tlids_meter *meter)
         free(meter->buckets[table]);
     free(meter->macs);
     free(meter->mac_buckets);
+    free(meter->openings);
     free(meter->resets);
     free(meter->reset_buckets);
     free(meter->answers);

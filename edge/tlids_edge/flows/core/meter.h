@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLIDS_ABI 2 /* counts up with every change to this file */
+#define TLIDS_ABI 3 /* counts up with every change to this file */
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -137,7 +137,8 @@ struct tlids_meter;
 /* ABI number, then the sizes of packet, row, note, settings, ndpi, reading, line and counts. */
 EXPORT void tlids_layout(uint32_t layout[9]);
 
-/* A meter with all the memory that it will ever have; NULL when there is not enough. */
+/* A meter with all the memory that it will ever have, nDPI's apart; NULL when there is not enough. What no flow has used
+ * yet is left untouched, so that the system need not provide it. */
 EXPORT struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi);
 EXPORT void tlids_free(struct tlids_meter *meter);
 
@@ -160,9 +161,10 @@ EXPORT void tlids_hold(struct tlids_meter *meter, struct tlids_line *line, const
 EXPORT int64_t tlids_add(struct tlids_meter *meter, const struct tlids_packet *packets, uint32_t count,
                          const uint8_t *buffer, uint64_t size, uint64_t at);
 
-/* These end flows; -1, and nothing is done, when there is no room for their rows and notes: take them and try again. */
+/* These end flows; -1, and nothing is done, when there is no room for their rows and notes: take them and try again.
+ * tlids_close ends `most` flows at most, those that have been silent for longest first. */
 EXPORT int tlids_expire(struct tlids_meter *meter, double now_us);
-EXPORT int tlids_close_all(struct tlids_meter *meter, uint32_t reason);
+EXPORT int tlids_close(struct tlids_meter *meter, uint32_t reason, uint32_t most);
 EXPORT int tlids_begin_again(struct tlids_meter *meter);
 
 /* How many rows and notes wait; copy all of them out, in order, and forget them. */
