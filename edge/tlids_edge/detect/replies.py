@@ -9,21 +9,20 @@ one a second, each cut to what the standards allow.
 ICMP flow of this size. One knock covers one flow, so a sweep needs a forged knock for each host, and a flood is too
 large. Only the model's alarms are left out: rules count as before.
 
-**Memory**: pairs of addresses, in two sets: the younger becomes the older after a minute, or once it has MOST. Under a
-flood of more the oldest are forgotten, and what replies to them alarms.
+**Memory**: a number of eight bytes for each pair of addresses, in two sets: the younger becomes the older after a
+minute, or once it has MOST. Under a flood of more the oldest are forgotten, and what replies to them alarms.
 """
-
-from collections.abc import Iterable
-from operator import add
 
 import numpy as np
 
 from tlids_edge.capture.packets import ICMP, ICMPV6
 from tlids_edge.detect.notes import Notes
+from tlids_edge.flows.rows import groups
 
 WINDOW_US = 60_000_000  # a knock counts for so long, or up to twice as long
-MOST = 19_000  # a set of more takes four times the memory; with ICMP beside it, as many as a full table of flows
+MOST = 19_000  # with ICMP beside it, as many as a full table of flows
 BURST = 6  # packets, and one a second: Linux sends no more errors to one host (icmp_ratelimit)
+ENDS = np.dtype([("src", "V16"), ("dst", "V16"), ("protocol", "u1"), ("first_us", "i8")])  # of a note
 LARGEST = {4: 576, 16: 1280}  # bytes of an error, by those of an address: RFC 1812, 4.3.2.3; RFC 4443, 2.4
 
 
@@ -32,43 +31,41 @@ class Replies:
 
     def __init__(self) -> None:
         """Nobody has knocked."""
-        self._young: set[bytes] = set()  # the one who was knocked at, the one who knocked: 16 bytes each
-        self._old: set[bytes] = set()
+        # numbers for who was knocked at and who knocked, in order, each once
+        self._young = self._old = np.empty(0, np.uint64)
         self._since_us = 0  # of the young
 
     def note(self, notes: Notes) -> None:
         """Take in the meter's notes of unanswered flows; those of ICMP are no knocks."""
-        if isinstance(notes, np.ndarray):
-            notes = notes[(notes["protocol"] != ICMP) & (notes["protocol"] != ICMPV6)]
-            newest = int(notes["first_us"].max()) if len(notes) else 0
-            pairs = _pairs(notes["dst"], notes["src"])
-        else:
-            notes = [note for note in notes if note.protocol not in (ICMP, ICMPV6)]
-            newest = max((note.first_us for note in notes), default=0)
-            pairs = (note.dst.ljust(16, b"\0") + note.src.ljust(16, b"\0") for note in notes)
-        if len(notes):
+        rows = notes if isinstance(notes, np.ndarray) else _ends(notes)
+        rows = rows[(rows["protocol"] != ICMP) & (rows["protocol"] != ICMPV6)]
+        if len(rows):
+            newest = int(rows["first_us"].max())
             self._roll(newest, newest <= self._since_us - WINDOW_US)  # the clock was set back
-            self._young.update(pairs)
+            pairs = np.unique(groups(rows, ("dst", "src")))
+            pairs = pairs[~_are_among(pairs, self._young)]
+            self._young = np.insert(self._young, self._young.searchsorted(pairs), pairs)
 
     def mark(self, rows: np.ndarray) -> None:
         """Mark those of the flows that have ended, a ROW array, that answer a knock; each knock is used up by one."""
         protocols = rows["protocol"].tobytes()
-        if ICMP not in protocols and ICMPV6 not in protocols or not (self._young or self._old):
+        if ICMP not in protocols and ICMPV6 not in protocols or not (len(self._young) or len(self._old)):
             return
         self._roll(int(rows["last_us"].max()))
         places = np.flatnonzero(_may_be_errors(rows))
-        for place, pair in zip(places.tolist(), _pairs(rows["src"][places], rows["dst"][places]), strict=True):
-            if pair in self._young or pair in self._old:
-                self._young.discard(pair)
-                self._old.discard(pair)
-                rows["is_reply"][place] = 1
+        pairs, first = np.unique(groups(rows[places], ("src", "dst")), return_index=True)
+        answers = _are_among(pairs, self._young) | _are_among(pairs, self._old)
+        rows["is_reply"][places[first[answers]]] = 1
+        used = pairs[answers]
+        self._young = self._young[~_are_among(self._young, used)]
+        self._old = self._old[~_are_among(self._old, used)]
 
     def _roll(self, now_us: int, is_over: bool = False) -> None:
         """Let the window move on to `now_us`."""
         passed = now_us - self._since_us
         if passed >= WINDOW_US or len(self._young) >= MOST or is_over:
-            self._old = self._young if passed < 2 * WINDOW_US and not is_over else set()
-            self._young, self._since_us = set(), now_us
+            self._old = self._young if passed < 2 * WINDOW_US and not is_over else np.empty(0, np.uint64)
+            self._young, self._since_us = np.empty(0, np.uint64), now_us
 
 
 def _may_be_errors(rows: np.ndarray) -> np.ndarray:
@@ -84,6 +81,18 @@ def _may_be_errors(rows: np.ndarray) -> np.ndarray:
     )
 
 
-def _pairs(one: np.ndarray, other: np.ndarray) -> Iterable[bytes]:
-    """Two columns of addresses as the sets hold them."""
-    return map(add, one.tolist(), other.tolist())
+def _ends(notes: Notes) -> np.ndarray:
+    """What counts of the Python meter's notes, as an array."""
+    rows = np.zeros(len(notes), ENDS)
+    for name in ("src", "dst"):
+        rows[name] = np.array([getattr(note, name) for note in notes], "S16").view("V16")
+    for name in ("protocol", "first_us"):
+        rows[name] = [getattr(note, name) for note in notes]
+    return rows
+
+
+def _are_among(numbers: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Which numbers are among some that are in order: bool [numbers]."""
+    if not len(some):
+        return np.zeros(len(numbers), bool)
+    return some[np.minimum(some.searchsorted(numbers), len(some) - 1)] == numbers
