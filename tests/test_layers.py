@@ -17,7 +17,7 @@ ROOMS_THAT_SHARE = {("grid", "notebooks")}  # the grid runs notebooks
 SLOW = {"tensorflow", "keras", "jax"}
 OPTIONAL = {"paho", "pyshark"}  # extras of tlids_edge, which the Pi may lack
 LAZY = {"tlids_helpers.network.": SLOW, "tlids_helpers.export.": SLOW, "tlids_helpers.audit.explain": SLOW,
-        "tlids_edge.": OPTIONAL, "tlids_edge.alerts.broker": {"ssl"}}  # fmt: skip
+        "tlids_edge.": OPTIONAL, "tlids_edge.alerts.broker": {"ssl"}, "tlids_edge.learn.state": {"hmac"}}  # fmt: skip
 NO_KERAS = ("data", "results", "common", "grid")
 NOT_ON_THE_PI = {"tlids_helpers", "tensorflow", "keras", "pandas", "pyarrow", "sklearn", "matplotlib"}
 

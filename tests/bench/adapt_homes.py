@@ -34,7 +34,8 @@ from tlids_edge.flows.labels import BENIGN, label_flow, read_labels
 from tlids_edge.flows.meter import Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
 from tlids_edge.learn import novelty
-from tlids_edge.learn.learner import Plan, environment
+from tlids_edge.learn.adapting import environment
+from tlids_edge.learn.learner import Plan
 
 from tlids_helpers.export import adapt
 

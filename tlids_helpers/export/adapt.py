@@ -4,6 +4,7 @@ Section 4.3 in small: the blocks stay frozen, the head goes on learning, here on
 together with stored rows of the model's own training split.
 """
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import numpy as np
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.meter import Flow
 from tlids_edge.flows.rows import of_flows
+from tlids_edge.learn.adapting import Adaptation
 from tlids_edge.learn.head import Lesson, Training
-from tlids_edge.learn.learner import Learner, Plan, outcome, start_adapting
+from tlids_edge.learn.learner import Learner, Plan
 
 from tlids_helpers.export import card
 from tlids_helpers.network.backend import keras
 
+LOOK_S = 0.05  # between two looks whether an adaptation has ended
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
@@ -49,7 +52,10 @@ def adapt(model: str | Path, state: str | Path, target: str | Path, least: int |
     `least` is the number of rows that suffice, None for that of the learning. Raises InputError as the Pi does.
     """
     rows = () if least is None else ("--learn-rows", str(least))
-    outcome(start_adapting(Path(model), Path(state), Path(target), "--seed", str(seed), "--nice", "0", *rows))
+    adaptation = Adaptation(Path(model), Path(state), Path(target), "--seed", str(seed), "--nice", "0", *rows)
+    while not adaptation.has_ended():
+        time.sleep(LOOK_S)
+    adaptation.outcome()
     return card.read(Path(target))["adapted"]
 
 

@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b
 
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Verdict
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.digests import blake2b
 from tlids_edge.flows.meter import Flow
 
 SID_MODEL = 9_100_000  # plus the index of the class in the card

@@ -7,7 +7,6 @@ on average, and nearly exact below 50).
 
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
 from math import log
 from typing import NamedTuple
 from zlib import crc32
@@ -16,6 +15,7 @@ import numpy as np
 
 from tlids_edge.detect.judging import names_of
 from tlids_edge.detect.suspects import RuleAlert
+from tlids_edge.digests import blake2b
 from tlids_edge.flows.rows import ended, sources_of
 
 SHOWN = 10

@@ -17,8 +17,8 @@ paho-mqtt is an optional extra (`pip install "tlids-edge[mqtt]"`). A broker's lo
 
 import contextlib
 import json
+import os
 import re
-import secrets
 import socket
 import sys
 import threading
@@ -79,7 +79,7 @@ class MqttSink:
         self._acknowledged: deque[int] = deque()  # filled by paho's thread, emptied by ours
         self._heard_at = time.monotonic()  # when something was acknowledged, or nothing waited for it
         # a broker ends the older of two connections with one id, so nobody may guess it; all brokers take 23 characters
-        self._client = watched_client(paho)(paho.CallbackAPIVersion.VERSION2, client_id=f"tlids-{secrets.token_hex(8)}")
+        self._client = watched_client(paho)(paho.CallbackAPIVersion.VERSION2, client_id=f"tlids-{os.urandom(8).hex()}")
         self._accepted = paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN
         if user:
             self._client.username_pw_set(user, password)

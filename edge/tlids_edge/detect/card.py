@@ -4,11 +4,11 @@ A card is untrusted input: it is JSON, read up to a size limit, and every field 
 is checked before anything else is opened.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tlids_edge.digests import sha256
 from tlids_edge.errors import InputError, quoted, unreadable
 from tlids_edge.flows.meter import CICFLOW_FEATURES, DIALECTS, NETFLOW_FEATURES
 
@@ -90,7 +90,7 @@ def read_model(folder: str | Path, card: Card) -> bytes:
     """
     path = Path(folder) / MODEL_FILE
     content = read_limited(path, MAX_MODEL_BYTES, "a model")
-    found = hashlib.sha256(content).hexdigest()
+    found = sha256(content).hexdigest()
     if found != card.sha256:
         raise InputError(
             f"expected {path} with SHA-256 {card.sha256[:12]}... as its card says, found {found[:12]}...",

@@ -1,7 +1,6 @@
 """A learned state and a model in, an adapted model folder out: written whole, or refused with the reason."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 
 from tlids_edge.detect.card import CARD_FILE, MODEL_FILE, Card, card_of, read_fields, read_model
 from tlids_edge.detect.detector import Detector
+from tlids_edge.digests import sha256
 from tlids_edge.errors import InputError
 from tlids_edge.learn import choose, false_alarms, novelty, recipe, rows, state
 from tlids_edge.learn.graph import with_layers
@@ -159,7 +159,7 @@ def clean(folder: Path, names: str) -> None:
 
 def _entry(content: bytes) -> dict:
     """A file as the card describes it."""
-    return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    return {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
 
 
 def _card(fields: dict, card: Card, learned: Learned, made: recipe.Adapted, seed: int) -> dict:

@@ -6,7 +6,6 @@ distance to the nearest of at most 2,000 distinct learned rows is compared with 
 prediction gives (Papadopoulos et al. 2002): at most 1 % of flows like those learned reach it.
 """
 
-import hashlib
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tlids_edge.detect.card import read_limited
+from tlids_edge.digests import sha256
 from tlids_edge.errors import InputError
 
 FILE = "novelty.f32"
@@ -102,7 +102,7 @@ def write_store(store: np.ndarray, path: Path) -> dict:
     """Write rows (m, 9), as `described`, into a file; what a card says of it."""
     content = np.ascontiguousarray(store, "<f4").tobytes()
     path.write_bytes(content)
-    return {"rows": len(store), "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
+    return {"rows": len(store), "file": path.name, "sha256": sha256(content).hexdigest()}
 
 
 def read_store(path: Path, fields: dict, most: int) -> np.ndarray:
@@ -115,7 +115,7 @@ def read_store(path: Path, fields: dict, most: int) -> np.ndarray:
     if type(rows) is not int or not 0 < rows <= most:
         raise InputError(f"expected 1 to {most} rows for {path} in its card, found {str(fields)[:80]}", "adapt again")
     content = read_limited(path, most * WIDTH * 4, "a store of learned rows")
-    if hashlib.sha256(content).hexdigest() != fields.get("sha256") or len(content) != rows * WIDTH * 4:
+    if sha256(content).hexdigest() != fields.get("sha256") or len(content) != rows * WIDTH * 4:
         raise InputError(f"expected {path} as its card describes it, found another file", "adapt again")
     store = np.frombuffer(content, "<f4").reshape(rows, WIDTH)
     if not (np.abs(store) <= LARGEST).all():

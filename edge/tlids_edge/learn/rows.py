@@ -4,7 +4,6 @@
 is in the card under `files`. At most 500 rows of each attack and 1,500 benign ones, at most 64 KiB.
 """
 
-import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tlids_edge.detect.card import Card, read_fields, read_limited
+from tlids_edge.digests import sha256
 from tlids_edge.errors import InputError, quoted
 
 FILE = "rows.npz"
@@ -45,7 +45,7 @@ def read(folder: Path, card: Card) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(entry, dict):
         raise InputError(f"expected the digest of {FILE} in the card of {folder}, found none", _REMEDY)
     content = read_limited(path, MAX_BYTES, "stored rows")
-    if hashlib.sha256(content).hexdigest() != entry.get("sha256"):
+    if sha256(content).hexdigest() != entry.get("sha256"):
         raise InputError(f"expected {path} as its card describes it, found another file", _REMEDY)
     try:
         features, codes = _unpacked(content)

@@ -11,8 +11,6 @@ left unread, and learning starts again; `load` says why.
 """
 
 import fcntl
-import hashlib
-import hmac
 import json
 import os
 import stat
@@ -25,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tlids_edge.digests import blake2b
 from tlids_edge.errors import InputError
 from tlids_edge.learn.keep import MAX_DEVICES, MAX_KEPT, MAX_OPEN, OPEN, ROW, Keeper
 
@@ -94,7 +93,7 @@ def read_key(folder: Path) -> bytes:
 
 def hasher(key: bytes, kind: bytes) -> Callable[..., int]:
     """A keyed hash of addresses and MACs, 64 bits, never 0."""
-    begun = hashlib.blake2b(key=key, person=kind, digest_size=8)
+    begun = blake2b(key=key, person=kind, digest_size=8)
 
     def hashed(*parts: bytes) -> int:
         one = begun.copy()
@@ -245,7 +244,16 @@ def _clean(folder: Path) -> None:
 
 def _tag(key: bytes, content: bytes) -> bytes:
     """The signature of a file's content."""
-    return hmac.new(key, content, hashlib.sha256).digest()
+    import hmac  # here, because it loads OpenSSL, and a home that is not being learned has no use for either
+
+    return hmac.digest(key, content, "sha256")
+
+
+def _is_tag(tag: bytes, key: bytes, content: bytes) -> bool:
+    """Whether it is the signature of a file's content; how long that takes tells nothing of where they differ."""
+    import hmac  # here, as above
+
+    return hmac.compare_digest(_tag(key, content), tag)
 
 
 def _read(path: Path) -> bytes:
@@ -260,7 +268,7 @@ def _read(path: Path) -> bytes:
 def _opened(content: bytes, key: bytes) -> tuple[dict, bytes]:
     """The header and the rows' bytes, once the signature is right."""
     content, tag = content[:-TAG_BYTES], content[-TAG_BYTES:]
-    if not hmac.compare_digest(_tag(key, content), tag):
+    if not _is_tag(tag, key, content):
         raise DamagedError("one that is damaged, or was not written on this device")
     line, _, packed = content.partition(b"\n")
     header = json.loads(line)

@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 from datetime import datetime
 
 import pytest
 from edge_process import (
     LIMIT_S,
+    command,
     events,
     first_line,
     flow_alerts,
@@ -25,6 +27,7 @@ ATTACKER = "9c:ef:d5:c9:1e:37"
 QUERY = bytes.fromhex("1a2b01000001000000000000") + b"\x06debian\x04pool\x03ntp\x03org\0\0\x01\0\x01"
 REPOSITORY = os.path.join(os.path.dirname(__file__), "..", "..", "..")
 SESSION = os.path.join(REPOSITORY, "data", "testbed", "session2")
+UNUSED = {"_hashlib", "ssl", "hmac", "numpy.ma", "numpy.random", "numpy.fft", "asyncio", "paho"}  # up to 3 MB each
 TESTBED_MODEL = os.path.join(REPOSITORY, "edge", "models", "testbed")
 
 
@@ -47,6 +50,15 @@ def burst(tmp_path) -> str:
     frames = knocks(1000) + [(T0 + 150, udp("10.0.0.9", 1, "10.0.0.2", 53))]
     (tmp_path / "burst.pcap").write_bytes(pcap(frames))
     return str(tmp_path / "burst.pcap")
+
+
+def test_a_run_with_an_incident_loads_no_module_that_it_has_no_use_for(model, burst):
+    argv = [sys.executable, "-X", "importtime", *command(model, burst)[1:]]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+    told = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in told}
+    assert "numpy" in loaded and "1 incidents" in done.stderr
+    assert not loaded & UNUSED
 
 
 @pytest.mark.parametrize(("which", "listed"), [("all", 1001), ("some", 25), ("none", 0)])

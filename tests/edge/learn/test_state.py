@@ -155,10 +155,11 @@ from tlids_edge.learn.keep import Keeper
 folder = Path(sys.argv[1])
 key = state.read_key(state.open_folder(folder))
 keeper = Keeper(DAY_S, drawn())
-print("ready", flush=True)
 for turn in range(10**6):
     keeper.see([seen(30 * turn, source=turn % 9)])
     state.save(folder, key, keeper, {"turn": turn})
+    if not turn:
+        print("ready", flush=True)
 """
 
 
