@@ -137,7 +137,7 @@ def test_the_benchmarks_page_is_what_its_results_give(bench):
     ("target", "made"),
     [
         ("adapt-homes", lambda bench: bench("adapt_homes").tables(results("adapt"))),
-        ("choose-recipe", lambda bench: bench("choose_recipe").table(results("adapt-choice"))),
+        ("choose-recipe", lambda bench: bench("choose_recipe").tables(results("adapt-choice"))),
     ],
 )
 def test_a_table_of_learned_homes_is_what_its_results_give(target, made, bench):

@@ -46,7 +46,7 @@ class Tally:
     anomalies: int = 0
     raised: int = 0  # anomalies by a rule alone
     rule_alerts: int = 0
-    novel: int = 0  # flows that the model calls benign and that are unlike all that was learned
+    novel: int = 0  # flows that the model calls benign and that are novel
     replies: int = 0  # of both, ICMP errors that answer somebody: they accuse nobody
     classes: Counter = field(default_factory=Counter)  # the model's classes
     matrix: Counter = field(default_factory=Counter)  # (labelled attack, verdict is anomaly) -> flows

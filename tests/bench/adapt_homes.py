@@ -29,12 +29,14 @@ from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.recording import read_recording
 from tlids_edge.detect.card import read_card, read_fields
 from tlids_edge.detect.detector import Detector
+from tlids_edge.detect.judging import Batch
 from tlids_edge.errors import InputError
 from tlids_edge.flows.labels import BENIGN, label_flow, read_labels
 from tlids_edge.flows.meter import Flow, Meter
 from tlids_edge.flows.ndpi import open_ndpi
-from tlids_edge.learn import novelty
+from tlids_edge.flows.rows import of_flows
 from tlids_edge.learn.adapting import environment
+from tlids_edge.learn.home import Home
 from tlids_edge.learn.learner import Plan
 
 from tlids_helpers.export import adapt
@@ -229,12 +231,15 @@ def any_burst(times: np.ndarray, least: int) -> bool:
 
 
 def told_of(model: Path, flows: list[Flow]) -> tuple[np.ndarray, np.ndarray]:
-    """Which flows alarm, and which do not but are new, both (flows,)."""
-    known = novelty.read(model, read_fields(model).get("novelty"))
-    rows = np.array([flow.netflow() for flow in flows], np.float32)
-    new = known.is_new(rows) if known else np.zeros(len(flows), bool)
-    alarms = np.array([verdict.is_alert for verdict in adapt.judged(Detector(model), flows)])
-    return alarms, new & ~alarms
+    """Which flows alarm, and which do not but are novel, both (flows,)."""
+    home, detector = Home(), Detector(model)
+    home.know(model, read_fields(model))
+    alarms, novel = [], []
+    for start in range(0, len(flows), detector.batch_size):
+        verdicts = detector.judge_rows(of_flows(flows[start : start + detector.batch_size]))
+        alarms.append(verdicts.alerts)
+        novel.append(home.see(Batch(verdicts, np.zeros(len(verdicts.rows), np.uint8))).novel > 0)
+    return np.concatenate(alarms), np.concatenate(novel)
 
 
 def share(model: Path, flows: list[Flow]) -> dict:

@@ -23,7 +23,7 @@ from pathlib import Path
 import bench_edge
 import numpy as np
 from tlids_edge.detect.card import read_card
-from tlids_edge.learn import novelty, rows
+from tlids_edge.learn import novelty, rates, rows
 
 LINE_RATE = 148_810  # frames of 64 bytes a second at 100 Mbit/s
 HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, bench_edge.ETHERNET)
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         learning = ["--learn", "24h", "--state", f"{folder}/state"]
-        rates = {
+        found = {
             "learning": per_second(options.model, options.flows, learning)[0],
             "novelty": per_second(with_novelty(options.model, Path(folder, "model")), options.flows, [])[0],
         }
@@ -55,7 +55,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{bench_edge.machine()}, load {load:.0f}")
     print(f"{rate:12,.0f} new flows a CPU second, pipe to incident, meter {meter}; {unjudged:,} unjudged")
-    for state, slower in rates.items():
+    for state, slower in found.items():
         print(f"{slower:12,.0f} with {state}")
     print(f"{after:12} flows had alarmed when the incident opened; peak memory {peak} MB")
     if options.store:
@@ -64,7 +64,7 @@ def main() -> None:
         beside = "" if load < 2 else f", other work on both cores (load {load:.0f})"
         kept.keep_edge("flood", options.store + beside, {
             "flood-flows": f"{options.flows:,}", "flood-rate": f"{rate:,.0f}", "flood-unjudged": f"{unjudged:,}",
-            "flood-rate-learning": f"{rates['learning']:,.0f}", "flood-rate-novelty": f"{rates['novelty']:,.0f}",
+            "flood-rate-learning": f"{found['learning']:,.0f}", "flood-rate-novelty": f"{found['novelty']:,.0f}",
             "flood-opened": str(after), "flood-peak": f"{peak} MB",
         })  # fmt: skip
 
@@ -83,6 +83,7 @@ def with_novelty(model: Path, target: Path) -> Path:
     stored, codes = rows.read(model, card)
     learned = novelty.fit(stored[codes == card.classes.index(card.benign)], seed=1)
     fields = json.loads((model / "card.json").read_text()) | {"novelty": novelty.write(learned, target)}
+    fields["rates"] = rates.card_of(rates.Peaks(rates.WINDOW_S))  # every service has the floor
     (target / "card.json").write_text(json.dumps(fields))
     return target
 

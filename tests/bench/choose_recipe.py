@@ -10,7 +10,9 @@ seen everything in the first session, so the figures are for comparing recipes, 
 The last recipes train the same head. They withdraw an alarm that is near to a learned row on which that head alarms too
 (`learn.false_alarms`), and differ in what is near.
 
-Results go to docs/results/adapt-choice.json, the table into edge/MEASURED.md.
+How many flows of one source are too many is chosen on the same recordings; see `choose_rates`.
+
+Results go to docs/results/adapt-choice.json, the tables into edge/MEASURED.md.
 """
 
 import argparse
@@ -23,12 +25,14 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 
+import choose_rates
 import kept
 import numpy as np
 import page
 from adapt_homes import DAY_S, DEVICES, MODEL, labelled, merged, metered
 from lines import REPOSITORY
 from tlids_edge.detect.card import read_card, read_model
+from tlids_edge.flows.meter import Flow
 from tlids_edge.learn import false_alarms, recipe, rows
 from tlids_edge.learn import head as heads
 from tlids_edge.learn.blocks import block_features
@@ -85,27 +89,34 @@ class Flows:
 
 
 def main() -> int:
-    """Measure, write the results, and the table into edge/MEASURED.md."""
+    """Measure, write the results, and the tables into edge/MEASURED.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table-only", action="store_true", help="render the stored results again")
+    parser.add_argument("--rates-only", action="store_true", help="keep the stored results of the heads")
     parser.add_argument("--seeds", type=int, default=1)
     options = parser.parse_args()
     if not options.table_only:
         pcap = Path(os.environ.get("TLIDS_SHARED", "../shared")) / "pcap"
-        kept.write_whole(RESULTS, json.dumps(measured(pcap, range(1, options.seeds + 1)), indent=1) + "\n")
+        day = [flow for flow in merged([pcap / "benign-home" / f"{name}.pcap" for name in DEVICES])
+               if flow.last_us < DAY_S * 1e6]  # fmt: skip
+        session, classes = labelled(REPOSITORY / "data" / "testbed", "session1")
+        if options.rates_only:
+            found = json.loads(RESULTS.read_text())
+        else:
+            found = measured(pcap, day, (session, classes), range(1, options.seeds + 1))
+        found["rates"] = choose_rates.chosen(day, session, classes)
+        kept.write_whole(RESULTS, json.dumps(found, indent=1) + "\n")
     render(json.loads(RESULTS.read_text()))
     return 0
 
 
-def measured(pcap: Path, seeds: range) -> dict:
+def measured(pcap: Path, day: list[Flow], session1: tuple[list[Flow], list[str]], seeds: range) -> dict:
     """Home -> recipe -> means over heads and seeds; the heads' own as "before"."""
-    session, classes = labelled(REPOSITORY / "data" / "testbed", "session1")
+    session, classes = session1
     hosts = json.loads((REPOSITORY / "data" / "testbed" / "session1.json").read_text())["hosts"]
     names = {host["mac"]: name for name, host in hosts.items()}
     testbed, truth = of(session), np.array([CARD.classes.index(name) for name in classes])
     devices = np.array([names.get(flow.src_mac, "") for flow in session])
-    day = [flow for flow in merged([pcap / "benign-home" / f"{name}.pcap" for name in DEVICES])
-           if flow.last_us < DAY_S * 1e6]  # fmt: skip
     day, other = of(day), [of(metered(next((pcap / "mqttset" / name).glob("*-train.pcap*")))) for name in OTHER_TOOLS]
     found = {}
     for left_out, half in zip(LEFT_OUT, cycle(halves(devices[truth == 0]))):
@@ -265,20 +276,21 @@ def counted(head: Head, late: Flows, found: Found, other: list[Flows]) -> dict:
     }
 
 
-def table(found: dict) -> list[str]:
-    """The lines of the Markdown table in edge/MEASURED.md."""
+def tables(found: dict) -> list[str]:
+    """The lines of the Markdown tables in edge/MEASURED.md: heads, then rules for an unusual number of flows."""
     columns = ("benign", "unknown", "known", "other tools")
     lines = ["| home | head | benign flows that alarm | attacks it was not trained on | attacks it was | MQTTset's |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for home, each in found["homes"].items():
         lines += [f"| {home} | {name} | " + " | ".join(f"{told[key]:.1%}" for key in columns) + " |"
                   for name, told in each.items()]  # fmt: skip
-    return lines
+    return [*lines, "", *choose_rates.lines(found["rates"])]
 
 
 def render(found: dict) -> None:
-    """Put the table between its marks in edge/MEASURED.md."""
-    kept.write_whole(PAGE, page.between(PAGE.read_text(), "choose-recipe", "\n".join(table(found)) + "\n"))
+    """Put the tables between their marks in edge/MEASURED.md."""
+    made = "\n".join(tables(found)) + "\n"
+    kept.write_whole(PAGE, page.between(PAGE.read_text(), "choose-recipe", made))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Events of the program beside labels: flows, incidents and attacks counted by hand."""
 
 import numpy as np
-from tlids_edge.alerts.eve import SID_MODEL, SID_NOVELTY, SID_RAISED, flow_id, timestamp
+from tlids_edge.alerts.eve import SID_MODEL, SID_NOVELTY, SID_NUMBER, SID_RAISED, flow_id, timestamp
 from tlids_edge.alerts.eve_incidents import SID_INCIDENT
 from tlids_edge.flows.meter import Flow
 
@@ -51,10 +51,10 @@ def rule(second: int, mac: str, number: int) -> dict:
 EVENTS = [
     {"event_type": "flow", "flow_id": 1},
     alert(0, SID_MODEL + 3, 71), alert(1, SID_MODEL + 1), alert(2, SID_MODEL + 1, 72), alert(3, SID_RAISED, 73),
-    alert(4, SID_NOVELTY), alert(5, SID_NOVELTY, 74),
+    alert(4, SID_NOVELTY), alert(5, SID_NUMBER, 74),
     rule(105, ATTACKER, 75), rule(400, "02:00:00:00:00:01", 76),
     closed(71, "Flood"), closed(72, "Scan", "novelty", rules=True), closed(73, "raised by a rule", rules=True),
-    closed(74, "novelty"), closed(75, rules=True), closed(76, rules=True),
+    closed(74, "unusual number of flows"), closed(75, rules=True), closed(76, rules=True),
 ]  # fmt: skip
 TOLD = incidents.told(EVENTS, SESSION)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tlids_edge.alerts.eve import SID_NOVELTY, SID_RAISED, flow_id
+from tlids_edge.alerts.eve import SID_NOVELTY, SID_NUMBER, SID_RAISED, flow_id
 from tlids_edge.alerts.eve_incidents import SID_INCIDENT
-from tlids_edge.alerts.incident import NOVELTY, RAISED
+from tlids_edge.alerts.incident import NOVELTY, NUMBER, RAISED
 from tlids_edge.alerts.incidents import CLOSED
 
 from tlids_helpers.testbed.new_home import Session
@@ -45,7 +45,7 @@ def told(events: Iterable[dict], session: Session) -> Told:
             rules.append((since_1970(event["timestamp"]), event.get("ether", {}).get("src_mac", ""), number))
         elif sid <= SID_RAISED:
             place = places[event["flow_id"]]
-            by[place] = RULE if sid == SID_RAISED else NEW if sid == SID_NOVELTY else MODEL
+            by[place] = RULE if sid == SID_RAISED else NEW if sid in (SID_NOVELTY, SID_NUMBER) else MODEL
             incident[place] = number
     return Told(by, incident, kinds, rules)
 
@@ -53,9 +53,9 @@ def told(events: Iterable[dict], session: Session) -> Told:
 def _kind(metadata: dict) -> str:
     """Whose an incident is, by the counts in its last line."""
     classes = {entry.rpartition("=")[0] for entry in metadata.get("tlids_classes", [])}
-    if classes - {RAISED, NOVELTY}:
+    if classes - {RAISED, NOVELTY, NUMBER}:
         return MODEL
-    return NEW if NOVELTY in classes and "tlids_rules" not in metadata else RULE
+    return NEW if classes & {NOVELTY, NUMBER} and "tlids_rules" not in metadata else RULE
 
 
 def count(told: Told, session: Session, recording: Recording) -> pd.DataFrame:

@@ -13,12 +13,17 @@ from functools import lru_cache
 
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Verdict
+from tlids_edge.detect.judging import MANY, UNLIKE
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.digests import blake2b
 from tlids_edge.flows.meter import Flow
 
 SID_MODEL = 9_100_000  # plus the index of the class in the card
-SID_NOVELTY = 9_180_000
+SID_NOVELTY, SID_NUMBER = 9_180_000, 9_180_001
+_NOVELTY = {
+    UNLIKE: (SID_NOVELTY, "TL-IDS novelty: unlike all that was learned"),
+    MANY: (SID_NUMBER, "TL-IDS novelty: more flows to one service than learned"),
+}
 SID_RAISED = 9_190_000  # a flow that only a rule raised
 PROTOCOLS = {
     1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH",
@@ -68,11 +73,13 @@ def alert_line(
     )
 
 
-def novelty_line(verdict: Verdict, origin: dict | None = None, incident: int | None = None) -> bytes:
-    """The alert for one flow that the model calls benign and that is unlike all that was learned; severity 4."""
+def novelty_line(
+    verdict: Verdict, novel: int = UNLIKE, origin: dict | None = None, incident: int | None = None
+) -> bytes:
+    """The alert for one flow that the model calls benign and that is novel, UNLIKE or MANY; severity 4."""
     metadata = {"tlids_source": ["proven" if verdict.flow.proven else "claimed"]}
     metadata |= {"tlids_incident": [str(incident)]} if incident is not None else {}
-    alert = alert_object(SID_NOVELTY, "TL-IDS novelty: unlike all that was learned", "Network anomaly", 4, metadata)
+    alert = alert_object(*_NOVELTY[int(novel)], "Network anomaly", 4, metadata)
     return encoded(
         _flow_event(verdict.flow, "alert") | {"alert": alert, "flow": _counters(verdict.flow)} | (origin or {})
     )

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tlids_edge.detect.judging import names_of
+from tlids_edge.detect.judging import MANY, UNLIKE, names_of
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.digests import blake2b
 from tlids_edge.flows.rows import ended, sources_of
@@ -21,7 +21,8 @@ from tlids_edge.flows.rows import ended, sources_of
 SHOWN = 10
 SKETCH_BYTES = 256
 FEW = 12  # values: up to so many are estimated one by one
-RAISED, NOVELTY = "raised by a rule", "novelty"  # stand for the class of a flow that the model holds for benign
+RAISED, NOVELTY, NUMBER = "raised by a rule", "novelty", "unusual number of flows"
+KINDS = {0: RAISED, UNLIKE: NOVELTY, MANY: NUMBER}  # stand for the class of a flow that the model holds for benign
 MAX_RULES = 16  # signatures of rules that are kept
 SEVERITY_BOTH, SEVERITY_MODEL, SEVERITY_RULE, SEVERITY_NOVEL = 1, 2, 3, 4
 
@@ -38,7 +39,7 @@ class Alarm(NamedTuple):
     score: float
     rules: tuple[str, ...]  # names of the rules under whose alert the source stands
     proven: bool  # two-way traffic shows that address and MAC belong together
-    novel: bool = False  # unlike anything learned, though the model knows no attack in it
+    novel: int = 0  # UNLIKE or MANY, though the model knows no attack in it
     answered: bool = True  # something came back that is no RST
 
     @property
@@ -47,9 +48,9 @@ class Alarm(NamedTuple):
         return kind_of(self.label, self.novel)
 
 
-def kind_of(label: str, novel: bool) -> str:
+def kind_of(label: str, novel: int) -> str:
     """What a flow is counted as: the model's class, "" when it calls the flow benign, or why it alarms all the same."""
-    return label or (NOVELTY if novel else RAISED)
+    return label or KINDS[int(novel)]
 
 
 class Several:
@@ -135,7 +136,7 @@ class Incident:
     @property
     def severity(self) -> int:
         """1 when model and rule agree, 2 for the model alone; a rule alone has that of its alert; 4 for novelty."""
-        model = any(name not in (RAISED, NOVELTY) for name in self.classes)
+        model = any(name not in KINDS.values() for name in self.classes)
         rule = bool(self.rules or self.signatures)
         if model:
             return SEVERITY_BOTH if rule else SEVERITY_MODEL

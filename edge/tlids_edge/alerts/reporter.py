@@ -59,13 +59,13 @@ class Reporter:
         """Report flows that have been judged."""
         suspected = batch.verdicts.rows["rules"] > 0
         anomalies = batch.verdicts.alerts | suspected
-        novel = batch.novel & ~anomalies
+        novel = np.where(anomalies, 0, batch.novel)
         self._count(batch, anomalies)
         self.tally.novel += int(np.count_nonzero(novel))
         replies = (batch.verdicts.rows["is_reply"] > 0) & ~suspected
-        self.tally.replies += int(np.count_nonzero(replies & (anomalies | novel)))
-        novel &= ~replies
-        alarming = anomalies & ~replies | novel  # replies are counted, and accuse nobody
+        self.tally.replies += int(np.count_nonzero(replies & (anomalies | (novel > 0))))
+        novel[replies] = 0
+        alarming = anomalies & ~replies | (novel > 0)  # replies are counted, and accuse nobody
         every = self.options.all_flows or now_us is None  # on replay each flow moves the clock
         places = np.flatnonzero(alarming | every)
         if not every:
@@ -123,7 +123,7 @@ class Reporter:
         if self._alerts.passes(incident, now, incident is None and self.incidents.repeats(alarm)):
             verdict, number = batch.verdict(place), incident.id if incident else None
             if alarm.novel:
-                line = eve.novelty_line(verdict, self._origin, number)
+                line = eve.novelty_line(verdict, alarm.novel, self._origin, number)
             else:
                 line = eve.alert_line(verdict, self._card, alarm.rules, self._origin, number)
             self._lines.append((Kind.ALERT, line))

@@ -11,7 +11,7 @@ from tlids_edge.alerts.incidents import Limits
 from tlids_edge.cli import values
 from tlids_edge.detect.card import card_of, read_fields
 from tlids_edge.errors import InputError
-from tlids_edge.learn import models, novelty
+from tlids_edge.learn import models
 from tlids_edge.learn.choose import MIN_ROWS
 from tlids_edge.learn.home import Home
 from tlids_edge.learn.learner import DAY_ZERO_FLOWS, Learner, Plan
@@ -34,7 +34,11 @@ def add_options(option: Callable) -> None:
         metavar="N",
         help="learn until there are at least N rows (default: 1000)",
     )
-    option("--no-novelty", action="store_true", help="do not report flows that are unlike all that was learned")
+    option(
+        "--no-novelty",
+        action="store_true",
+        help="do not report flows that are unlike all that was learned, or more of a service than was",
+    )
 
 
 def day_zero(limits: Limits) -> Limits:
@@ -66,9 +70,11 @@ def home(options: argparse.Namespace, model: Path, live: bool) -> Home:
         InputError: the state's folder cannot be used, or the model's store of learned rows is damaged.
     """
     fields = read_fields(model)
-    known = None if options.no_novelty else novelty.read(model, fields.get("novelty"))
+    made = Home(tells_novelty=not options.no_novelty)
+    made.know(model, fields)
     if options.learn is None:
-        return Home(None, known, not options.no_novelty)
+        return made
     adapts = live or options.source == "-" and not stat.S_ISREG(os.fstat(0).st_mode)
     plan = Plan(options.state, Path(options.model), options.learn, options.learn_rows, adapts)
-    return Home(Learner(plan, card_of(fields), say), known, not options.no_novelty)
+    made.learner = Learner(plan, card_of(fields), say)
+    return made

@@ -16,6 +16,7 @@ from tlids_edge.detect.detector import Detector, Verdict, Verdicts
 from tlids_edge.flows import rows as table
 
 RULES = ("arp", "neighbours", "fan-out", "fragments")  # a bit each in the field `rules` of a row
+UNLIKE, MANY = 1, 2  # kinds of novelty: unlike all that was learned, or more of its service than was learned
 GROUP = ("src", "dst", "dst_port")
 
 
@@ -23,7 +24,7 @@ class Batch(NamedTuple):
     """Verdicts on n flows; each row says under which rules' alert its source stood when the flow ended."""
 
     verdicts: Verdicts
-    novel: np.ndarray  # bool [n]
+    novel: np.ndarray  # uint8 [n]: 0, UNLIKE or MANY
 
     def verdict(self, place: int) -> Verdict:
         """One flow's verdict."""
@@ -100,7 +101,7 @@ class Judging:
         verdicts = judge()
         if self._pace is not None:
             self._pace.note(sum(len(part.rows) for part in verdicts), time.monotonic() - began)
-        return [Batch(part, np.zeros(len(part.rows), bool)) for part in verdicts]
+        return [Batch(part, np.zeros(len(part.rows), np.uint8)) for part in verdicts]
 
 
 @lru_cache(maxsize=1 << len(RULES))

@@ -166,6 +166,11 @@ def sources_of(rows: np.ndarray) -> list[tuple[bytes, bytes]]:
     return [(src[:size], mac[:mac_bytes]) for src, size, mac, mac_bytes in zip(*columns, strict=True)]
 
 
+def services_of(rows: np.ndarray) -> np.ndarray:
+    """The service that each row of a ROW array is of, protocol << 16 | smaller port: uint32 [rows]."""
+    return rows["protocol"].astype(np.uint32) << 16 | np.minimum(rows["src_port"], rows["dst_port"])
+
+
 def mac_numbers(rows: np.ndarray) -> np.ndarray:
     """The source's link-layer address of each row as a number, as `mac_number` has it: uint64 [rows]."""
     padded = np.zeros((len(rows), 8), np.uint8)
@@ -187,7 +192,12 @@ def groups(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
         for column in columns
         for word in (column.view("<u8").reshape(len(rows), 2).T if column.dtype.kind == "V" else [column])
     ]
-    total = np.zeros(len(rows), np.uint64)
+    return numbers(words)
+
+
+def numbers(words: Sequence[np.ndarray]) -> np.ndarray:
+    """Numbers that are equal where these columns of integers are, as `groups`: uint64 (n,)."""
+    total = np.zeros(len(words[0]), np.uint64)
     for word, factor in zip(words, _FACTORS, strict=False):
         mixed = word.astype(np.uint64) * factor
         total += mixed ^ mixed >> np.uint64(32)

@@ -1,24 +1,27 @@
 """What the watching program holds of a home: the learner while it learns, and what tells the new from the learned."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from tlids_edge.detect.card import read_fields
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.judging import Batch
+from tlids_edge.detect.judging import MANY, UNLIKE, Batch
 from tlids_edge.flows.rows import features
-from tlids_edge.learn import novelty
+from tlids_edge.learn import novelty, rates
 from tlids_edge.learn.learner import Learner
 from tlids_edge.learn.novelty import Novelty
+from tlids_edge.learn.rates import Rates
 
 
 @dataclass
 class Home:
-    """Both may be None: nothing is learned, or nothing is told of novelty."""
+    """Each may be None: nothing is learned, or nothing is told of novelty."""
 
     learner: Learner | None = None
     novelty: Novelty | None = None
+    rates: Rates | None = None
     tells_novelty: bool = True  # also of a model that is adapted later
 
     @property
@@ -32,18 +35,28 @@ class Home:
         if self.learner is not None:
             self.learner.see(verdicts)
         benign = np.flatnonzero(~verdicts.alerts)
-        if self.novelty is None or not len(benign):
-            return batch
-        novel = np.zeros(len(verdicts.rows), bool)
-        novel[benign] = self.novelty.is_new(features(verdicts.rows[benign], "netflow"))
+        novel = np.zeros(len(verdicts.rows), np.uint8)
+        if self.rates is not None:
+            novel[benign[self.rates.are_many(verdicts.rows[benign])]] = MANY
+        if self.novelty is not None and len(benign):
+            novel[benign[self.novelty.is_new(features(verdicts.rows[benign], "netflow"))]] = UNLIKE
         return batch._replace(novel=novel)
+
+    def know(self, folder: Path, fields: dict) -> None:
+        """Take over what a model's folder says of the learned home; `fields` are its card's.
+
+        Raises:
+            InputError: the card or the store of learned rows is damaged.
+        """
+        if self.tells_novelty:
+            self.novelty = novelty.read(folder, fields.get("novelty"))
+            self.rates = rates.read(fields.get("rates"))
 
     def tick(self) -> Detector | None:
         """Do what is due; the adapted model when it is to take over, with its own novelty."""
         adapted = self.learner.tick() if self.learner is not None else None
-        if adapted is not None and self.tells_novelty:
-            folder = self.learner.target
-            self.novelty = novelty.read(folder, read_fields(folder).get("novelty"))
+        if adapted is not None:
+            self.know(self.learner.target, read_fields(self.learner.target))
         return adapted
 
     def line(self) -> str:

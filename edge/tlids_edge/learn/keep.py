@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tlids_edge.chance import uniform
+from tlids_edge.learn.rates import Peaks
 from tlids_edge.learn.screen import BURST_S, Burst, Screen
 
 WINDOWS = 144  # of a learning period: ten minutes of 24 h
@@ -60,6 +61,7 @@ class Keeper:
         self.open: dict[int, np.ndarray] = {}  # window -> OPEN rows in the order in which they came
         self.proven: set[int] = set()  # devices
         self.left_out: Counter[int] = Counter()  # source -> rows that were not kept for its bursts
+        self.rates: Peaks | None = Peaks(self.window_s)  # None: the version that began to learn counted nothing
         self._screen = Screen()
         self._clock: int | None = None
         self._bars: dict[int, float] = {}  # window that was full once -> rank above which rows stay out
@@ -132,6 +134,8 @@ class Keeper:
 
     def _keep(self, window: int, flows: np.ndarray, elapsed: np.ndarray) -> None:
         """Add flows to a window, each with a rank that is drawn now."""
+        if self.rates is not None:
+            self.rates.add(flows, elapsed)
         rows = np.empty(len(flows), OPEN)
         for name in _SAME:
             rows[name] = flows[name]
@@ -149,6 +153,8 @@ class Keeper:
 
     def _take_back(self, burst: Burst) -> None:
         """Remove the rows of the minute before a burst that it covers."""
+        if self.rates is not None:
+            self.rates.take_back(burst)
         for window, rows in self.open.items():
             taken = (rows["source"] == burst.source) & (rows["time"] >= burst.since)
             for place in np.flatnonzero(taken).tolist():

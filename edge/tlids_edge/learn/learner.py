@@ -16,7 +16,7 @@ from tlids_edge.capture.packets import address_text, mac_text
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Detector, Verdicts
 from tlids_edge.errors import InputError
-from tlids_edge.flows.rows import features, sources_of
+from tlids_edge.flows.rows import features, services_of, sources_of
 from tlids_edge.learn import adapt, models, state
 from tlids_edge.learn.adapting import Adaptation
 from tlids_edge.learn.choose import MIN_ROWS, choose
@@ -164,7 +164,7 @@ class Learner:
         names = sources_of(rows)
         seen = np.empty(len(rows), SEEN)
         seen["source"], seen["device"] = self._hashes([(src, b"" if mac == NO_MAC else mac) for src, mac in names])
-        seen["service"] = rows["protocol"].astype(np.uint32) << 16 | np.minimum(rows["src_port"], rows["dst_port"])
+        seen["service"] = services_of(rows)
         seen["time_us"], seen["alarm"], seen["proven"] = rows["last_us"], verdicts.alerts, rows["proven"] > 0
         seen["features"] = features(rows, card.family, card.dialect)
         return seen, names

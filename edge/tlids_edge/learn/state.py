@@ -119,6 +119,7 @@ def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
         "proven": len(proven), "left_out": {f"{source:016x}": count for source, count in keeper.left_out.items()},
         "extra": extra,
     }  # fmt: skip
+    header |= {"rates": keeper.rates.saved()} if keeper.rates is not None else {}
     content = json.dumps(header).encode() + b"\n" + zlib.compress(raw, 6)
     write_whole(folder / LEARNING, content + _tag(key, content))
 
@@ -303,3 +304,7 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
     keeper.proven = set(np.frombuffer(raw, "<u8", header["proven"], sum(sizes) * ROW.itemsize).tolist())
     keeper.left_out = Counter({int(source, 16): count for source, count in header["left_out"].items()})
     keeper.elapsed = float(header["elapsed"])
+    if "rates" in header:
+        keeper.rates.restore(header["rates"])
+    else:  # of the version before
+        keeper.rates = None

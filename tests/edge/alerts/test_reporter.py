@@ -39,7 +39,8 @@ def batch(chance: np.random.Generator, count: int, begun_us: int) -> Batch:
     scores = np.where(alerts, chance.uniform(0.6, 1, count), chance.uniform(0, 0.4, count))
     named = [chance.choice(ATTACKS[:3]) if alert else CARD.benign for alert in alerts]
     probabilities = np.zeros((count, len(CARD.classes)), np.float32)
-    return Batch(Verdicts(rows, probabilities, list(map(str, named)), alerts, scores), chance.random(count) < 0.1)
+    novel = chance.choice(3, count, p=[0.9, 0.05, 0.05])
+    return Batch(Verdicts(rows, probabilities, list(map(str, named)), alerts, scores), novel)
 
 
 def part(whole: Batch, some: slice) -> Batch:
