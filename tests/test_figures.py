@@ -10,7 +10,6 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tlids_helpers.data.catalog import DATASETS
-from tlids_helpers.results import transfer_tables
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LISTED = tomllib.loads((REPOSITORY / "tests" / "figures.toml").read_text())
@@ -50,13 +49,18 @@ def bench(monkeypatch):
 
 
 def read(name: str) -> str:
-    """A page's text; of a notebook that of its Markdown cells, less what test_transfer_tables.py compares."""
+    """A page's text; of a notebook that of its Markdown cells."""
     text = (REPOSITORY / name).read_text()
     if not name.endswith(".ipynb"):
         return text
     cells = json.loads(text)["cells"]
-    found = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return found.replace(transfer_tables.finding(results("transfer")), "")
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+@pytest.fixture
+def text(name, bench):
+    """`read`, less what test_transfer_tables.py compares."""
+    return read(name).replace(bench("transfer_finding").finding(results("transfer")), "")
 
 
 def results(name: str) -> dict:
@@ -73,9 +77,9 @@ def figures(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_each_figure_of_a_page_is_rendered_or_its_source_is_listed(name):
+def test_each_figure_of_a_page_is_rendered_or_its_source_is_listed(name, text):
     listed = set(LISTED.get(name, {}))
-    found = figures(read(name))
+    found = figures(text)
     assert found - listed == set(), "nobody can trace these: let `make docs` write them, or name their source"
     assert listed - found == set(), "listed, but no longer on the page"
 
@@ -103,8 +107,7 @@ def test_a_small_count_without_a_source_is_found_and_other_numbers_are_not():
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_figure_changed_by_hand_is_found(name):
-    text = read(name)
+def test_a_figure_changed_by_hand_is_found(name, text):
     bare = NO_TEXT.sub("", re.sub(r"<!-- = .*?<!-- \. -->", "", TABLE.sub("", text), flags=re.DOTALL))
     for figure in LISTED.get(name, {}):
         number = re.search(r"\d+", figure)[0]

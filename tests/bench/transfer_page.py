@@ -17,6 +17,7 @@ from pathlib import Path
 import docs_figures
 import matplotlib as mpl
 import pandas as pd
+import transfer_finding as finding
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -171,32 +172,32 @@ TABLES = {
     "Benign or attack": lambda results: tables.scores(results, "binary"),
     "Share of the headroom closed": tables.headroom,
     "Updates until the from-scratch score": tables.updates, "Zero-shot": tables.zero_shot,
-    "Recipes for a source without the target": tables.recipes,
+    "Recipes for a source without the target": finding.recipes,
 }  # fmt: skip
 
 
 def page(results: dict) -> str:
     """The page."""
-    winner = tables.eligible(results).index[0]
-    gain = tables.eligible(results).iloc[0]
-    judged = [(target, share) for target in tables.JUDGED_ON for share in tables.RECIPE_SHARES]
+    winner = finding.eligible(results).index[0]
+    gain = finding.eligible(results).iloc[0]
+    judged = [(target, share) for target in finding.JUDGED_ON for share in finding.RECIPE_SHARES]
     outside = list(tables.ARMS)[2]
     frozen = [f"{pd.Series(tables.arm(results, outside, target, 1.0)['macro_f1']).mean():.3f}"
               for target in results["targets"]]  # fmt: skip
     return wrapped(TEXT.format(
         alternative=ALTERNATIVE,
-        finding=tables.finding(results), rows=results["rows"], models=results["models"], machine=results["machine"],
+        finding=finding.finding(results), rows=results["rows"], models=results["models"], machine=results["machine"],
         date=results["date"], seconds=results["training_seconds"], commands="\n".join(results["commands"]),
         rare=rare(results), macro_f1=markdown(tables.scores(results)),
         accuracy=markdown(tables.scores(results, score="accuracy")),
         binary=markdown(tables.scores(results, "binary")), headroom=markdown(tables.headroom(results)),
         least=tables.LEAST_HEADROOM, controls=controls(results), without_target=without_target(results),
         updates=markdown(tables.updates(results)),
-        zero_shot=markdown(tables.zero_shot(results)), recipes=markdown(tables.recipes(results)),
+        zero_shot=markdown(tables.zero_shot(results)), recipes=markdown(finding.recipes(results)),
         chosen=f'It is "{winner}" ({gain:+.3f}).',
-        against_free=", ".join(gained(results, winner, *case, tables.FREE) for case in judged),
-        free_gain=", ".join(gained(results, tables.FREE, *case) for case in judged),
-        free_updates="; ".join(until(results, tables.FREE, *case) for case in judged),
+        against_free=", ".join(gained(results, winner, *case, finding.FREE) for case in judged),
+        free_gain=", ".join(gained(results, finding.FREE, *case) for case in judged),
+        free_updates="; ".join(until(results, finding.FREE, *case) for case in judged),
         frozen_all=", ".join(frozen), frozen_check=markdown_of(results["frozen_check"]), **counts(results),
         **audited(results),
     ))  # fmt: skip
@@ -208,7 +209,7 @@ def counts(results: dict) -> dict[str, str]:
     sizes = (f"{sum(rows.values()):,} of {tables.short(target)}" for target, rows in results["test_rows"].items())
     return {"inside": found["transfer-wins-in"], "outside": found["transfer-wins-out"],
             "pairs": found["transfer-pairs"], "targets": found["transfer-targets"], "seeds": str(len(results["seeds"])),
-            "wins": markdown(tables.wins(results)), "test_rows": ", ".join(sizes)}  # fmt: skip
+            "wins": markdown(finding.wins(results)), "test_rows": ", ".join(sizes)}  # fmt: skip
 
 
 def audited(results: dict) -> dict[str, str]:
@@ -217,7 +218,7 @@ def audited(results: dict) -> dict[str, str]:
     paper, improved = found["cic-paper-macro-f1"], found["cic-improved-macro-f1"]
     lost = float(found["bed-paper-macro-f1"]) - float(found["bed-improved-macro-f1"])
     return {"cic_paper": paper, "cic_improved": improved, "cic_gain": f"{float(improved) - float(paper):.2f}",
-            "bed_loss": f"{lost:.2f}", "largest": f"{tables.largest_gain(results):.2f}", "cic_rows": found["cic-rows"],
+            "bed_loss": f"{lost:.2f}", "largest": f"{finding.largest_gain(results):.2f}", "cic_rows": found["cic-rows"],
             "cic_best": found["cic-paper-macro-f1-best"], "cic_best_score": found["cic-paper-macro-f1-best-score"],
             "forest": tables.FOREST, "cic_trees": found["transfer-cic-trees"],
             "cic_train": found["transfer-cic-rows"]}  # fmt: skip
@@ -289,7 +290,7 @@ def wrapped(text: str) -> str:
 
 def gained(results: dict, name: str, target: str, share: float, beside: str = "scratch") -> str:
     """A recipe's mean gain with its deviation."""
-    gain = tables.paired(results, name, target, share, beside)
+    gain = finding.paired(results, name, target, share, beside)
     return f"{gain.mean():+.3f} ± {gain.std(ddof=1):.3f} ({tables.short(target)} {share:.0%})"
 
 

@@ -37,6 +37,11 @@ def page(monkeypatch):
     return importlib.import_module("transfer_page")
 
 
+@pytest.fixture
+def finding(page):
+    return page.finding
+
+
 def test_the_page_is_made_from_the_results(results, page):
     assert page.page(results) == (REPOSITORY / "docs" / "transfer.md").read_text()
 
@@ -54,14 +59,14 @@ def test_the_mcc_on_equal_sides_is_that_of_the_counts(page):
     assert page.even_mcc(0.62, 0.05) == pytest.approx(matthews_corrcoef(truth, said))
 
 
-def test_pairs_won_are_counted_seed_by_seed(results):
+def test_pairs_won_are_counted_seed_by_seed(results, finding):
     cells = {(cell["protocol"], cell["frozen"], cell["target"]): cell["macro_f1"] for cell in results["cells"]
              if cell["task"] == "multiclass" and cell["share"] == 1.0}  # fmt: skip
     won = 0
     for target in results["targets"]:
         for ours, alone in zip(cells["paper", "none", target], cells["scratch", "none", target], strict=True):
             won += ours > alone
-    assert tables.wins(results).loc["nothing frozen, target in the source", "100%"] == f"{won} of 20"
+    assert finding.wins(results).loc["nothing frozen, target in the source", "100%"] == f"{won} of 20"
 
 
 def test_each_text_of_the_narrow_figure_is_ten_pixels_high_or_more_on_a_phone_and_inside_the_figure(results):
@@ -74,9 +79,9 @@ def test_each_text_of_the_narrow_figure_is_ten_pixels_high_or_more_on_a_phone_an
     assert all(0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
-def test_notebook_03_begins_with_the_finding_as_the_results_have_it(results):
+def test_notebook_03_begins_with_the_finding_as_the_results_have_it(results, finding):
     cells = json.loads((REPOSITORY / "notebooks" / "03_transfer.ipynb").read_text())["cells"]
-    assert tables.finding(results) in "".join(cells[0]["source"])
+    assert finding.finding(results) in "".join(cells[0]["source"])
 
 
 def test_every_combination_has_five_seeds_and_no_score_is_out_of_range(results):
@@ -122,15 +127,15 @@ def test_the_words_of_the_finding_on_all_rows_hold_in_the_numbers(results):
 
 
 def test_all_free_is_never_below_from_scratch_where_it_is_judged_and_in_three_of_four_cases_three_times_as_fast(
-    results,
+    results, finding
 ):
     early = 0
-    for target in tables.JUDGED_ON:
-        for share in tables.RECIPE_SHARES:
-            assert tables.paired(results, tables.FREE, target, share).mean() >= 0
+    for target in finding.JUDGED_ON:
+        for share in finding.RECIPE_SHARES:
+            assert finding.paired(results, finding.FREE, target, share).mean() >= 0
             ours, theirs = (
                 tables.pick(results["recipes"], recipe=name, target=target, share=share)["updates_to_scratch"]
-                for name in (tables.FREE, "scratch")
+                for name in (finding.FREE, "scratch")
             )
             early += np.median([np.inf if each is None else each for each in ours]) <= np.median(theirs) / 3
     assert early == 3
@@ -149,18 +154,18 @@ def test_a_median_that_most_seeds_never_reach_is_never():
     assert tables.until([250, 500, 1500, 2000, 9000]) == "1,500"
 
 
-def test_the_recipe_is_chosen_on_two_networks_and_never_one_that_starts_from_scratch(results):
-    chosen = tables.eligible(results)
-    gains = [tables.paired(results, chosen.index[0], target, share) for target in tables.CHOSEN_ON
+def test_the_recipe_is_chosen_on_two_networks_and_never_one_that_starts_from_scratch(results, finding):
+    chosen = finding.eligible(results)
+    gains = [finding.paired(results, chosen.index[0], target, share) for target in finding.CHOSEN_ON
              for share in (0.01, 0.05)]  # fmt: skip
     assert chosen.iloc[0] == pytest.approx(np.mean(gains)) and not any(
         map(lambda name: "scratch" in name, chosen.index)
     )
     changed = json.loads(json.dumps(results))
     for entry in changed["recipes"]:
-        if entry["target"] in tables.JUDGED_ON:
+        if entry["target"] in finding.JUDGED_ON:
             entry["macro_f1"] = [0.0] * 5
-    assert tables.eligible(changed).equals(chosen)  # what is judged on has no say
+    assert finding.eligible(changed).equals(chosen)  # what is judged on has no say
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", '{"cells": []}'])
