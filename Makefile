@@ -79,7 +79,7 @@ testbed-model: $(READY) ## train on the first session, and leave edge/models/tes
 	@$(BIN)/python -m tlids_helpers.testbed model
 
 audit: $(READY) ## the checks of notebooks 08 and 09 as Markdown, and into docs/results/audit.json where it has these rows: DATASET="testbed" ROWS=n EPOCHS=n (0: no CNN) RECIPES="paper improved" CROSS=yes for several
-	@$(BIN)/python -m tlids_helpers.audit --into docs/results/audit.json $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
+	@$(BIN)/python tests/bench/audit_tables.py $(or $(DATASET),testbed) $(if $(CROSS),--cross) $(if $(ROWS),--rows $(ROWS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(RECIPES),--recipes $(RECIPES))
 
 mqttset: $(READY) ## train on MQTTset's train captures, report recall on its test captures
 	@$(BIN)/python tests/bench/mqttset_recall.py

@@ -1,13 +1,16 @@
-"""`python -m tlids_helpers.audit`: every check as Markdown, and one sentence where the rows are missing."""
+"""`make audit` and its command: every check as Markdown and as stored, and one sentence where the rows are missing."""
 
+import importlib
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from small_flows import write_csv
 
 from tlids_helpers.audit import __main__ as command
-from tlids_helpers.audit import stored
+
+BENCH = Path(__file__).parents[1] / "bench"
 
 
 @pytest.fixture(autouse=True)
@@ -17,15 +20,22 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("TLIDS_HOME", str(tmp_path))
 
 
+@pytest.fixture
+def tables(monkeypatch):
+    """The script behind `make audit`; its neighbours are imported by name, as when it is run."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    return importlib.import_module("audit_tables")
+
+
 def run(monkeypatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["audit", *arguments])
     return command.main()
 
 
-def test_every_check_is_a_section_with_a_table_or_a_sentence(tmp_path, monkeypatch, capsys):
+def test_every_check_is_a_section_with_a_table_or_a_sentence(tmp_path, tables, capsys):
     flows, kept = str(write_csv(tmp_path / "home.csv", n=300)), tmp_path / "audit.json"
     kept.write_text(json.dumps({"sections": [{"title": "Another", "checks": []}, {"title": flows, "checks": []}]}))
-    assert run(monkeypatch, flows, "--epochs", "0", "--seeds", "2", "--into", str(kept)) == 0
+    assert tables.main([flows, "--epochs", "0", "--seeds", "2"], kept) == 0
     printed = capsys.readouterr().out
     assert_stored_as_printed(kept, flows, printed)
     sections = printed.split("### ")[1:]
@@ -43,9 +53,9 @@ def test_every_check_is_a_section_with_a_table_or_a_sentence(tmp_path, monkeypat
     assert "0 of 300 rows repeat an earlier row" in sections[2]
 
 
-def test_a_sample_that_is_not_there_is_asked_for(tmp_path, monkeypatch, capsys):
+def test_a_sample_that_is_not_there_is_asked_for(tmp_path, monkeypatch, tables, capsys):
     monkeypatch.setenv("TLIDS_SHARED", str(tmp_path / "nowhere"))
-    assert run(monkeypatch, "nf-bot-iot-v2") == 1
+    assert tables.main(["nf-bot-iot-v2"]) == 1
     error = capsys.readouterr().err
     assert str(tmp_path / "nowhere") in error and "TLIDS_SHARED" in error
 
@@ -58,10 +68,10 @@ def test_two_networks_are_crossed_and_their_benign_flows_compared(tmp_path, monk
     assert "| home | office | own |" in shifts and "| office | home | own |" in shifts
 
 
-def test_rows_without_a_section_leave_the_file_as_it_is(tmp_path):
+def test_rows_without_a_section_leave_the_file_as_it_is(tmp_path, tables):
     kept = tmp_path / "audit.json"
     kept.write_text('{"sections": []}')
-    assert not stored.put(kept, {"title": "mine", "checks": []})
+    assert not tables.store(kept, {"title": "mine", "checks": []})
     assert kept.read_text() == '{"sections": []}'
 
 

@@ -1,15 +1,12 @@
 """`python -m tlids_helpers.audit DATASET` prints the checks of notebooks 08 and 09 as Markdown (docs/audit.md).
 
-A dataset of `SAMPLES` is the real sample under TLIDS_SHARED (default ../shared); any other is in data/, as always.
-`--cross` takes several datasets and prints who was trained where and tested where. `--into` also stores the tables, in
-place of those that docs/results/audit.json has of the same rows.
+`--cross` takes several datasets and prints who was trained where and tested where.
 """
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tlids_helpers import audit, experiment
-from tlids_helpers.audit import alarms, baselines, explain, networks, seeds, show, stored
+from tlids_helpers.audit import alarms, baselines, explain, networks, seeds, show
 from tlids_helpers.audit.check import Check
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -29,87 +26,52 @@ from tlids_helpers.network.recipe import RECIPES, Recipe, named
 from tlids_helpers.results import metrics
 from tlids_helpers.results.runs import Setup
 
-SAMPLES = {
-    "nf-bot-iot-v2": ("NF-BoT-IoT-v2.sample.csv.gz", "NF-BoT-IoT-v2.csv.gz"),
-    "nf-cse-cic-ids2018-v2": ("NF-CSE-CIC-IDS2018-v2.sample.csv", "NF-CSE-CIC-IDS2018-v2.csv"),
-}
 HOME = Path("build/audit")
 TASK, SEED, CORES = "multiclass", 42, 2
-CROSSED = "From one network to another"
-TITLES = {"nf-bot-iot-v2": "NF-BoT-IoT-v2", "nf-cse-cic-ids2018-v2": "NF-CSE-CIC-IDS2018-v2", "testbed": "The testbed"}
-"""Dataset -> the title of its section in docs/results/audit.json."""
 
 Titled = Iterator[tuple[str, Check]]
 
 
 def main() -> int:
     """The command line; see --help."""
-    parser = argparse.ArgumentParser(prog="python -m tlids_helpers.audit", description=__doc__)
-    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="slug of the catalog")
-    parser.add_argument("--rows", type=int, help="a stratified subsample for whatever is trained; default: all")
-    parser.add_argument("--seeds", type=int, default=len(seeds.SEEDS))
-    parser.add_argument("--epochs", type=int, default=50, help="of the CNN; 0: no CNN")
-    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="NAME", help="of the CNN; default: all")
-    parser.add_argument("--cross", action="store_true", help="train on each, test on each")
-    parser.add_argument(
-        "--into", type=Path, metavar="FILE", help="store the tables there, in the section of these rows"
-    )
-    options = parser.parse_args()
-    setup = Setup(task=TASK, seed=SEED, runs_dir=str(HOME.resolve() / "runs"), notebook="09_audit_models")
+    options = parser().parse_args()
+    data_dir = files.resolve("data")
     try:
-        folders = {dataset: data_dir_of(dataset) for dataset in options.datasets}
-        of = cross_checks(folders, setup, options) if options.cross else checks(options.datasets[0], setup, options)
-        shown = []
-        for title, check in of:
-            print(f"### {title}\n\n{show.markdown(check)}\n", flush=True)
-            shown.append((title, check))
-        if options.into:
-            store(options, shown)
+        for title, check in asked(options, dict.fromkeys(options.datasets, data_dir)):
+            print(section(title, check), flush=True)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def store(options: argparse.Namespace, shown: list[tuple[str, Check]]) -> None:
-    """Put the checks into the section of these rows, and say so; rows without a section there are not stored."""
-    title = CROSSED if options.cross else TITLES.get(options.datasets[0], options.datasets[0])
-    put = stored.put(options.into, stored.section(title, command(options), shown))
-    told = (
-        f"stored in {files.shown(options.into)}: `make docs` renders it"
-        if put
-        else f"not stored: {title} has no section"
-    )
-    print(told, file=sys.stderr)
+def parser() -> argparse.ArgumentParser:
+    """The command line's options."""
+    made = argparse.ArgumentParser(prog="python -m tlids_helpers.audit", description=__doc__)
+    made.add_argument("datasets", nargs="+", metavar="DATASET", help="slug of the catalog")
+    made.add_argument("--rows", type=int, help="a stratified subsample for whatever is trained; default: all")
+    made.add_argument("--seeds", type=int, default=len(seeds.SEEDS))
+    made.add_argument("--epochs", type=int, default=50, help="of the CNN; 0: no CNN")
+    made.add_argument("--recipes", nargs="+", default=list(RECIPES), metavar="NAME", help="of the CNN; default: all")
+    made.add_argument("--cross", action="store_true", help="train on each, test on each")
+    return made
 
 
-def command(options: argparse.Namespace) -> str:
-    """The make command that gives the same tables."""
-    backend = os.environ.get("KERAS_BACKEND")
-    given = {"DATASET": " ".join(options.datasets), "ROWS": options.rows, "EPOCHS": options.epochs,
-             "RECIPES": " ".join(options.recipes), "CROSS": "yes" if options.cross else None}  # fmt: skip
-    words = [f'{name}="{value}"' for name, value in given.items() if value is not None]
-    return " ".join([*([f"KERAS_BACKEND={backend}"] if backend else []), "make audit", *words])
+def asked(options: argparse.Namespace, data_dirs: Mapping[str, Path]) -> Titled:
+    """The checks that the options mean, each as it is made; `data_dirs` is dataset -> its data folder."""
+    setup = Setup(task=TASK, seed=SEED, runs_dir=str(HOME.resolve() / "runs"), notebook="09_audit_models")
+    if options.cross:
+        return cross_checks(data_dirs, setup, options)
+    return checks(options.datasets[0], data_dirs[options.datasets[0]], setup, options)
 
 
-def data_dir_of(dataset: str) -> Path:
-    """The data folder of `dataset`: a sample is linked to where the catalog looks for the file; nothing is copied."""
-    if dataset not in SAMPLES:
-        return files.resolve("data")
-    theirs, ours = SAMPLES[dataset]
-    sample = Path(os.environ.get("TLIDS_SHARED") or "../shared").resolve() / "data" / "netflow" / theirs
-    if not sample.is_file():
-        raise InputError(f"expected real flows at {sample}, found none", "set TLIDS_SHARED to the folder that has them")
-    raw = HOME.resolve() / "data" / "raw"
-    raw.mkdir(parents=True, exist_ok=True)
-    if not (raw / ours).is_symlink():
-        (raw / ours).symlink_to(sample)
-    return raw.parent
+def section(title: str, check: Check) -> str:
+    """A check as a section of Markdown."""
+    return f"### {title}\n\n{show.markdown(check)}\n"
 
 
-def checks(dataset: str, setup: Setup, options: argparse.Namespace) -> Titled:
+def checks(dataset: str, data_dir: Path, setup: Setup, options: argparse.Namespace) -> Titled:
     """The checks of one dataset, cheapest first."""
-    data_dir = data_dir_of(dataset)
 
     def prepared_of(seed: int, rows: int | None = options.rows) -> Prepared:
         return prepare.prepare(dataset, data_dir, seed=seed, rows=rows, allowed=SUBSET)
@@ -181,10 +143,10 @@ def seed_checks(prepared_of, numbers: range, setup: Setup, recipes: dict[str, Re
             yield f"{name} against the paper's, {score}", Check(None, pair.sentence())
 
 
-def cross_checks(folders: dict[str, Path], setup: Setup, options: argparse.Namespace) -> Titled:
+def cross_checks(data_dirs: Mapping[str, Path], setup: Setup, options: argparse.Namespace) -> Titled:
     """Every pair of the datasets, attack or benign, one seed."""
     make = partial(prepare.prepare, split="paper", seed=SEED, rows=options.rows, allowed=SUBSET)
-    datasets = [make(dataset, folder) for dataset, folder in folders.items()]
+    datasets = [make(dataset, folder) for dataset, folder in data_dirs.items()]
     cross = audit.cross(datasets, replace(setup, recipe=Recipe(options.epochs)), n_jobs=CORES)
     yield f"Trained here, tested there, one seed, CNN of {options.epochs} epochs", cross
     sentence = "Below 0.1 is a small shift, from 0.25 on a large one; benign training rows."
