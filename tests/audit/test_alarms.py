@@ -13,11 +13,10 @@ from tlids_helpers.audit import alarms, baselines
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.data.catalog import NETFLOW_FEATURES
-from tlids_helpers.results import threshold
+from tlids_helpers.results import metrics, threshold
 
 CONFIDENCE = np.array([0.5, 0.6, 0.7, 0.9, 1.0, 0.8])
 RIGHT = np.array([True, True, False, True, True, False])
-RULES = ["argmax", "0.1 % false positives", "1 % false positives"]
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +39,10 @@ def test_no_row_of_the_class_reaches_training_or_validation(prepared):
         seen.append((train, validation, n_classes))
         return lambda features: np.full((len(features), n_classes), 1 / n_classes)
 
-    alarms.left_out_points(prepared, fit, ["injection"])
-    (_, _, all_classes), (train, validation, fewer) = seen
-    assert (all_classes, fewer) == (4, 3)
+    audit.open_set(prepared, "by hand", fit)
+    assert [classes for *_, classes in seen] == [4, 3, 3, 3]
     code = prepared.classes.index("injection")
+    train, validation, _ = seen[code]
     for role, found in (("train", train), ("validation", validation)):
         features, codes = prepare.load(prepared, role)
         np.testing.assert_array_equal(found[0], features[codes != code])
@@ -51,7 +50,7 @@ def test_no_row_of_the_class_reaches_training_or_validation(prepared):
         np.testing.assert_array_equal(names[found[1]], np.array(prepared.classes)[codes[codes != code]])
 
 
-def test_flows_called_an_attack_are_counted_for_each_rule(prepared):
+def test_flows_called_an_attack_are_counted(prepared):
     # P(benign) is a share of the source port: all that follows can be counted without the function
     def fit(train, validation, n_classes):
         def predict(features):
@@ -60,19 +59,13 @@ def test_flows_called_an_attack_are_counted_for_each_rule(prepared):
 
         return predict
 
-    frame = alarms.left_out_points(prepared, fit, ["ddos", "scanning"], (0.1,))
+    frame = audit.open_set(prepared, "by hand", fit).table
     features, truth = prepare.load(prepared, "test")
-    held, codes = prepare.load(prepared, "validation")
-    limit = threshold.choose(threshold.scores(fit(None, None, 4)(held[codes == 0]), 0), 0.1).value
-    score = features[:, 0] / 70_000
+    alerts = features[:, 0] / 70_000 > 0.5
     for row in frame.itertuples():
         mask = truth == prepared.classes.index(row.left_out)
-        alerts = score > 0.5 if row.rule == "argmax" else score >= limit
-        assert (row.attacks, row.found) == (mask.sum(), (alerts & mask).sum())
-        assert (row.benign, row.false_alarms) == ((truth == 0).sum(), (alerts & (truth == 0)).sum())
-    assert frame["rule"].tolist() == ["argmax", "10 % false positives"] * 4
-    assert frame["enough"].all()  # 16 benign validation rows show one in ten
-    assert frame["known"].tolist() == [True, True, False, False] * 2
+        assert (row.attacks, row.found_unseen) == (mask.sum(), (alerts & mask).sum())
+        assert row.false_alarms == (alerts & (truth == 0)).sum()
 
 
 def test_a_class_like_the_benign_one_is_missed_once_it_is_left_out(tmp_path):
@@ -87,37 +80,33 @@ def test_a_class_like_the_benign_one_is_missed_once_it_is_left_out(tmp_path):
     (tmp_path / "twin.csv").write_text("\n".join(lines) + "\n")
     prepared = prepare.prepare(str(tmp_path / "twin.csv"), tmp_path / "data")
     fit = baselines.fitter("decision tree", NETFLOW_FEATURES)
-    frame = alarms.left_out_points(prepared, fit, ["twin"], ()).set_index("known")
-    assert frame.loc[True, ["found", "attacks"]].tolist() == [40, 40]
-    assert frame.loc[False, "found"] < 5 and frame.loc[False, "false_alarms"] == 0
+    twin = audit.open_set(prepared, "a tree", fit).table.set_index("left_out").loc["twin"]
+    assert twin[["found_known", "attacks"]].tolist() == [40, 40]
+    assert twin["found_unseen"] < 5 and twin["false_alarms"] == 0
 
 
 def test_every_attack_class_is_asked_for_and_the_mark_stays(prepared):
-    fit = baselines.fitter("extra trees", NETFLOW_FEATURES)
-    frame = alarms.left_out_points(prepared, fit)
-    assert frame["left_out"].unique().tolist() == list(CLASSES[1:])
-    assert frame.groupby("left_out")["rule"].unique().map(list).tolist() == [RULES] * 3
-    assert frame["enough"].tolist() == [True, False, False] * 6  # 16 benign validation rows show no 1 %
-    assert frame.columns.name == "own"
-    sentence = audit.open_set(prepared, "extra trees", fit).sentence
-    shown = frame[~frame["known"] & (frame["rule"] == "argmax")].iloc[0]
-    assert f"extra trees calls an attack: {shown['found']} of {shown['attacks']} ddos flows, " in sentence
+    check = audit.open_set(prepared, "extra trees", baselines.fitter("extra trees", NETFLOW_FEATURES))
+    assert check.table["left_out"].tolist() == list(CLASSES[1:]) and check.table.columns.name == "own"
+    first = check.table.iloc[0]
+    assert f"extra trees calls an attack: {first['found_unseen']} of {first['attacks']} ddos flows, " in check.sentence
 
 
-def test_a_rate_that_no_threshold_keeps_to_has_no_row(prepared):
-    def fit(train, validation, n_classes):
-        return lambda features: np.eye(n_classes)[np.ones(len(features), int)]  # all are the first attack, surely
-
-    assert alarms.left_out_points(prepared, fit, ["ddos"])["rule"].tolist() == ["argmax"] * 2
+def test_a_threshold_is_chosen_for_each_rate_that_one_keeps_to(prepared):
+    validation = prepare.load(prepared, "validation")
+    by_port = alarms.alert_thresholds(lambda features: np.stack([1 - features[:, 0] / 70_000] * 2, axis=1), validation)
+    assert list(by_port) == ["0.1 % false positives", "1 % false positives"]
+    assert not any(chosen.enough for chosen in by_port.values())  # 16 benign validation rows show no 1 %
+    score = threshold.scores(np.stack([1 - validation[0][:, 0] / 70_000] * 2, axis=1), 0)
+    for chosen, rate in zip(by_port.values(), metrics.RATES, strict=True):
+        assert chosen == threshold.choose(score[validation[1] == 0], rate)
+    assert alarms.alert_thresholds(lambda features: np.eye(4)[np.ones(len(features), int)], validation) == {}
 
 
 def test_what_cannot_be_left_out_is_not_checked(prepared):
-    for name in ("Benign", "worm"):
-        check = audit.open_set(prepared, "none", None, [name])
-        assert not check.possible and check.table is None
-        assert "among ddos, injection, scanning" in check.sentence and f"found '{name}'" in check.sentence
     two = dataclasses.replace(prepared, classes=("Benign", "ddos"))
     check = audit.open_set(two, "none", None)
+    assert not check.possible and check.table is None
     assert "at least two attack classes" in check.sentence and "found Benign, ddos" in check.sentence
 
 
@@ -131,14 +120,15 @@ def test_both_models_stand_in_one_row_a_class(prepared):
 
         return predict
 
-    frame = alarms.left_out_points(prepared, fit, ["injection", "ddos"])
-    found = audit.open_set(prepared, "by hand", fit, ["injection", "ddos"]).table.set_index("left_out")
-    assert found.index.tolist() == ["injection", "ddos"] and found.columns.name == "own"
+    found = audit.open_set(prepared, "by hand", fit).table.set_index("left_out")
+    truth = prepare.load(prepared, "test")[1]
     for name, row in found.iterrows():
-        unseen = frame[(frame["left_out"] == name) & ~frame["known"] & (frame["rule"] == "argmax")].iloc[0]
+        shown = truth[np.isin(truth, (0, prepared.classes.index(name)))]
+        alerts = np.arange(len(shown)) % 2 == 1
         assert row["attacks"] == row["found_known"] == prepared.counts["test"][name]
-        assert 0 < row["found_unseen"] == unseen["found"] < row["attacks"]
-        assert row["lost"] == row["attacks"] - row["found_unseen"] and row["false_alarms"] == unseen["false_alarms"]
+        assert 0 < row["found_unseen"] == (alerts & (shown > 0)).sum() < row["attacks"]
+        assert row["lost"] == row["attacks"] - row["found_unseen"]
+        assert row["false_alarms"] == (alerts & (shown == 0)).sum()
 
 
 @pytest.fixture

@@ -50,75 +50,56 @@ def false_alarms(models: Sequence[Fitted], prepared: Prepared, task: str, flows_
     return found(marked(table, prepared.mark), sentence)
 
 
-def alert_thresholds(
-    predict: Predict, validation: Rows, rates: Sequence[float] = metrics.RATES
-) -> dict[str, Threshold]:
-    """`rule_name` -> the threshold for each of `rates`, chosen on the benign rows (code 0) of `validation`.
+def alert_thresholds(predict: Predict, validation: Rows) -> dict[str, Threshold]:
+    """Rule -> the threshold for each of `metrics.RATES`, chosen on the benign rows (code 0) of `validation`.
 
     A rate that no threshold keeps to, as too many benign rows share the highest score, is left out.
     """
     benign = threshold.scores(predict(validation[0][validation[1] == 0]), 0)
     chosen = {}
-    for rate in rates:
+    for rate in metrics.RATES:
         try:
-            chosen[rule_name(rate)] = threshold.choose(benign, rate)
+            chosen[f"{100 * rate:g} % false positives"] = threshold.choose(benign, rate)
         except InputError:
             continue
     return chosen
-
-
-def rule_name(rate: float) -> str:
-    """0.001 -> "0.1 % false positives"."""
-    return f"{100 * rate:g} % false positives"
 
 
 # open set: one attack class is left out of training, and its test rows are asked for
 
 
 @checked
-def open_set(prepared: Prepared, model: str, fit: Fitter, left_out: Sequence[str] | None = None) -> Check:
-    """`left_out_points` by the class that is named, a row a class.
+def open_set(prepared: Prepared, model: str, fit: Fitter) -> Check:
+    """Each attack class left out of training and validation: which of its test rows are called an attack all the same.
 
-    Columns: left_out, attacks, found_known, found_unseen, lost, false_alarms, enough. `found_known` by the model that
-    saw the class, `found_unseen` by the one that did not; `lost` is the difference, `false_alarms` are those of the
-    model that did not. Not possible for a name that is no attack class, and without a benign class and two others.
-    """
-    points = left_out_points(prepared, fit, left_out, ())
-    sides = {known: points[points["known"] == known] for known in (True, False)}
-    table = sides[False].merge(sides[True][["left_out", "found"]], on="left_out", suffixes=("_unseen", "_known"))
-    table["lost"] = table["found_known"] - table["found_unseen"]
-    columns = ["left_out", "attacks", "found_known", "found_unseen", "lost", "false_alarms", "enough"]
-    counts = [f"{row.found_unseen:,} of {row.attacks:,} {row.left_out} flows" for row in table.itertuples()]
-    sentence = f"Without one row of the class in training, {model} calls an attack: {', '.join(counts)}."
-    return found(marked(table[columns], prepared.mark), sentence)
-
-
-def left_out_points(
-    prepared: Prepared, fit: Fitter, left_out: Sequence[str] | None = None, rates: Sequence[float] = metrics.RATES
-) -> pd.DataFrame:
-    """Each attack class of `left_out` (None: all) left out of training and validation; `fit` is `baselines.fitter`'s.
-
-    One row a class, a rule ("argmax", "0.1 % false positives", ...) and whether the class was known: left_out, known,
-    rule, attacks (its test rows), found (called an attack), recall, benign, false_alarms, rate, enough (False where
-    the benign validation rows are too few to choose a threshold for that rate). The rows with known=True come from
-    the model that saw every class: what is lost is the difference. A rate that no threshold keeps to, as too many
-    benign rows share the highest score, has no row. Raises InputError for a name that is no attack class, and where
-    there is no benign class or only one attack class.
+    `model` is the name of what `fit` learns (`baselines.fitter`). A row a class: left_out, attacks (its test rows),
+    found_known by the model that saw the class, found_unseen by the one that did not, lost (the difference),
+    false_alarms of the model that did not, and enough (True: the class that is named needs no threshold). Not possible
+    without a benign class and two others.
     """
     classes = prepare.class_list(prepared, "multiclass")
-    wanted = _attack_classes(prepared, classes, left_out)
-    train, validation, test = (prepare.load(prepared, role) for role in prepare.ROLES)
-    whole = _judge(fit, train, validation, len(classes), rates)
-    frames = []
-    with progress.steps("leaving out", "classes", len(wanted)) as bar:
-        for name in wanted:
-            code = classes.index(name)
-            ignorant = _judge(fit, without(train, code), without(validation, code), len(classes) - 1, rates)
-            for known, judge in ((True, whole), (False, ignorant)):
-                frames.append(_points(*judge, test, code).assign(left_out=name, known=known))
+    if classes[0] != prepared.benign or len(classes) < 3:
+        raise InputError(
+            f"expected a benign class and at least two attack classes in {prepared.title}, found {', '.join(classes)}: "
+            "leaving one out leaves nothing to learn"
+        )
+    train, validation, (features, truth) = (prepare.load(prepared, role) for role in prepare.ROLES)
+    whole, rows = fit(train, validation, len(classes)), []
+    with progress.steps("leaving out", "classes", len(classes) - 1) as bar:
+        for code, name in enumerate(classes[1:], start=1):
+            ignorant = fit(without(train, code), without(validation, code), len(classes) - 1)
+            shown = np.isin(truth, (0, code))
+            known, unseen = (
+                metrics.operating_points(truth[shown], judge(features[shown])).iloc[0] for judge in (whole, ignorant)
+            )
+            lost = known["found"] - unseen["found"]
+            rows.append((name, unseen["attacks"], known["found"], unseen["found"], lost, unseen["false_alarms"], True))
             bar.update()
-    columns = ["left_out", "known", "rule", "attacks", "found", "recall", "benign", "false_alarms", "rate", "enough"]
-    return marked(pd.concat(frames, ignore_index=True)[columns], prepared.mark)
+    columns = ["left_out", "attacks", "found_known", "found_unseen", "lost", "false_alarms", "enough"]
+    table = pd.DataFrame(rows, columns=columns)
+    counts = [f"{row.found_unseen:,} of {row.attacks:,} {row.left_out} flows" for row in table.itertuples()]
+    sentence = f"Without one row of the class in training, {model} calls an attack: {', '.join(counts)}."
+    return found(marked(table, prepared.mark), sentence)
 
 
 def without(rows: Rows, code: int) -> Rows:
@@ -126,32 +107,6 @@ def without(rows: Rows, code: int) -> Rows:
     features, codes = rows
     kept = codes != code
     return features[kept], np.where(codes > code, codes - 1, codes)[kept].astype(codes.dtype)
-
-
-def _judge(fit: Fitter, train: Rows, validation: Rows, n_classes: int, rates) -> tuple[Predict, dict]:
-    """A fitted model and its thresholds, chosen on the benign validation rows."""
-    predict = fit(train, validation, n_classes)
-    return predict, alert_thresholds(predict, validation, rates)
-
-
-def _points(predict: Predict, thresholds: dict[str, Threshold], test: Rows, code: int) -> pd.DataFrame:
-    """The operating points on the test rows that are benign or of the class `code`."""
-    shown = np.isin(test[1], (0, code))
-    values = {name: chosen.value for name, chosen in thresholds.items()}
-    points = metrics.operating_points(test[1][shown], predict(test[0][shown]), 0, values)
-    return points.assign(enough=[True, *(chosen.enough for chosen in thresholds.values())])
-
-
-def _attack_classes(prepared: Prepared, classes: tuple[str, ...], left_out: Sequence[str] | None) -> list[str]:
-    if classes[0] != prepared.benign or len(classes) < 3:
-        raise InputError(
-            f"expected a benign class and at least two attack classes in {prepared.title}, found {', '.join(classes)}: "
-            "leaving one out leaves nothing to learn"
-        )
-    wanted = list(classes[1:] if left_out is None else left_out)
-    if unknown := [name for name in wanted if name not in classes[1:]]:
-        raise InputError(f"expected an attack class among {', '.join(classes[1:])}, found {unknown[0]!r}: correct it")
-    return wanted
 
 
 # calibration: is a model that gives 90 % right nine times in ten?
