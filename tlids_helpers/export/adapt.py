@@ -1,4 +1,4 @@
-"""A model learns a home, as the Pi does it: the Pi's own functions, and Keras on the same batches to compare with.
+"""A model learns a home, as the Pi does it: by the Pi's own functions.
 
 Section 4.3 in small: the blocks stay frozen, the head goes on learning, here on the flows of one home taken as benign
 together with stored rows of the model's own training split.
@@ -8,19 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from tlids_edge.detect.detector import Detector, Verdict
 from tlids_edge.flows.meter import Flow
 from tlids_edge.flows.rows import of_flows
 from tlids_edge.learn.adapting import Adaptation
-from tlids_edge.learn.head import Lesson, Training
 from tlids_edge.learn.learner import Learner, Plan
 
 from tlids_helpers.export import card
-from tlids_helpers.network.backend import keras
 
 LOOK_S = 0.05  # between two looks whether an adaptation has ended
-Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
 def judged(detector: Detector, flows: Sequence[Flow]) -> list[Verdict]:
@@ -57,22 +53,3 @@ def adapt(model: str | Path, state: str | Path, target: str | Path, least: int |
         time.sleep(LOOK_S)
     adaptation.outcome()
     return card.read(Path(target))["adapted"]
-
-
-def train_in_keras(lesson: Lesson, layers: Layers, order: Sequence[np.ndarray], training: Training) -> Layers:
-    """What `tlids_edge.learn.head.train` does, by Keras: the same batches in the same order, Adagrad, cross-entropy.
-
-    In the precision of Keras's configuration, which the lesson and the layers should have too.
-    """
-    widths = [len(bias) for _, bias in layers]
-    stack = [keras.Input((lesson.features.shape[1],))]
-    stack += [keras.layers.Dense(width, activation="relu") for width in widths[:-1]]
-    network = keras.Sequential([*stack, keras.layers.Dense(widths[-1], activation="softmax")])
-    network.set_weights([values for layer in layers for values in layer])
-    rate = keras.optimizers.schedules.InverseTimeDecay(training.rate, decay_steps=1, decay_rate=training.decay)
-    optimiser = keras.optimizers.Adagrad(rate, training.accumulator, epsilon=training.epsilon)
-    network.compile(optimizer=optimiser, loss="categorical_crossentropy", jit_compile=False)
-    for rows in order:
-        network.train_on_batch(lesson.features[rows], lesson.targets[rows], sample_weight=lesson.weights[rows])
-    values = network.get_weights()
-    return list(zip(values[::2], values[1::2], strict=True))
