@@ -18,7 +18,7 @@ from tlids_edge.learn.blocks import block_features
 from tlids_edge.learn.learner import Plan
 
 from tlids_helpers.export import adapt
-from tlids_helpers.export.stored import stored_rows
+from tlids_helpers.export.card import stored_rows
 from tlids_helpers.network.backend import keras
 from tlids_helpers.testbed.__main__ import MODEL
 

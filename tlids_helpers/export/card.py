@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tlids_edge.detect.detector import Detector
 from tlids_edge.flows import meter
-from tlids_edge.learn.rows import FILE as ROWS
+from tlids_edge.learn import rows
 
 from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
@@ -21,7 +21,6 @@ from tlids_helpers.data.catalog import DATASETS, FEATURES
 from tlids_helpers.data.prepare import Prepared
 from tlids_helpers.export import convert
 from tlids_helpers.export.convert import Export
-from tlids_helpers.export.stored import stored_rows
 from tlids_helpers.network import recipe
 from tlids_helpers.network.transfer import load_source
 from tlids_helpers.results import comparison, runs
@@ -59,11 +58,33 @@ def write(
         (scratch / "model.tflite").write_bytes(export.content)
         shutil.copyfile(run.model_path, scratch / "model.keras")
         task = run.result["task"]
-        (scratch / ROWS).write_bytes(stored_rows(prepared, task, convert.benign_code(prepared, task)))
-        fields["files"] = {name: _fingerprint(scratch / name) for name in ("model.tflite", "model.keras", ROWS)}
+        (scratch / rows.FILE).write_bytes(stored_rows(prepared, task, convert.benign_code(prepared, task)))
+        fields["files"] = {name: _fingerprint(scratch / name) for name in ("model.tflite", "model.keras", rows.FILE)}
         (scratch / "card.json").write_text(json.dumps(fields, indent=1))
         _refuse_as_the_pi_would(scratch)
     return folder
+
+
+def stored_rows(prepared: Prepared, task: str, benign: int) -> bytes:
+    """The content of `rows.npz` for a model of `task`, drawn from training rows alone with the dataset's seed.
+
+    With them the Pi adapts the model to a home without forgetting attacks; `tlids_edge.learn.rows` reads them there.
+    At most 500 rows of each attack and 1,500 of the class `benign`; where many classes make the file larger than
+    64 KiB, half of them, a quarter and so on; one of each at least.
+    """
+    features, codes = prepare.load(prepared, "train", task)
+    order = np.random.default_rng(prepared.seed).permutation(len(codes))
+    share = 1.0
+    while True:
+        chosen = []
+        for code in np.unique(codes):
+            limit = rows.BENIGN_ROWS if code == benign else rows.ATTACK_ROWS
+            chosen.append(order[codes[order] == code][: max(1, int(limit * share))])
+        kept = np.concatenate(chosen)
+        content = rows.packed(features[kept], codes[kept])
+        if len(content) <= rows.MAX_BYTES:
+            return content
+        share /= 2
 
 
 def read(folder: Path) -> dict:

@@ -21,7 +21,6 @@ from tlids_helpers.common import files
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.data import prepare
 from tlids_helpers.export import card
-from tlids_helpers.export.stored import stored_rows
 from tlids_helpers.results.runs import Setup
 from tlids_helpers.testbed import recordings
 
@@ -63,7 +62,7 @@ def make_rows(folder: Path = MODEL, data_dir: str | Path = "data") -> int:
             f"expected {fields['rows']['train']:,} training rows of the classes in {folder / 'card.json'}, found "
             f"{found[1]:,} of {', '.join(found[0])}", "train the model again with `make testbed-model`"
         )  # fmt: skip
-    content = stored_rows(prepared, fields["task"], fields["classes"].index(fields["benign"]))
+    content = card.stored_rows(prepared, fields["task"], fields["classes"].index(fields["benign"]))
     fields["files"][ROWS] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     with outputs.written(folder / ROWS) as stream:
         stream.write(content)
