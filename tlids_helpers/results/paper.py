@@ -1,8 +1,8 @@
 """The published tables as tidy frames, cell for cell as Vishwakarma & Kesswani (2023) print them, slips included.
 
-The cells are in `paper_tables.csv`. Every frame of results has the columns of `COLUMNS`: `published` is a fraction
-(NaN where the paper prints a dash), `printed` the cell as the paper prints it, `dataset` a slug of the catalog (""
-where the table names no dataset). The sizes of Tables 1 and 3 are in the catalog.
+The cells are in `paper_tables.csv`, the slips in `paper_slips.csv`. Every frame of results has the columns of
+`COLUMNS`: `published` is a fraction (NaN where the paper prints a dash), `printed` the cell as the paper prints it,
+`dataset` a slug of the catalog ("" where the table names no dataset). The sizes of Tables 1 and 3 are in the catalog.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from tlids_helpers.common.errors import InputError
 from tlids_helpers.data.catalog import DATASETS
 
 CELLS = Path(__file__).with_name("paper_tables.csv")
+SLIPS = Path(__file__).with_name("paper_slips.csv")
 COLUMNS = ["table", "model", "dataset", "metric", "published", "printed"]
 METRICS = ("accuracy", "precision", "recall", "f1")
 """The paper's four measurements, in its order; with more than two classes they are weighted by support."""
@@ -63,64 +64,6 @@ def testbed() -> pd.DataFrame:
     return pd.DataFrame({"verdict": ["anomaly", "benign"], "packets": [19, 81], "published": [0.19, 0.81]})
 
 
-_SLIPS = (
-    (
-        "number of attacks",
-        "20 attacks (abstract, Section 1.1's contributions)",
-        "21 kinds of intrusion (Section 1.1); 21 classes (Table 1)",
-        "21 classes, Benign among them: 20 attacks",
-    ),
-    (
-        "accuracy on NF-UQ-NIDS",
-        "93.75% (abstract)",
-        "93.74% (Table 5)",
-        "compare with the table's 93.74%",
-    ),
-    (
-        "batch normalisation",
-        "Equations 1 and 2 average over the n neurons of a layer",
-        "Section 2.1.1 cites batch normalisation [24], which averages over the batch",
-        "Keras BatchNormalization: each channel over the batch",
-    ),
-    (
-        "Adagrad",
-        "Equation 9 sums the squared gradients without a root",
-        "the text below it speaks of the square root",
-        "Keras Adagrad: the root of the sum",
-    ),
-    (
-        "Table 9",
-        "'comparison with CNN model', as if on one dataset",
-        "'Proposed' is Table 5's NF-CSE-CIC-IDS2018; the other rows name no dataset, and [19] is an FNN",
-        "shown as published; ours stands beside 'Proposed' alone",
-    ),
-    (
-        "transfer source",
-        "the source NF-UQ-NIDS is pre-trained, the target is new (Section 4.3)",
-        "the four targets are subsets of NF-UQ-NIDS (Section 4.3)",
-        "both protocols: 'paper', with no target test row in the source's training, and 'leave_target_out'",
-    ),
-    (
-        "time saved by transfer",
-        "training and testing times are 'significantly decreased' (abstract, Section 6)",
-        "no time is printed anywhere",
-        "scratch and transfer are timed side by side (notebook 03)",
-    ),
-    (
-        "training machine",
-        "Google Colab, a GPU and 12 GB of RAM (Section 5.2)",
-        "Windows 11, 8 GB of RAM (Table 2)",
-        "each result records its own versions and times",
-    ),
-    (
-        "CICFlowMeter features",
-        "80 features (Section 5.1.2)",
-        "83 features, of which nine are chosen (Section 5.1.2)",
-        "the columns of the file given, without addresses and labels; the paper's nine by default",
-    ),
-)
-
-
 def slips() -> pd.DataFrame:
     """Where the paper says two things, or something other than it cites, and what we do about each."""
-    return pd.DataFrame(_SLIPS, columns=["about", "in one place", "in another", "here"])
+    return pd.read_csv(SLIPS, dtype=str, keep_default_na=False)
