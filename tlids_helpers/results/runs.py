@@ -52,12 +52,27 @@ class Run:
         return self.folder / "model.keras"
 
 
-def run_name(dataset: str, split: str, rows: int | None, protocol: str, setup: Setup, source: str = "") -> str:
+def run_name(
+    dataset: str, split: str, rows: int | None, protocol: str, setup: Setup, source: str = "", **unusual
+) -> str:
     """A run's folder name, from its parameters alone; `dataset`, `split` and `rows` are `Prepared`'s.
 
-    `protocol` is "scratch", "paper" or "leave_target_out"; `source` the name of the dataset it starts from.
+    `protocol` is "scratch", "paper" or "leave_target_out"; `source` the name of the dataset it starts from; `unusual`
+    what else shaped it. The words a person looks for come first, then a key of every parameter. From scratch nothing is
+    frozen, whatever the recipe says: such runs are the same, and have the same name.
     """
-    return _name((dataset, split, rows), protocol, setup, source, {})
+    recipe = recipe_of(setup, protocol)
+    words = [dataset, setup.task, split, protocol.replace("_", "-"), recipes.name_of(recipe), f"s{setup.seed}"]
+    if rows:
+        words.append(f"{rows}rows")
+    if setup.share != 1:
+        words.append(f"{setup.share:g}share")
+        unusual["share"] = setup.share
+    key = files.key_of(
+        data=(dataset, split, rows), task=setup.task, protocol=protocol, recipe=recipe, seed=setup.seed, source=source,
+        **unusual,
+    )  # fmt: skip
+    return "-".join([*words, key])
 
 
 def name_for(prepared: Prepared, protocol: str, setup: Setup, source: str = "") -> str:
@@ -67,28 +82,7 @@ def name_for(prepared: Prepared, protocol: str, setup: Setup, source: str = "") 
         unusual["features"] = prepared.features
     if prepared.seed != setup.seed:
         unusual["split_seed"] = prepared.seed
-    return _name((prepared.name, prepared.split, prepared.rows), protocol, setup, source, unusual)
-
-
-def _name(data: tuple[str, str, int | None], protocol: str, setup: Setup, source: str, unusual: dict) -> str:
-    """The words a person looks for, then a key of every parameter.
-
-    From scratch nothing is frozen, whatever the recipe says: such runs are the same, and have the same name.
-    """
-    recipe = recipe_of(setup, protocol)
-    if setup.share != 1:
-        unusual = {**unusual, "share": setup.share}
-    key = files.key_of(
-        data=data, task=setup.task, protocol=protocol, recipe=recipe, seed=setup.seed, source=source, **unusual
-    )
-    dataset, split, rows = data
-    words = [dataset, setup.task, split, protocol.replace("_", "-"), recipes.name_of(recipe), f"s{setup.seed}"]
-    return "-".join([*words, *_sizes(rows, setup.share), key])
-
-
-def _sizes(rows: int | None, share: float) -> list[str]:
-    """How many rows, and which share of them, where it is not all."""
-    return [*([f"{rows}rows"] if rows else []), *([f"{share:g}share"] if share != 1 else [])]
+    return run_name(prepared.name, prepared.split, prepared.rows, protocol, setup, source, **unusual)
 
 
 def recipe_of(setup: Setup, protocol: str) -> dict:
