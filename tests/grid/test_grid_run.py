@@ -268,7 +268,7 @@ def test_a_run_that_was_made_from_other_rows_counts_as_missing_once_they_are_pre
     own = write_csv(tmp_path / "home.csv", n=400)
     wanted = asked(tmp_path, "--datasets", str(own), "--protocols", "scratch", "--seeds", "0")
     ((each,),) = [plan.notebook_runs(combination, wanted) for combination in plan.combinations(wanted)]
-    assert left_from(run.rows_of(each), wanted.runs_dir) == each.name
+    assert left_from(run.rows_of(each.preparation), wanted.runs_dir) == each.name
     assert run.fits(each, wanted.runs_dir)
     os.utime(own)
     assert run.fits(each, wanted.runs_dir)  # the same rows

@@ -243,7 +243,7 @@ def _obstacle(combination: Combination, group: list[NotebookRun], prepared: dict
     if any(prepared[each.preparation].status != "finished" for each in group):
         return Outcome("not run", "its rows could not be prepared")
     try:
-        prepare.class_list(run.rows_of(group[-1]), combination.task)  # binary needs a benign class
+        prepare.class_list(run.rows_of(group[-1].preparation), combination.task)  # binary needs a benign class
     except InputError as error:
         return Outcome("failed", str(error))
     return None

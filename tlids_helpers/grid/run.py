@@ -172,15 +172,16 @@ def followed(futures: dict, title: str, unit: str) -> dict:
     return outcomes
 
 
-def rows_of(run: NotebookRun) -> Prepared:
+def rows_of(wanted: Preparation) -> Prepared:
     """The rows of a run, which are prepared now unless they lie in the cache."""
-    return _prepared(run.preparation)
+    allowed = Allowed(subset=wanted.allow_subset, loss=wanted.allow_loss)
+    return prepare.prepare(wanted.dataset, wanted.data_dir, wanted.split, wanted.seed, wanted.rows, allowed)
 
 
 def fits(run: NotebookRun, runs_dir: Path) -> bool:
     """Whether a run is finished and was made from the rows that its dataset has now."""
     found = runs.find(runs_dir, run.name)
-    return found is not None and not runs.misfit(found, rows_of(run))
+    return found is not None and not runs.misfit(found, rows_of(run.preparation))
 
 
 def executed(runs_dir: Path, name: str) -> Path:
@@ -317,17 +318,12 @@ def _tried(folders: Folders, task: Callable[[], object]) -> Outcome:
     return Outcome("finished")
 
 
-def _prepared(wanted: Preparation) -> Prepared:
-    allowed = Allowed(subset=wanted.allow_subset, loss=wanted.allow_loss)
-    return prepare.prepare(wanted.dataset, wanted.data_dir, wanted.split, wanted.seed, wanted.rows, allowed)
-
-
 def _prepare_quietly(preparation: Preparation) -> None:
     """Prepare without a bar: workers share the driver's terminal, which shows a bar over all of them."""
     before = os.environ.get("TQDM_DISABLE")
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        _prepared(preparation)
+        rows_of(preparation)
     finally:
         os.environ.pop("TQDM_DISABLE") if before is None else os.environ.update(TQDM_DISABLE=before)
 
