@@ -7,7 +7,6 @@ about the dataset, and every table and plot made from it is marked `simulated`.
 `traffic` is the table of what each class looks like, `columns` writes it as NetFlow or CICFlowMeter rows.
 """
 
-import math
 import zlib
 
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 
 from tlids_helpers.data.catalog import DATASETS, PARENTS, Dataset
 from tlids_helpers.data.raw import PART_COLUMN
+from tlids_helpers.data.split import apportion
 from tlids_helpers.data.standin import columns, traffic
 
 FLOOR = 40
@@ -31,9 +31,6 @@ perfectly, and equal rows carry different labels."""
 ZERO_DURATION = 0.001
 FEWEST_ZERO_DURATION = 6
 """Share of CICFlowMeter rows of zero duration, hence with an infinite rate; and their least number."""
-
-BENIGN_SHARE_UNKNOWN = 0.5
-"""Where no class counts are published: half of the rows are benign, the attacks share the other half equally."""
 
 
 def simulate(dataset: Dataset, rows: int = 10_000, seed: int = 42) -> pd.DataFrame:
@@ -58,14 +55,14 @@ def simulate(dataset: Dataset, rows: int = 10_000, seed: int = 42) -> pd.DataFra
 
 def part_rows(dataset: Dataset, rows: int) -> dict[str, int]:
     """Slug -> rows asked of each part of a union: in proportion to the published totals, adding up to `rows`."""
-    return _largest_remainder({slug: DATASETS[slug].total for slug in dataset.parts}, rows)
+    return _shared({slug: DATASETS[slug].total for slug in dataset.parts}, rows)
 
 
 def class_counts(dataset: Dataset, rows: int) -> dict[str, int]:
     """Class -> rows: the published proportions, at least `FLOOR` each, max(rows, FLOOR * classes) in all.
 
     Classes whose share would fall below the floor get the floor; the others share what is left in proportion, by
-    largest remainder. Unpublished counts: see `BENIGN_SHARE_UNKNOWN`.
+    largest remainder. Where no counts are published, half of the rows are benign, and the attacks share the other half.
     """
     weights = _class_weights(dataset)
     total = max(rows, FLOOR * len(weights))
@@ -77,27 +74,22 @@ def class_counts(dataset: Dataset, rows: int) -> dict[str, int]:
         if not below:
             break
         rare |= below
-    common = _largest_remainder({name: weight for name, weight in weights.items() if name not in rare}, left)
+    common = _shared({name: weight for name, weight in weights.items() if name not in rare}, left)
     return {name: common.get(name, FLOOR) for name in weights}
 
 
-def _class_weights(dataset: Dataset) -> dict[str, float]:
+def _class_weights(dataset: Dataset) -> dict[str, int]:
     """Class -> published rows, or the plain choice where nobody has published them."""
     if None not in dataset.classes.values():
         return dict(dataset.classes)
-    attack = (1 - BENIGN_SHARE_UNKNOWN) / (len(dataset.classes) - 1)
-    return {name: BENIGN_SHARE_UNKNOWN if name == dataset.benign else attack for name in dataset.classes}
+    attacks = len(dataset.classes) - 1
+    return {name: attacks if name == dataset.benign else 1 for name in dataset.classes}
 
 
-def _largest_remainder(weights: dict[str, float], total: int) -> dict[str, int]:
+def _shared(weights: dict[str, int], total: int) -> dict[str, int]:
     """Whole numbers in proportion to `weights` that add up to `total`."""
-    mass = sum(weights.values())
-    exact = {name: total * weight / mass for name, weight in weights.items()}
-    whole = {name: math.floor(value) for name, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda name: whole[name] - exact[name])
-    for name in by_remainder[: total - sum(whole.values())]:
-        whole[name] += 1
-    return whole
+    shares = apportion(np.array(list(weights.values())) * total, total)
+    return dict(zip(weights, shares.tolist(), strict=True))
 
 
 def _stream(dataset: Dataset, seed: int) -> np.random.Generator:
