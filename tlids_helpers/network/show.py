@@ -41,9 +41,8 @@ def layers(model, mark: str) -> pd.DataFrame:
 
 
 def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """The epoch (from 1) of the lowest validation loss, or of the lowest training loss where nothing was held out."""
-    losses = history.get("val_loss") or history["loss"]
-    return int(np.nanargmin(losses)) + 1
+    """The epoch (from 1) of the lowest validation loss."""
+    return int(np.nanargmin(history["val_loss"])) + 1
 
 
 def training_curves(
@@ -51,7 +50,7 @@ def training_curves(
 ) -> Figure:
     """Loss and accuracy by epoch, training and validation, with the epoch of the lowest validation loss marked.
 
-    `history` holds loss, accuracy and, where there was a validation part, val_loss and val_accuracy: a value an epoch.
+    `history` holds loss, accuracy, val_loss and val_accuracy: a value an epoch.
     """
     made, panels = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
     plt.close(made)
@@ -59,13 +58,11 @@ def training_curves(
     for axes, name, unit in zip(panels, ("loss", "accuracy"), ("cross-entropy (nats)", "fraction of 1"), strict=True):
         epochs = np.arange(1, len(history[name]) + 1)
         axes.plot(epochs, history[name], color=BLUE, marker="o", markersize=3, label="training")
-        if history.get(f"val_{name}"):
-            axes.plot(epochs, history[f"val_{name}"], color=ORANGE, linestyle="--", marker="s", markersize=3,
-                      label="validation")  # fmt: skip
+        axes.plot(epochs, history[f"val_{name}"], color=ORANGE, linestyle="--", marker="s", markersize=3,
+                  label="validation")  # fmt: skip
         axes.axvline(best, color="black", linestyle=":", label=f"best epoch: {best}")
         _by_epoch(axes, f"{name}, {unit}")
-    held_out = "validation" if history.get("val_loss") else "training"
-    return finish(made, title, mark, f"{held_out} loss lowest at epoch {best} of {len(history['loss'])}")
+    return finish(made, title, mark, f"validation loss lowest at epoch {best} of {len(history['loss'])}")
 
 
 def arm_curves(
@@ -83,13 +80,10 @@ def arm_curves(
     return finish(made, f"{title} after one epoch", mark, starts)
 
 
-def sweep(
-    frame: pd.DataFrame, metric: str = "val_accuracy", title: str = "Hyper-parameter study", mark: str = ""
-) -> Figure:
+def sweep(frame: pd.DataFrame, title: str = "Hyper-parameter study", mark: str = "") -> Figure:
     """The study of Section 4.2.2: a panel for each hyper-parameter, a point for each value, the paper's choice starred.
 
-    `frame` is tidy: parameter, value, the column `metric` (a fraction), and several rows a value where several seeds
-    ran: the mean is drawn as a line.
+    `frame` is `experiment.sweep`'s: parameter, value, val_accuracy (a fraction), one row a value.
     """
     names = list(dict.fromkeys(frame["parameter"]))
     made, panels = plt.subplots(
@@ -97,17 +91,15 @@ def sweep(
     )
     plt.close(made)
     for axes, name in zip(panels[0], names, strict=True):
-        rows = frame[frame["parameter"] == name]
-        means = rows.groupby("value")[metric].mean()
-        places = {value: place for place, value in enumerate(means.index)}
-        axes.plot(range(len(means)), means, color=BLUE, linestyle="--", linewidth=1)
-        axes.scatter(rows["value"].map(places), rows[metric], color=BLUE, s=28, label="tried")
+        tried = frame[frame["parameter"] == name].set_index("value")["val_accuracy"].sort_index()
+        axes.plot(range(len(tried)), tried, color=BLUE, linestyle="--", linewidth=1)
+        axes.scatter(range(len(tried)), tried, color=BLUE, s=28, label="tried")
         chosen = getattr(Recipe(), name)
-        if chosen in places:
-            axes.scatter(places[chosen], means[chosen], marker="*", s=220, color=ORANGE, edgecolor="black",
-                         zorder=3, label="the paper's choice")  # fmt: skip
-        axes.set_xticks(range(len(means)), [f"{value:g}" for value in means.index])
-        axes.set(xlabel=name.replace("_", " "), ylabel=f"{metric.replace('_', ' ')} (fraction of 1)")
+        if chosen in tried.index:
+            axes.scatter(tried.index.get_loc(chosen), tried[chosen], marker="*", s=220, color=ORANGE,
+                         edgecolor="black", zorder=3, label="the paper's choice")  # fmt: skip
+        axes.set_xticks(range(len(tried)), [f"{value:g}" for value in tried.index])
+        axes.set(xlabel=name.replace("_", " "), ylabel="val accuracy (fraction of 1)")
         axes.margins(x=0.15)
         axes.grid(color=GRID)
         axes.label_outer()
