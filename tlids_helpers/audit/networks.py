@@ -73,19 +73,12 @@ def pair(source: Source, target: Prepared, fractions: Sequence[float] = FRACTION
     Arms: the CNN and extra trees zero-shot, and the CNN fine-tuned (new head on frozen blocks, Section 4.3) on each of
     `fractions` of the target's training rows; on its own dataset zero-shot alone, as what there is to lose. Columns:
     source, target, mark, model, fraction (0 is zero-shot), arm, target_rows (trained and validated on), seed, attacks,
-    found, benign, false_alarms (test rows), rate, and all of `metrics.ALL_SCORES`. Raises InputError when the two have
-    other features, or captures in common.
+    found, benign, false_alarms (test rows), rate, and all of `metrics.ALL_SCORES`. Give one of `pairs`.
     """
-    own = source.prepared.name == target.name
-    if source.prepared.features != target.features or (not own and _captures(source.prepared) & _captures(target)):
-        raise InputError(
-            f"expected another network with the features of {source.prepared.title}, found {target.title}: "
-            "choose datasets of one family that share no captures"
-        )
     network = transfer.load_source(source.run.model_path, target.features, source.run.result)
     arms = [(CNN, 0.0, 0, lambda x: predict(network, x)), (TREE, 0.0, 0, source.tree.predict)]
     rows = [_row(source, target, *arm) for arm in arms]
-    for fraction in () if own else fractions:
+    for fraction in () if source.prepared.name == target.name else fractions:
         shares = [
             share_of(prepare.load(target, role, TASK), fraction, source.setup.seed) for role in ("train", "validation")
         ]
@@ -190,34 +183,28 @@ def drift(source: Prepared, target: Prepared, benign_only: bool = False) -> Chec
     return found(marked(table, comparison.full_mark({"mark": target.mark, "source_mark": source.mark})), sentence)
 
 
-def psi(source: np.ndarray, target: np.ndarray, bins: int = BINS, smoothing: float = SMOOTHING) -> float:
+def psi(source: np.ndarray, target: np.ndarray) -> float:
     """Sum over bins of (p - q) ln(p / q), p and q the target's and the source's share of rows in the bin.
 
     Bins are cut at quantiles of the source (n,), the outer ones open; a bin holds its upper edge. Where the source has
-    at most `bins` values (PROTOCOL, flags) each value is a bin, and one more holds all that the source never had.
-    Raises InputError without rows on a side, and for `smoothing` that is not above 0.
+    at most BINS values (PROTOCOL, flags) each value is a bin, and one more holds all that the source never had.
+    Raises InputError without rows on a side.
     """
     if not len(source) or not len(target):
         raise InputError(f"expected rows on both sides, found {len(source)} and {len(target)}: raise rows")
-    if not smoothing > 0:
-        raise InputError(f"expected smoothing above 0, found {smoothing}: an empty bin has no logarithm")
-    sides, n_bins = _bins(np.asarray(source), np.asarray(target), bins)
-    counts = [np.bincount(side, minlength=n_bins) + smoothing for side in sides]
+    sides, n_bins = _bins(np.asarray(source), np.asarray(target))
+    counts = [np.bincount(side, minlength=n_bins) + SMOOTHING for side in sides]
     q, p = (count / count.sum() for count in counts)
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def quantile_edges(values: np.ndarray, bins: int) -> np.ndarray:
-    """Upper edges, rising, of at most `bins` bins with about as many of `values` (n,) each, themselves values."""
-    last = -(-len(values) * np.arange(1, bins + 1) // bins) - 1  # whole numbers: 0.3 * 100 is above 30
-    return np.unique(np.sort(values)[last])
-
-
-def _bins(source: np.ndarray, target: np.ndarray, bins: int) -> tuple[list[np.ndarray], int]:
+def _bins(source: np.ndarray, target: np.ndarray) -> tuple[list[np.ndarray], int]:
     """The bin of each source row and of each target row, and how many bins there are."""
     values = np.unique(source)
-    if len(values) > bins:
-        edges = quantile_edges(source, bins)[:-1]
+    if len(values) > BINS:
+        # the upper edge of each bin is the last of its rows: whole numbers, as 0.3 * 100 is above 30
+        last = -(-len(source) * np.arange(1, BINS + 1) // BINS) - 1
+        edges = np.unique(np.sort(source)[last])[:-1]
         return [np.searchsorted(edges, side, side="left") for side in (source, target)], len(edges) + 1
     nearest = [np.minimum(np.searchsorted(values, side), len(values) - 1) for side in (source, target)]
     sides = zip(nearest, (source, target), strict=True)
