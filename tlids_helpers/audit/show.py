@@ -137,7 +137,7 @@ def cross_matrix(frame: pd.DataFrame, arm: str = "CNN, zero-shot", mark: str = "
     own = rows["source"] == rows["target"]
     parts = [f"{100 * rows.loc[chosen, 'balanced_accuracy'].mean():.0f} % on {where}"
              for chosen, where in ((own, "its own network"), (~own, "another")) if chosen.any()]  # fmt: skip
-    return finish(figure, arm, mark or _marks(rows), ", ".join(parts))
+    return finish(figure, arm, mark or style.all_marks(rows["mark"]), ", ".join(parts))
 
 
 def cross_arms(frame: pd.DataFrame, mark: str = "") -> Figure:
@@ -158,7 +158,9 @@ def cross_arms(frame: pd.DataFrame, mark: str = "") -> Figure:
     axes.grid(color=GRID)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     means = rows.groupby("arm")["balanced_accuracy"].mean()
-    return finish(figure, "On another network", mark or _marks(rows), f"highest mean with {means.idxmax()}")
+    return finish(
+        figure, "On another network", mark or style.all_marks(rows["mark"]), f"highest mean with {means.idxmax()}"
+    )
 
 
 def score_against_cost(
@@ -246,7 +248,3 @@ def _bars(values: pd.Series, deviations: pd.Series | None, form: str, each: floa
     axes.margins(x=0.14)
     axes.grid(axis="x", color=GRID)
     return figure, axes
-
-
-def _marks(frame: pd.DataFrame) -> str:
-    return "; ".join(dict.fromkeys(filter(None, frame["mark"])))

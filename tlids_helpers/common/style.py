@@ -5,7 +5,7 @@ that figures can be read in grey. A mark ("simulated", "subset", "v2") stands in
 corner; a figure made from simulated rows carries a watermark as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +27,11 @@ def marked(frame: pd.DataFrame, mark: str) -> pd.DataFrame:
 def bracketed(mark: str) -> str:
     """` [mark]`, or nothing for published rows."""
     return f" [{mark}]" if mark else ""
+
+
+def all_marks(marks: Iterable[str]) -> str:
+    """All different marks, in order."""
+    return "; ".join(dict.fromkeys(filter(None, marks)))
 
 
 def figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -14,21 +14,16 @@ from tlids_helpers.data.prepare import Prepared
 LEAST = 64  # rows of a role: fewer would be one batch of luck
 
 
-def check(share: float) -> float:
-    """`share` where it is one. Raises InputError unless it is above 0 and at most 1."""
-    if not 0 < share <= 1:
-        raise InputError(f"expected share above 0 and at most 1, found {share!r}: give 0.01 for 1 % of the rows")
-    return share
-
-
 def load(prepared: Prepared, role: str, task: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """As `prepare.load`, of a share of the rows: LEAST at least, at random, a larger share holding the smaller.
 
     Warns of classes that are left without a training row. Raises InputError where fewer than two classes are left of
     the training rows, and for a share that is none.
     """
+    if not 0 < share <= 1:
+        raise InputError(f"expected share above 0 and at most 1, found {share!r}: give 0.01 for 1 % of the rows")
     features, codes = prepare.load(prepared, role, task)
-    if check(share) == 1:
+    if share == 1:
         return features, codes
     chosen = np.random.default_rng(seed).permutation(len(codes))[: max(LEAST, int(share * len(codes)))]
     if role == "train":

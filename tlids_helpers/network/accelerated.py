@@ -52,15 +52,13 @@ def train_many(
     table: Table,
     jobs: Sequence[Job],
     plan: Plan,
-    at_once: int | None = None,
     after_check: Callable[[], object] = lambda: None,
 ) -> list[Outcome]:
     """Train one network a job, as many side by side as have equal shapes; outcomes in the order of the jobs.
 
-    Networks go together when they have as many classes and as many training rows. `at_once` is the most
-    at a time (None: all); the device's memory halves it where it is too small, with a warning. `after_check` is called
-    after each look at the validation rows. Raises InputError without rows to train or to validate on, and for an
-    optimiser it does not know.
+    Networks go together when they have as many classes and as many training rows; where the device's memory is too
+    small for all of them half as many do, with a warning. `after_check` is called after each look at the validation
+    rows. Raises InputError without rows to train or to validate on, and for an optimiser it does not know.
     """
     _check(jobs, plan)
     alike: dict[tuple, list[int]] = {}
@@ -70,7 +68,7 @@ def train_many(
     on_device = Table(jnp.asarray(table.inputs, jnp.float32), jnp.asarray(table.codes, jnp.int32))
     outcomes: dict[int, Outcome] = {}
     for numbers in alike.values():
-        waiting, most = list(numbers), min(at_once or len(numbers), len(numbers))
+        waiting, most = list(numbers), len(numbers)
         while waiting:
             now = waiting[:most]
             try:

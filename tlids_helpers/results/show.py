@@ -4,7 +4,7 @@ A result is the dictionary of a run's result.json. Every table of anything but w
 the top left corner, every figure in its title; a figure of simulated rows carries a watermark as well.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ def scores(results: Mapping[str, dict]) -> pd.DataFrame:
     """Scores of several runs on the test split, one column a run: label -> result."""
     columns = {label: pd.Series(result["scores"])[list(SCORES)] for label, result in results.items()}
     return style.marked(
-        pd.DataFrame(columns).map("{:.4f}".format), _marks(result["mark"] for result in results.values())
+        pd.DataFrame(columns).map("{:.4f}".format), style.all_marks(result["mark"] for result in results.values())
     )
 
 
@@ -57,7 +57,7 @@ def times(results: Mapping[str, dict]) -> pd.DataFrame:
         }
         for label, result in results.items()
     }
-    return style.marked(pd.DataFrame(columns), _marks(result["mark"] for result in results.values()))
+    return style.marked(pd.DataFrame(columns), style.all_marks(result["mark"] for result in results.values()))
 
 
 def per_class(result: dict) -> pd.DataFrame:
@@ -150,7 +150,7 @@ def comparison_bars(
     axes.grid(axis="x", color=style.GRID)
     style.legend_below(figure, axes)
     measured = f"{rows['ours'].notna().sum()} of {len(rows)} datasets measured here"
-    return style.finish(figure, title, mark or _marks(rows["mark"]), measured)
+    return style.finish(figure, title, mark or style.all_marks(rows["mark"]), measured)
 
 
 def time_saved(frame: pd.DataFrame, title: str = "Training time", mark: str = "") -> Figure:
@@ -167,7 +167,7 @@ def time_saved(frame: pd.DataFrame, title: str = "Training time", mark: str = ""
     axes.grid(axis="x", color=style.GRID)
     style.legend_below(figure, axes)
     faster = f"transfer was faster in {(frame['ratio'] > 1).sum()} of {len(frame)} pairs of runs"
-    return style.finish(figure, title, mark or _marks(frame["mark"]), faster)
+    return style.finish(figure, title, mark or style.all_marks(frame["mark"]), faster)
 
 
 def _grey_zeros(axes: Axes) -> None:
@@ -175,8 +175,3 @@ def _grey_zeros(axes: Axes) -> None:
     for text in axes.texts:
         if text.get_text() == "0":
             text.set_color("0.6")
-
-
-def _marks(marks: Iterable[str]) -> str:
-    """All different marks, in order."""
-    return "; ".join(dict.fromkeys(filter(None, marks)))
