@@ -18,7 +18,7 @@ from tlids_helpers.common import progress
 from tlids_helpers.common.errors import InputError
 from tlids_helpers.common.style import marked
 from tlids_helpers.data.prepare import Prepared
-from tlids_helpers.network import device
+from tlids_helpers.network import device, training
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.results.metrics import ALL_SCORES as SCORES
 from tlids_helpers.results.runs import Setup
@@ -176,7 +176,6 @@ def _t_test(differences: np.ndarray, share: float) -> tuple[float, float]:
 
 
 def _check(seeds: Sequence[int]) -> None:
-    if len(set(seeds)) != len(seeds):
-        raise InputError(f"expected each seed once, found {list(seeds)}: leave the second one out")
+    training.check_seeds(seeds)
     if len(seeds) < 2:
         raise InputError(f"expected at least two seeds (five for a result), found {len(seeds)}: one seed has no spread")

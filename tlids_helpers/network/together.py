@@ -64,14 +64,8 @@ def _fit(works: Sequence[Work], plan: Plan) -> list[tuple[dict, list[float]]]:
 
 
 def _table(sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Table, list[np.ndarray]]:
-    """All rows, one set below the other, and where each set is; a set that comes twice is there once."""
-    known, starts, places, end = {}, [], [], 0
-    for inputs, codes in sets:
-        key = id(inputs), id(codes)
-        if key not in known:
-            known[key] = np.arange(end, end + len(codes), dtype=np.int32)
-            starts.append((inputs, codes))
-            end += len(codes)
-        places.append(known[key])
-    inputs, codes = (np.concatenate(each) for each in zip(*starts, strict=True))
+    """All rows, one set below the other, and where each set is."""
+    ends = np.cumsum([len(codes) for _, codes in sets])
+    places = [np.arange(end - len(codes), end, dtype=np.int32) for end, (_, codes) in zip(ends, sets, strict=True)]
+    inputs, codes = (np.concatenate(each) for each in zip(*sets, strict=True))
     return Table(inputs.astype(np.float32), codes.astype(np.int32)), places
