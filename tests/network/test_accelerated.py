@@ -89,7 +89,7 @@ def alone(two):
 
 def same_outcome(one: accelerated.Outcome, other: accelerated.Outcome) -> bool:
     close = [np.allclose(one.history[name], other.history[name], atol=1e-5) for name in one.history]
-    return furthest(one.weights, other.weights) < 1e-5 and all(close) and one.best == other.best
+    return furthest(one.weights, other.weights) < 1e-5 and all(close)
 
 
 def test_networks_trained_together_give_what_each_gives_alone(two, alone):

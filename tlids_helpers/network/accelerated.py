@@ -23,6 +23,7 @@ from tlids_helpers.network.stretch import Given, Moving, Plan, Table, compiled, 
 
 CHECKED_AT_ONCE = 1 << 17  # validation rows through the device at once, over all networks
 LARGEST_CHECK = 4096
+SEEN = ("loss", "accuracy", "val_loss", "val_accuracy")  # at each check, as Keras calls them
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ class Outcome:
     """A trained network: the weights of its best check."""
 
     weights: Weights = field(repr=False)
-    history: dict[str, list[float]]  # loss, accuracy, val_loss, val_accuracy, val_macro_f1: one value a check
-    best: int  # 1-based, among the checks
-    updates: list[int]  # done at each check
+    history: dict[str, list[float]]  # of each of SEEN, one value a check
     seconds: list[float]  # wall clock of each stretch up to a check, of all networks trained beside this one
     together: int  # networks trained at once
 
@@ -89,13 +88,6 @@ def train_many(
     return [outcomes[number] for number in range(len(jobs))]
 
 
-def macro_f1(confusion: np.ndarray) -> float:
-    """Mean F1 over the classes that have rows, of counts (C, C): rows the truth, columns what was said."""
-    hits, truth, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = truth > 0
-    return float(np.mean(2 * hits[present] / (truth + said)[present]))
-
-
 def _check(jobs: Sequence[Job], plan: Plan) -> None:
     if plan.recipe.optimiser not in OPTIMISERS:
         known = ", ".join(OPTIMISERS)
@@ -114,7 +106,8 @@ def _together(table: Table, jobs: Sequence[Job], plan: Plan, after_check: Callab
     draws = [np.random.default_rng(job.seed) for job in jobs]
     epochs = plan.recipe.epochs
     stretch = compiled(plan)
-    history, alive, waited = _History(len(jobs)), np.ones(len(jobs), bool), np.zeros(len(jobs), int)
+    histories, seconds = [{name: [] for name in SEEN} for _ in jobs], []
+    alive, waited = np.ones(len(jobs), bool), np.zeros(len(jobs), int)
     order = _order(jobs, draws, plan.recipe.batch_size)
     for epoch in range(1, epochs + 1):
         began = time.perf_counter()
@@ -122,7 +115,10 @@ def _together(table: Table, jobs: Sequence[Job], plan: Plan, after_check: Callab
         if epoch < epochs:
             order = _order(jobs, draws, plan.recipe.batch_size)  # while the device is at work
         seen = jax.device_get(seen)
-        history.add(seen, alive, time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began)
+        for number in np.flatnonzero(alive):
+            for name in SEEN:
+                histories[number][name].append(float(seen[name][number]))
         after_check()
         waited = np.where(seen["better"], 0, waited + 1)
         if plan.patience is not None:
@@ -130,36 +126,10 @@ def _together(table: Table, jobs: Sequence[Job], plan: Plan, after_check: Callab
         if not alive.any():
             break
     best = jax.device_get(moving.best)
-    return [history.outcome(number, jax.tree.map(lambda each, n=number: each[n], best)) for number in range(len(jobs))]
-
-
-class _History:
-    """What was seen at each check, by network."""
-
-    def __init__(self, networks: int) -> None:
-        self.values: list[dict[str, list[float]]] = [{} for _ in range(networks)]
-        self.best, self.updates = [1] * networks, [[] for _ in range(networks)]
-        self.seconds: list[float] = []
-
-    def add(self, seen: dict, alive: np.ndarray, seconds: float) -> None:
-        """Note a check of the networks that are still training."""
-        self.seconds.append(seconds)
-        for number in np.flatnonzero(alive):
-            counts = seen["confusion"][number]
-            found = {name: seen[name][number] for name in ("loss", "accuracy", "val_loss")}
-            found |= {"val_accuracy": np.trace(counts) / counts.sum(), "val_macro_f1": macro_f1(counts)}
-            for name, value in found.items():
-                self.values[number].setdefault(name, []).append(float(value))
-            self.updates[number].append(int(seen["step"][number]))
-            if seen["better"][number]:
-                self.best[number] = len(self.seconds)
-
-    def outcome(self, number: int, weights: Weights) -> Outcome:
-        """The outcome of one network."""
-        done = self.updates[number]
-        return Outcome(
-            weights, self.values[number], self.best[number], done, self.seconds[: len(done)], len(self.values)
-        )
+    return [
+        Outcome(jax.tree.map(lambda each, n=number: each[n], best), history, seconds[: len(history["loss"])], len(jobs))
+        for number, history in enumerate(histories)
+    ]
 
 
 def _prepared(jobs: Sequence[Job], plan: Plan) -> tuple[Given, Moving]:

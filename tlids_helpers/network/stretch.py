@@ -93,14 +93,14 @@ def stretch(
         moving, (last, right) = update(plan, table, given, moving, rest)
         loss, hit = loss + last, hit + right
     now = _weights(given, moving)
-    val_loss, confusion = check(table, given, now)
+    val_loss, val_accuracy = check(table, given, now)
     better = alive & (val_loss < moving.best_loss)
     # as Keras does: where no check is ever better (nothing but NaN), the first one's weights are kept
     best = jax.tree.map(lambda new, old: jnp.where(better | first, new, old), now, moving.best)
     rows = batches.size + rest.size
     moving = moving._replace(best=best, best_loss=jnp.where(better, val_loss, moving.best_loss))
-    seen = {"loss": loss / rows, "accuracy": hit / rows, "val_loss": val_loss, "confusion": confusion}
-    return moving, {**seen, "better": better, "step": moving.step}
+    seen = {"loss": loss / rows, "accuracy": hit / rows, "val_loss": val_loss, "val_accuracy": val_accuracy}
+    return moving, {**seen, "better": better}
 
 
 def update(
@@ -123,19 +123,18 @@ def update(
 
 
 def check(table: Table, given: Given, weights: Weights) -> tuple[jax.Array, jax.Array]:
-    """Mean loss on one network's validation rows, and their counts (C, C): rows the truth, columns what was said."""
-    classes = weights.params["output"]["bias"].shape[0]
+    """Mean loss and accuracy on one network's validation rows."""
 
     def some(sums, batch):
         rows, counted = batch
         inputs, codes = table.inputs[rows], table.codes[rows]
         found = pure.probabilities(weights, inputs)
-        loss = sums[0] + (pure.cross_entropies(found, codes) * counted).sum()
-        truth, said = (jax.nn.one_hot(each, classes) for each in (codes, found.argmax(-1)))
-        return (loss, sums[1] + (truth * counted[:, None]).T @ said), None
+        loss, hits = pure.cross_entropies(found, codes), found.argmax(-1) == codes
+        return (sums[0] + (loss * counted).sum(), sums[1] + (hits * counted).sum()), None
 
-    sums, _ = jax.lax.scan(some, (jnp.float32(0), jnp.zeros((classes, classes))), (given.checked, given.counted))
-    return sums[0] / given.counted.sum(), sums[1]
+    sums, _ = jax.lax.scan(some, (jnp.float32(0), jnp.float32(0)), (given.checked, given.counted))
+    rows = given.counted.sum()
+    return sums[0] / rows, sums[1] / rows
 
 
 def _weights(given: Given, moving: Moving) -> Weights:

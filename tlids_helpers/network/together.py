@@ -12,8 +12,6 @@ from tlids_helpers.network.backend import keras
 from tlids_helpers.network.recipe import Recipe
 from tlids_helpers.network.stretch import Plan, Table
 
-SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")  # of each epoch, as Keras calls them
-
 
 @dataclass(frozen=True)
 class Work:
@@ -57,10 +55,7 @@ def _fit(works: Sequence[Work], plan: Plan) -> list[tuple[dict, list[float]]]:
         outcomes = accelerated.train_many(table, jobs, plan, after_check=bar.update)
     for work, outcome in zip(works, outcomes, strict=True):
         pure.into_keras(work.learner, outcome.weights)
-    return [
-        ({name: each.history[name] for name in SHOWN}, [seconds / each.together for seconds in each.seconds])
-        for each in outcomes
-    ]
+    return [(each.history, [seconds / each.together for seconds in each.seconds]) for each in outcomes]
 
 
 def _table(sets: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Table, list[np.ndarray]]:
