@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from small_flows import BRIEF, CLASSES, rows, write_csv
 
@@ -33,7 +34,9 @@ def setup(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(two, setup):
-    return networks.matrix(two, setup, fractions=(1.0,))
+    trained = {id(source): networks.train(source, setup) for source in two}
+    return pd.concat([networks.pair(trained[id(source)], target, (1.0,)) for source, target in networks.pairs(two)],
+                     ignore_index=True)  # fmt: skip
 
 
 def test_every_ordered_pair_has_its_arms_and_the_diagonal_is_zero_shot_alone(frame):

@@ -46,8 +46,15 @@ class Source:
 
 @checked
 def cross(datasets: Sequence[Prepared], setup: Setup, fractions: Sequence[float] = FRACTIONS, n_jobs: int = 1) -> Check:
-    """`matrix`, its columns `SHOWN`, and the CNN as it comes in counts, over all pairs of different datasets."""
-    table = matrix(datasets, setup, fractions, n_jobs)
+    """`pair` for each of `pairs`, its columns `SHOWN`, and the CNN as it comes in counts, over different datasets."""
+    frames, wanted = [], pairs(datasets)
+    with progress.steps("crossing", "pairs", len(wanted)) as bar:
+        for source in datasets:
+            trained = train(source, setup, n_jobs)
+            for target in (target for one, target in wanted if one is source):
+                frames.append(pair(trained, target, fractions))
+                bar.update()
+    table = pd.concat(frames, ignore_index=True)
     shown = table[(table["model"] == CNN) & (table["fraction"] == 0) & (table["source"] != table["target"])]
     sentence = "No two of the datasets can be compared."
     if len(shown):
@@ -86,20 +93,6 @@ def pair(source: Source, target: Prepared, fractions: Sequence[float] = FRACTION
         used = sum(len(codes) for _, codes in shares)
         rows.append(_row(source, target, CNN, fraction, used, lambda x, m=fitted.model: predict(m, x)))
     return pd.DataFrame(rows)
-
-
-def matrix(
-    datasets: Sequence[Prepared], setup: Setup, fractions: Sequence[float] = FRACTIONS, n_jobs: int = 1
-) -> pd.DataFrame:
-    """`pair` for all ordered pairs of `datasets` that share features and no captures, each with itself included."""
-    frames, wanted = [], pairs(datasets)
-    with progress.steps("crossing", "pairs", len(wanted)) as bar:
-        for source in datasets:
-            trained = train(source, setup, n_jobs)
-            for target in (target for one, target in wanted if one is source):
-                frames.append(pair(trained, target, fractions))
-                bar.update()
-    return pd.concat(frames, ignore_index=True)
 
 
 def pairs(datasets: Sequence[Prepared]) -> list[tuple[Prepared, Prepared]]:
