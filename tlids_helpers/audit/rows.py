@@ -117,7 +117,9 @@ def duplicates(prepared: Prepared) -> Check:
     test); `repeats_labelled`: rows that have an earlier row's features and class. `share` is repeats / rows.
     """
     features, codes = _loaded(prepared, "multiclass", ROLES)
-    masks = {"repeats": repeats(features), "repeats_labelled": repeats(np.column_stack([features, codes]))}
+    flows = pd.DataFrame(features)
+    repeated = {"repeats": flows.duplicated(), "repeats_labelled": flows.assign(code=codes).duplicated()}
+    masks = {name: mask.to_numpy() for name, mask in repeated.items()}
     table = _per_class(masks, codes, prepared.classes)
     last = table.iloc[-1]
     sentence = (
@@ -153,13 +155,6 @@ def group_ids(rows: np.ndarray) -> np.ndarray:
         return ids
     # two different rows share a hash: chance one in 2^64 a pair, but a count that is wrong is wrong
     return np.unique(rows + np.float32(0.0), axis=0, return_inverse=True)[1].ravel()
-
-
-def repeats(rows: np.ndarray) -> np.ndarray:
-    """Which rows of `rows` (n, F) equal an earlier one, (n,) bool."""
-    later = np.ones(len(rows), dtype=bool)
-    later[np.unique(group_ids(rows), return_index=True)[1]] = False
-    return later
 
 
 def with_twins(features: np.ndarray, labels: np.ndarray, known: Prepared) -> pd.DataFrame:
