@@ -53,6 +53,7 @@ def test_a_failed_check_says_what_was_seen_and_ends_the_run_only_where_the_rest_
     row = dict(check_pi.planned((("a check", fails),))[0])
     assert row["result"] == "not run"
     assert check_pi.one(Answers(), fails, row, must=False) and not check_pi.one(Answers(), fails, row, must=True)
+    assert not check_pi.one(None, fails, row, must=False)  # the board, which only boots
     assert (row["result"], row["seen"], row["done"]) == ("failed", "no alert", "Fails.")
 
 

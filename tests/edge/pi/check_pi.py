@@ -135,10 +135,8 @@ def one(pi: Pi | None, run: Callable[[Pi], str], row: dict, must: bool) -> bool:
         row |= {"seen": run(pi), "result": PASSED}
     except CheckError as failed:
         row |= {"seen": str(failed), "result": FAILED}
-        print(
-            pi.run("journalctl -q --no-pager -n 40 -o short")[1] if not isinstance(failed, GoneError) else "",
-            flush=True,
-        )
+        if pi is not None and not isinstance(failed, GoneError):
+            print(pi.run("journalctl -q --no-pager -n 40 -o short")[1], flush=True)
     row["seconds"] = round(time.monotonic() - began)
     print(f"{row['result']}: {row['check']}: {row['seen']} ({row['seconds']} s)", flush=True)
     return row["result"] == PASSED or not must and pi is not None and pi.running
