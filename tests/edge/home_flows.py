@@ -1,12 +1,14 @@
-"""Hand-made flows of a home, and the shipped model to adapt."""
+"""Hand-made flows of a home, a learned state that is changed, and the shipped model to adapt."""
 
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tlids_edge.detect.detector import Verdict, Verdicts
 from tlids_edge.flows.rows import ROW, flow, of_flows
+from tlids_edge.learn import state
 from tlids_edge.learn.keep import Seen
 from tlids_edge.learn.learner import Learner
 
@@ -56,3 +58,13 @@ def home_day(hosts: int = 12, every_s: float = 300.0, begin: float = 0.0, second
 def drawn(seed: int = 1):
     """Random ranks that are the same in every run."""
     return random.Random(seed).random
+
+
+def resign(folder: Path, key: bytes, change: Callable[[dict], object]) -> None:
+    """Change the header of what was saved and sign it again, as a program of another version would."""
+    content = (folder / state.LEARNING).read_bytes()[: -state.TAG_BYTES]
+    line, _, packed = content.partition(b"\n")
+    header = json.loads(line)
+    change(header)
+    content = json.dumps(header).encode() + b"\n" + packed
+    (folder / state.LEARNING).write_bytes(content + state._tag(key, content))

@@ -9,7 +9,7 @@ import frames
 import numpy as np
 import pytest
 from edge_process import LIMIT_S
-from home_flows import DAY_S, MODEL, SECOND, drawn, seen
+from home_flows import DAY_S, MODEL, SECOND, drawn, resign, seen
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import ROW
 from tlids_edge.learn import adapt, rates, state
@@ -158,12 +158,7 @@ def saved(tmp_path):
 
 def resigned(folder, key, change) -> tuple[dict | None, str, Keeper]:
     """Change the header of what was saved, sign it again, load it."""
-    content = (folder / state.LEARNING).read_bytes()[: -state.TAG_BYTES]
-    line, _, packed = content.partition(b"\n")
-    header = json.loads(line)
-    change(header)
-    content = json.dumps(header).encode() + b"\n" + packed
-    (folder / state.LEARNING).write_bytes(content + state._tag(key, content))
+    resign(folder, key, change)
     keeper = Keeper(DAY_S, drawn())
     return *state.load(folder, key, keeper), keeper
 

@@ -1,6 +1,5 @@
 """state.py: what is on the disk is whole, this device's, of this version, and for its owner alone."""
 
-import json
 import os
 import re
 import signal
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from edge_process import LIMIT_S, STARTED, wait_for
 from full_disk import small_disk
-from home_flows import DAY_S, drawn, seen
+from home_flows import DAY_S, drawn, resign, seen
 from tlids_edge.errors import InputError
 from tlids_edge.learn import state
 from tlids_edge.learn.keep import Keeper
@@ -36,16 +35,6 @@ def taught(minutes: int = 40) -> Keeper:
     keeper.see([seen(60 * minute + source, source=source) for minute in range(minutes) for source in (5, 6, 7)])
     keeper.see([seen(60 * minutes + index, source=7, alarm=True) for index in range(12)])
     return keeper
-
-
-def resign(folder, key, change):
-    """Change the header of what was saved and sign it again, as a program of another version would."""
-    content = (folder / state.LEARNING).read_bytes()[: -state.TAG_BYTES]
-    line, _, packed = content.partition(b"\n")
-    header = json.loads(line)
-    change(header)
-    content = json.dumps(header).encode() + b"\n" + packed
-    (folder / state.LEARNING).write_bytes(content + state._tag(key, content))
 
 
 def loaded(folder, key) -> tuple[dict | None, str, Keeper]:
@@ -149,7 +138,7 @@ def test_a_full_state_keeps_below_its_limits(folder, key):
 WRITER = """
 import sys
 from pathlib import Path
-from home_flows import DAY_S, drawn, seen
+from home_flows import DAY_S, drawn, resign, seen
 from tlids_edge.learn import state
 from tlids_edge.learn.keep import Keeper
 folder = Path(sys.argv[1])
