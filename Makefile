@@ -17,6 +17,7 @@ DEMO_EPOCHS = 10
 DEMO = $(BIN)/python -m tlids_helpers.notebooks -p epochs $(DEMO_EPOCHS) -p runs_dir runs/demo
 RUNS ?= runs
 CORE = edge/tlids_edge/flows/core
+RING = edge/tlids_edge/capture/tlids-ring
 SANITIZED = -std=c11 -O1 -g -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_INPUTS ?= 100000000
 WHEELS = x86_64 aarch64
@@ -112,9 +113,9 @@ attack: $(READY) system ## attacks on the rules and the program, live in namespa
 fuzz-edge: $(READY) ## ten million damaged captures through packets and meter (about twenty minutes)
 	@$(BIN)/python tests/bench/fuzz_packets.py --inputs 10000000 --seed 1 --store "make fuzz-edge"
 
-core: $(READY) $(CORE)/meter.so ## the compiled meter, beside its source; skipped without a C compiler
+core: $(READY) $(CORE)/meter.so $(RING) ## the compiled meter and the capture program, beside their sources; skipped without a C compiler
 
-$(CORE)/meter.so: $(CORE)/meter.c $(CORE)/meter.h edge/setup.py
+$(CORE)/meter.so $(RING) &: $(CORE)/meter.c $(CORE)/meter.h edge/tlids_edge/capture/ring.c edge/setup.py
 	@cd edge && $(abspath $(BIN))/python setup.py -q build_ext --inplace && rm -rf build
 
 equal-core: core ## both meters over every shared capture, the testbed, floods and disorder, cut in every way (an hour)
@@ -131,7 +132,7 @@ $(ZIG): # a C compiler for every machine, from PyPI; made beside and renamed
 wheels: $(READY) $(ZIG) ## dist/*.whl of tlids-edge for x86-64 and aarch64, built by zig from PyPI
 	@for machine in $(WHEELS); do \
 		zig="$(abspath $(ZIG)) -m ziglang cc -target $$machine-linux-gnu.2.28" && rm -rf build/wheel && cp -r edge build/wheel && \
-		rm -f build/wheel/tlids_edge/flows/core/meter.so && (cd build/wheel && CC="$$zig" LDSHARED="$$zig -shared" _PYTHON_HOST_PLATFORM=linux-$$machine \
+		rm -f build/wheel/tlids_edge/flows/core/meter.so build/wheel/tlids_edge/capture/tlids-ring && (cd build/wheel && CC="$$zig" LDSHARED="$$zig -shared" _PYTHON_HOST_PLATFORM=linux-$$machine \
 		../zig/bin/python setup.py -q bdist_wheel --plat-name manylinux_2_28_$$machine -d $(abspath dist)) || exit 1; \
 	done; ls dist
 

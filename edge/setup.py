@@ -1,31 +1,40 @@
-"""Builds the compiled meter beside its source, where there is a C compiler; without one the package works as it is.
+"""Builds the compiled meter and the capture program beside their sources, where there is a C compiler.
 
-It is a plain shared library that knows nothing of Python, so one wheel fits every Python of a machine.
+Without one the package works as it is. Both know nothing of Python, so one wheel fits every Python of a machine.
 """
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
-NAME = "tlids_edge.flows.core.meter"
-SOURCE = "tlids_edge/flows/core/meter.c"
+CORE, CORE_SOURCE = "tlids_edge.flows.core.meter", "tlids_edge/flows/core/meter.c"
+RING, RING_SOURCE = "tlids_edge.capture.tlids-ring", "tlids_edge/capture/ring.c"
 COMPILE = [
     "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
     "-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2", "-fno-strict-aliasing",
 ]  # fmt: skip
 LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+PROGRAM = ["-fPIE"], ["-pie"]  # besides, to compile and to link the program
 
 
-class BuildLibrary(build_ext):
-    """Leaves `meter.so`, without the name of a Python."""
+class Build(build_ext):
+    """Leaves `meter.so`, without the name of a Python, and the program `tlids-ring`."""
 
     def get_ext_filename(self, ext_name: str) -> str:
-        """Where the library is."""
-        return ext_name.replace(".", "/") + ".so"
+        """Where a result is; setuptools asks with and without its package."""
+        return ext_name.replace(".", "/") + ("" if RING.endswith(ext_name) else ".so")
 
     def get_export_symbols(self, ext: Extension) -> list[str]:
         """The header says what is exported."""
         return ext.export_symbols
+
+    def build_extension(self, ext: Extension) -> None:
+        """Build one of both; setuptools itself builds libraries alone."""
+        if ext.name != RING:
+            super().build_extension(ext)
+            return
+        objects = self.compiler.compile(ext.sources, self.build_temp, extra_postargs=ext.extra_compile_args)
+        self.compiler.link_executable(objects, self.get_ext_fullpath(RING), extra_postargs=ext.extra_link_args)
 
 
 class AnyPython(bdist_wheel):
@@ -36,17 +45,17 @@ class AnyPython(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
-if __name__ == "__main__":  # edge/package/compile_core.py reads COMPILE and LINK
+def extension(name: str, source: str, compile_also: list[str], link_also: list[str], **more: object) -> Extension:
+    """One that the package can do without."""
+    options = {"extra_compile_args": COMPILE + compile_also, "extra_link_args": LINK + link_also}
+    return Extension(name, [source], optional=True, **options, **more)
+
+
+if __name__ == "__main__":  # edge/package/compile_core.py reads the options
     setup(
         ext_modules=[
-            Extension(
-                NAME,
-                [SOURCE],
-                depends=["tlids_edge/flows/core/meter.h"],
-                extra_compile_args=COMPILE,
-                extra_link_args=LINK,
-                optional=True,
-            )
+            extension(CORE, CORE_SOURCE, [], [], depends=["tlids_edge/flows/core/meter.h"]),
+            extension(RING, RING_SOURCE, *PROGRAM),
         ],
-        cmdclass={"build_ext": BuildLibrary, "bdist_wheel": AnyPython},
+        cmdclass={"build_ext": Build, "bdist_wheel": AnyPython},
     )

@@ -146,26 +146,26 @@ def guessed_id(place: Place) -> Outcome:
         del os.environ["TLIDS_MQTT_USER"], os.environ["TLIDS_MQTT_PASSWORD"]
     stays = "already connected" not in text and len(re.findall(rf"New client connected from {address}", text)) == 1
     return Outcome(
-        "the sensor stays; a warning says that its password goes out in clear; tcpdump's environment lacks it",
+        "the sensor stays; a warning says that its password goes out in clear; the capture's environment lacks it",
         problem(
             (stays, "expected the sensor to stay connected, found it thrown out"),
             ("in clear" in watched.log, "expected a warning of a password in clear, found none"),
-            (bool(given) and b"hunter2" not in given, "expected no password in tcpdump's environment, found it"),
+            (bool(given) and b"hunter2" not in given, "expected no password in the capture's environment, found it"),
         ),
         alerts_of_rules(watched.events, place.network.hosts),
     )
 
 
 def child_environment(watched: Watched) -> bytes:
-    """The environment of the tcpdump that the sensor has started."""
-    return Path("/proc", str(tcpdump_of(watched)), "environ").read_bytes()
+    """The environment of the capture that the sensor has started."""
+    return Path("/proc", str(capture_of(watched)), "environ").read_bytes()
 
 
-def tcpdump_of(watched: Watched) -> int:
-    """The process id of the tcpdump that the sensor has started."""
+def capture_of(watched: Watched) -> int:
+    """The process id of the capture that the sensor has started."""
     for children in Path("/proc", str(watched.process.pid), "task").glob("*/children"):
         for child in children.read_text().split():
-            if Path("/proc", child, "comm").read_text().strip() == "tcpdump":
+            if Path("/proc", child, "comm").read_text().strip() in ("tlids-ring", "tcpdump"):
                 return int(child)
     return 0
 
@@ -248,10 +248,10 @@ def reader(place: Place) -> Outcome:
 
 
 def blinded(place: Place) -> Outcome:
-    """A flood through a small flow table, and tcpdump killed: both are events with a beginning and an end."""
+    """A flood through a small flow table, and the capture killed: both are events with a beginning and an end."""
     with watching(place.network, place.model, "--max-flows", "1000", "--flow-alerts", "some") as watched:
         place.attack(*FLOOD)
-        os.kill(tcpdump_of(watched), signal.SIGKILL)
+        os.kill(capture_of(watched), signal.SIGKILL)
         wait_for(lambda: "capturing again" in watched.log, "the capture to continue")
     spells: dict[str, set[str]] = {}
     for event in watched.events:
@@ -316,6 +316,6 @@ TRIALS = (
     Trial("a broker that sends 255 MiB", "H7", false_broker),
     Trial("the broker is away during the attack", "H7", broker_away),
     Trial("damaged frames, to a process without rights", "H8", hostile_frames),
-    Trial("a flooded flow table, tcpdump killed", "M7", blinded),
+    Trial("a flooded flow table, capture killed", "M7", blinded),
     Trial("an eavesdropper at the broker", "M8", reader),
 )

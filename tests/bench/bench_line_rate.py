@@ -4,8 +4,9 @@
 
 Namespaces on one bridge: one sends SYNs from random sources to a host that is not there, a client asks a
 server ten times a second, and in the middle a third host scans the server with nmap. Nothing leaves them, and at most
-rate * seconds packets are sent. The program and its tcpdump have a core each; where there is a third, the sender has
-that, else it shares tcpdump's. Needs root, tcpdump, nmap and an idle machine; whatever was lost is told.
+rate * seconds packets are sent. The program and its capture have a core each; where there is a third, the sender has
+that, else it shares the capture's. Captured first by the program's default, then by tcpdump, for comparison. Needs
+root, tcpdump, nmap and an idle machine; whatever was lost is told.
 """
 
 import argparse
@@ -36,6 +37,8 @@ AROUND_S = 3  # the client asks so long before and after the flood
 ASK_S = 0.1
 SCANNED = 1000  # ports
 LIMIT_S = 120
+CAPTURES = "ring", "tcpdump"
+COMPARED = "line-dropped", "line-client-judged", "line-peak", "line-core-capture"  # with tcpdump too
 
 
 def main() -> None:
@@ -54,8 +57,10 @@ def main() -> None:
         return
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder, home():
-        found = measured(options, Path(folder))
-    figures = told(found, options)
+        for name in CAPTURES:
+            Path(folder, name).mkdir()
+        ring, tcpdump = (told(measured(options, Path(folder, name), name), options) for name in CAPTURES)
+    figures = ring | {name.replace("line-", "line-tcpdump-"): tcpdump[name] for name in COMPARED}
     print(f"{bench_edge.machine()}, {os.cpu_count()} cores, load {load:.1f} before")
     for name, value in figures.items():
         print(f"{name.removeprefix('line-').replace('-', ' '):>16}  {value}")
@@ -66,17 +71,17 @@ def main() -> None:
         kept.keep_edge("line", options.store + beside, figures)
 
 
-def measured(options: argparse.Namespace, folder: Path) -> dict:
+def measured(options: argparse.Namespace, folder: Path, capture: str) -> dict:
     """What happened: what was sent, seen, judged and told, and what it took."""
     seconds = options.seconds + 2 * AROUND_S
-    with started(options.model, folder) as program, host("server", "serve") as server:
+    with started(options.model, folder, capture) as program, host("server", "serve") as server:
         server.stdout.readline()
-        tcpdump = children(program.pid)[0]
-        os.sched_setaffinity(tcpdump, {core(1)})
+        capturing = children(program.pid)[0]
+        os.sched_setaffinity(capturing, {core(1)})
         with host("client", "ask", HOSTS["server"], ASK_S, seconds) as client:
             time.sleep(AROUND_S)
             began = time.time()
-            found = flooded(options, folder, (program.pid, tcpdump), began)
+            found = flooded(options, folder, (program.pid, capturing), began)
             found["client"] = json.loads(client.communicate(timeout=LIMIT_S)[0])
         server.kill()
         time.sleep(2)  # what is on its way arrives
@@ -116,7 +121,7 @@ def told(found: dict, options: argparse.Namespace) -> dict[str, str]:
     opened = [event for event in found["events"] if event["alert"]["metadata"].get("tlids_state") == ["open"]]
     of_flood = [event for event in opened if event.get("dest_ip") == TARGET]
     of_scan = [event for event in found["events"] if event.get("src_ip") == HOSTS["scan"]]
-    program, tcpdump = (round(kb * 1024 / 1e6) for kb in found["peak_kb"])
+    program, capture = (round(kb * 1024 / 1e6) for kb in found["peak_kb"])
     return {
         "line-asked": f"{options.rate:,}", "line-seconds": f"{options.seconds:g}", "line-sent": f"{sent['sent']:,}",
         "line-rate": f"{sent['sent'] / sent['seconds']:,.0f}", "line-seen": f"{int(seen):,}",
@@ -127,8 +132,8 @@ def told(found: dict, options: argparse.Namespace) -> dict[str, str]:
         "line-incidents": str(len(of_flood)), "line-scan": "found" if of_scan else "not found",
         "line-client": f"{client['asked']:,}", "line-client-answered": f"{client['answered']:,}",
         "line-client-judged": f"{found['counts']['judged']:,}",
-        "line-peak": f"{program + tcpdump} MB", "line-peak-program": f"{program} MB",
-        "line-core": f"{found['shares'][0]} %", "line-core-tcpdump": f"{found['shares'][1]} %",
+        "line-peak": f"{program + capture} MB", "line-peak-program": f"{program} MB",
+        "line-core": f"{found['shares'][0]} %", "line-core-capture": f"{found['shares'][1]} %",
     }  # fmt: skip
 
 
@@ -173,9 +178,9 @@ def host(name: str, *arguments: object, on: int | None = None) -> subprocess.Pop
 
 
 @contextlib.contextmanager
-def started(model: Path, folder: Path) -> Iterator[subprocess.Popen]:
-    """The program on the bridge, once its tcpdump listens."""
-    options = ["--model", model, "--source", BRIDGE, "--eve", folder / "eve.json", "--eve-max-mb", 10]
+def started(model: Path, folder: Path, capture: str) -> Iterator[subprocess.Popen]:
+    """The program on the bridge, once its capture listens."""
+    options = ["--model", model, "--source", BRIDGE, "--capture", capture, "--eve", folder / "eve.json", "--eve-max-mb", 10]
     watch = [HERE / "line_rate_watch.py", HOSTS["client"], PORT, folder / "counts.json"]
     argv = inside("watch", ["taskset", "-c", core(0), sys.executable, *watch, *options])
     argv += ["--incidents", str(folder / "incidents.json")]
@@ -184,7 +189,7 @@ def started(model: Path, folder: Path) -> Iterator[subprocess.Popen]:
             next(line for line in program.stderr if "watching" in line)
             for _ in range(100):
                 time.sleep(0.1)
-                if (tcpdump := children(program.pid)) and is_listening(tcpdump[0]):
+                if (offspring := children(program.pid)) and is_listening(offspring[0]):
                     break
             yield program
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from case_commands import as_nobody, capture_of
 from tiny_model import write_model
-from tlids_edge.capture import tcpdump
+from tlids_edge.capture import programs
 from tlids_edge.errors import InputError
 
 from tlids_helpers.common import files
@@ -78,12 +78,12 @@ def test_a_capture_that_may_be_read_is(folder):
 def test_a_tcpdump_that_may_not_be_run_is_not_said_to_be_absent(tmp_path, monkeypatch):
     (tmp_path / "tcpdump").touch(0o644)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(tcpdump, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     with pytest.raises(InputError, match="found .*/tcpdump: check its permissions"):
-        tcpdump.tcpdump_command("lo")
+        programs.tcpdump_command("lo")
     (tmp_path / "tcpdump").unlink()
     with pytest.raises(InputError, match="found none"):
-        tcpdump.tcpdump_command("lo")
+        programs.tcpdump_command("lo")
 
 
 # datasets

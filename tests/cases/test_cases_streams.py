@@ -13,7 +13,7 @@ from build_pcap import option
 from case_commands import LIMIT_S, capture_of, environment
 from case_times import TWO, meter, ng
 from edge_process import unread, wait_for
-from tlids_edge.capture import tcpdump
+from tlids_edge.capture import live
 from tlids_edge.capture.inflate import Inflated
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.cli import meter as meter_cli
@@ -58,7 +58,7 @@ def test_a_read_error_is_told_of_the_capture_and_not_of_the_output(tmp_path):
 
 def test_a_read_error_while_watching_is_one_sentence():
     disk = failing_disk()
-    stream = tcpdump.buffered(disk, bool, "a.pcap")
+    stream = live.buffered(disk, bool, "a.pcap")
     with pytest.raises(
         InputError, match="a capture a.pcap that can be read, found: Input/output error: check the disk"
     ):

@@ -1,7 +1,7 @@
-"""The capturing half of the packaged service: tcpdump onto a socket, and its drop counter into a file.
+"""The capturing half of the packaged service: a capturing child onto a socket, its drop counter into a file.
 
 systemd starts it for each connection (edge/package/tlids-capture@.service), with the right to capture and no other.
-It looks at no packet: tcpdump writes straight to the socket that standard output is.
+It looks at no packet: the child (`programs`) writes straight to the socket that standard output is.
 """
 
 import contextlib
@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tlids_edge.capture.tcpdump import ASK_S, STOP_S, tcpdump_command
+from tlids_edge.capture.programs import capture_command
+from tlids_edge.capture.live import ASK_S, STOP_S
 from tlids_edge.errors import InputError
 from tlids_edge.outputs import written
 from tlids_edge.status import say
@@ -26,15 +27,21 @@ _DROPPED = re.compile(rb"(\d+) packets? dropped by kernel")
 def main() -> int:
     """Capture until the reader or systemd ends it; 2 when there is nothing to capture on."""
     try:
-        command = tcpdump_command(os.environ.get("TLIDS_INTERFACE") or default_interface(ROUTES))
+        interface = os.environ.get("TLIDS_INTERFACE") or default_interface(ROUTES)
+        command = capture_command(interface, os.environ.get("TLIDS_CAPTURE", ""), told)
     except InputError as error:
-        say(str(error), "tlids-capture")
+        told(str(error))
         return 2
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    os.close(1)  # so that the reader sees the end when tcpdump ends
+    os.close(1)  # so that the reader sees the end when the child ends
     signal.signal(signal.SIGTERM, lambda _number, _frame: child.terminate())
     listen(child, Path(os.environ.get("RUNTIME_DIRECTORY", "."), COUNTER))
     return ended(child)
+
+
+def told(message: str) -> None:
+    """Say something to the journal."""
+    say(message, "tlids-capture")
 
 
 def ended(child: subprocess.Popen) -> int:
@@ -65,7 +72,7 @@ def default_interface(routes: Path) -> str:
 
 
 def listen(child: subprocess.Popen, counter: Path, reader: int = 0) -> None:
-    """Write down what the kernel dropped, as tcpdump tells it every ASK_S; end tcpdump when `reader` hangs up."""
+    """Write down what the kernel dropped, as the child tells it every ASK_S; end the child when `reader` hangs up."""
     heard, ready = b"", False
     while True:
         readable = select.select([child.stderr, reader], [], [], ASK_S)[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tlids_edge.capture.feeder import COUNTER
-from tlids_edge.capture.tcpdump import DRAIN_S, RETRY_S, Losses, buffered, wait
+from tlids_edge.capture.live import DRAIN_S, RETRY_S, Losses, buffered, wait
 from tlids_edge.errors import InputError
 
 PREFIX = "unix:"

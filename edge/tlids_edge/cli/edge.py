@@ -17,7 +17,8 @@ from tlids_edge.alerts.listing import LISTINGS, SOME
 from tlids_edge.alerts.mqtt import MqttSink
 from tlids_edge.alerts.outlet import Outlet
 from tlids_edge.alerts.reporter import Options, Reporter
-from tlids_edge.capture import tcpdump
+from tlids_edge.capture import programs
+from tlids_edge.capture.live import LiveCapture, buffered
 from tlids_edge.capture.service_capture import PREFIX, ServiceCapture
 from tlids_edge.capture.stats import PacketStats
 from tlids_edge.capture.times import Times
@@ -95,9 +96,10 @@ def _add_input(option: Callable) -> None:
     )
     option(
         "--capture",
-        choices=("tcpdump", "pyshark"),
-        default="tcpdump",
-        help="how packets are read; pyshark is the paper's way and far slower (default: tcpdump)",
+        choices=("ring", "tcpdump", "pyshark"),
+        default="",
+        help="how packets are read; ring is ours, pyshark is the paper's way and far slower "
+        "(default: ring, or tcpdump where ring cannot capture)",
     )
     option("--live", action="store_true", help="standard input is a capture in progress: use the system clock")
     option("--strict-time", action="store_true", help="stop at the first odd time, instead of counting them")
@@ -297,9 +299,9 @@ def _is_interface(source: str) -> bool:
     Raises:
         InputError: it is neither an interface, nor a file, nor -.
     """
-    found = source != "-" and "/" not in source and tcpdump.is_interface(source)
+    found = source != "-" and "/" not in source and programs.is_interface(source)
     if not found and source != "-" and (not _is_there(source) or os.path.isdir(source)):
-        known = ", ".join(tcpdump.interfaces())
+        known = ", ".join(programs.interfaces())
         raise InputError(
             f"expected a capture file, - or an interface as --source, found {source!r}", f"interfaces here: {known}"
         )
@@ -332,7 +334,7 @@ def _origin(source: str, live: bool) -> dict:
 
 def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
     """The source's pcap streams: one of a file or standard input, one for each life of a capturing child."""
-    if options.capture == "tcpdump" and (options.source == "-" or not watch.live):
+    if options.capture != "pyshark" and (options.source == "-" or not watch.live):
         return _one_stream(options.source, _descriptor(options.source), watch)
     service = options.source.startswith(PREFIX)
     if options.capture == "pyshark" and (service or options.source == "-"):
@@ -345,10 +347,10 @@ def _streams(options: argparse.Namespace, watch: Watch) -> Iterator[BinaryIO]:
         watch.losses = capture.losses
         return capture.streams()
     if options.capture == "pyshark":
-        command = tcpdump.pyshark_command(options.source)
+        command = programs.pyshark_command(options.source)
     else:
-        command = tcpdump.tcpdump_command(options.source)
-    child = tcpdump.LiveCapture(command, watch.tick, say, again=watch.live)
+        command = programs.capture_command(options.source, options.capture, say)
+    child = LiveCapture(command, watch.tick, say, again=watch.live)
     watch.losses = child.losses
     return child.streams()
 
@@ -372,7 +374,7 @@ def _descriptor(source: str) -> int:
 def _one_stream(source: str, descriptor: int, watch: Watch) -> Iterator[BinaryIO]:
     """One stream that ends with its file, or when the run is to stop."""
     with io.FileIO(descriptor, closefd=descriptor != 0):
-        yield tcpdump.buffered(descriptor, watch.tick, "standard input" if source == "-" else source)
+        yield buffered(descriptor, watch.tick, "standard input" if source == "-" else source)
 
 
 if __name__ == "__main__":

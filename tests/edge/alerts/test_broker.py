@@ -283,7 +283,8 @@ def test_the_capturing_child_is_not_given_the_password(model, tmp_path):
     stub.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin", "TLIDS_MQTT_USER": "pi"}
     environment |= {"TLIDS_MQTT_PASSWORD": "secret", "NOTIFY_SOCKET": "/nowhere", "CREDENTIALS_DIRECTORY": "/nowhere"}
-    edge = start_edge(model, "lo", env=environment | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    environment["PYTHONPATH"] = os.environ.get("PYTHONPATH", "")
+    edge = start_edge(model, "lo", "--capture", "tcpdump", env=environment)
     wait_for((tmp_path / "environment").exists, "the child")
     edge.terminate()
     edge.communicate(timeout=LIMIT_S)

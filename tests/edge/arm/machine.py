@@ -67,10 +67,10 @@ def edge_for_arm(edge: Path, target: Path) -> Path:
     Raises:
         InputError: zig is not set up.
     """
-    left_out = shutil.ignore_patterns("__pycache__", "*.so")
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "tlids-ring")
     shutil.copytree(edge / "tlids_edge", target / "tlids_edge", ignore=left_out)
     try:
-        runpy.run_path(str(COMPILE_CORE))["compile_core"]("aarch64", target / "tlids_edge/flows/core/meter.so")
+        runpy.run_path(str(COMPILE_CORE))["compile_core"]("aarch64", target)
     except FileNotFoundError as error:
         raise InputError(str(error)) from None
     return target

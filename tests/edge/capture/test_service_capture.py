@@ -145,7 +145,8 @@ def test_the_feeder_hands_over_what_tcpdump_writes(tmp_path):
     fake.write_text("#!/bin/sh\nprintf stream\n")
     fake.chmod(0o755)
     ours, theirs = socket.socketpair()
-    environment = os.environ | {"PATH": str(tmp_path), "TLIDS_INTERFACE": "lo", "RUNTIME_DIRECTORY": str(tmp_path)}
+    settings = {"TLIDS_INTERFACE": "lo", "TLIDS_CAPTURE": "tcpdump"}
+    environment = os.environ | settings | {"PATH": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
     done = subprocess.Popen([sys.executable, feeder.__file__], stdin=theirs, stdout=theirs, env=environment)
     STARTED.append(done)
     theirs.close()

@@ -145,11 +145,19 @@ def test_idle_flows_are_judged_by_the_wall_clock_though_no_packet_comes(model, t
     assert events(eve.read_bytes())[0]["flow"]["reason"] == "idle"
 
 
-def test_a_killed_tcpdump_is_started_again_and_the_gap_reported(model, two_hosts, tmp_path):
-    live = Live(model, two_hosts[0], tmp_path, "--all-flows", "--flow-alerts", "all")
+def runs(pid: int) -> str:
+    """The name of a process's program."""
+    return Path(f"/proc/{pid}/exe").resolve().name
+
+
+@pytest.mark.parametrize("program", ["tlids-ring", "tcpdump"])
+def test_a_killed_capture_is_started_again_and_the_gap_reported(model, two_hosts, tmp_path, program):
+    which = ("--capture", program.removeprefix("tlids-"))
+    live = Live(model, two_hosts[0], tmp_path, "--all-flows", "--flow-alerts", "all", *which)
     first = children(live.process.pid)[0]
+    assert runs(first) == program
     os.kill(first, signal.SIGKILL)
-    wait_for(lambda: children(live.process.pid) not in ([], [first]), "another tcpdump")
+    wait_for(lambda: children(live.process.pid) not in ([], [first]), "another child")
     live.listen()
     send_udp(two_hosts[1], "10.77.0.1", range(5000, 5003))
     live.catch_up()
@@ -189,10 +197,11 @@ def test_an_interface_that_vanishes_is_waited_for(model, two_hosts, tmp_path):
     assert live.process.returncode == 0 and "capturing again after a gap" in said
 
 
-def test_a_stopped_consumer_makes_the_kernel_count_drops_and_the_run_goes_on(model, two_hosts, tmp_path):
+@pytest.mark.parametrize("program", ["ring", "tcpdump"])
+def test_a_stopped_consumer_makes_the_kernel_count_drops_and_the_run_goes_on(model, two_hosts, tmp_path, program):
     eve = tmp_path / "eve.json"
-    live = Live(model, two_hosts[0], tmp_path, "--idle-timeout", "0.5", "--eve", str(eve))
-    live.process.send_signal(signal.SIGSTOP)  # nobody reads tcpdump's pipe now
+    live = Live(model, two_hosts[0], tmp_path, "--idle-timeout", "0.5", "--eve", str(eve), "--capture", program)
+    live.process.send_signal(signal.SIGSTOP)  # nobody reads the child's pipe now
     for _ in range(8):
         send_udp(two_hosts[1], "10.77.0.1", range(2000, 6000), "x" * 1400)
     live.process.send_signal(signal.SIGCONT)

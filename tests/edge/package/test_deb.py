@@ -22,6 +22,7 @@ INCLUDED = (
 )  # fmt: skip
 UNITS = Path("/usr/lib/systemd/system")
 CORE = "/usr/lib/tlids-edge/tlids_edge/flows/core/meter.so"
+RING = "/usr/lib/tlids-edge/tlids_edge/capture/tlids-ring"
 NAME_OF_CORE = (
     "import sys; sys.path.insert(0, '/usr/lib/tlids-edge'); from tlids_edge.flows import core; print(core.load()._name)"
 )
@@ -137,7 +138,7 @@ def check_pinned(debian: Path) -> None:
     line = (debian / "usr/lib/systemd/system/tlids-edge.service").read_text().split("ExecStartPre=")[1].splitlines()[0]
     listed = (debian / line.split()[-1].lstrip("/")).read_text().split()[1::2]
     model = "/usr/share/tlids-edge/models/testbed/model.tflite"
-    assert {model, CORE, "/usr/lib/tlids-edge/ai_edge_litert/libLiteRt.so"} < set(listed)
+    assert {model, CORE, RING, "/usr/lib/tlids-edge/ai_edge_litert/libLiteRt.so"} < set(listed)
     assert inside(debian, *line.split()) == ""
     whole = (debian / model.lstrip("/")).read_bytes()
     (debian / model.lstrip("/")).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -156,6 +157,7 @@ def test_installed_it_judges_a_capture_and_purged_it_leaves_nothing(package, deb
     check_units(debian)
     check_pinned(debian)
     assert inside(debian, "python3", "-c", NAME_OF_CORE) == f"{CORE}\n"
+    assert "expected the name of one interface" in inside(debian, RING, fails=True)
 
     shutil.copy(EDGE.parent / "data/testbed/session2.pcap.gz", debian / "tmp")
     model = "/usr/share/tlids-edge/models/testbed"

@@ -1,4 +1,4 @@
-"""The packaged service without systemd: tcpdump feeds a socket, tlids-edge reads it under the unit's limits."""
+"""The packaged service without systemd: a capture feeds a socket, tlids-edge reads it under the unit's limits."""
 
 import ctypes.util
 import os
@@ -73,7 +73,7 @@ def judged_ports(eve: Path) -> set[int | None]:
     return {event.get("dest_port") for event in events(text[: text.rfind(b"\n") + 1], "flow")}
 
 
-def test_packets_cross_the_socket_and_are_judged_and_a_killed_tcpdump_is_a_gap(model, two_hosts, tmp_path, confined):
+def test_packets_cross_the_socket_and_are_judged_and_a_killed_capture_is_a_gap(model, two_hosts, tmp_path, confined):
     eve, said = tmp_path / "eve.json", tmp_path / "said"
     service = Service(tmp_path / "capture", two_hosts[0], tmp_path)
     options = ("--all-flows", "--flow-alerts", "all", "--idle-timeout", "0.5", "--eve", str(eve))
@@ -83,18 +83,18 @@ def test_packets_cross_the_socket_and_are_judged_and_a_killed_tcpdump_is_a_gap(m
     send_udp(two_hosts[1], "10.77.0.1", PORTS)
     wait_for(lambda: judged_ports(eve) >= set(PORTS), "verdicts by the wall clock")
 
-    (tcpdump,) = children(service.feeders[0].pid)
-    os.kill(tcpdump, signal.SIGKILL)
+    (child,) = children(service.feeders[0].pid)
+    os.kill(child, signal.SIGKILL)
     wait_for(lambda: len(service.feeders) > 1 and service.capturing(), "a second capture")
     later = range(6000, 6010)
     send_udp(two_hosts[1], "10.77.0.1", later)
     wait_for(lambda: judged_ports(eve) >= set(later), "verdicts after the gap")
     assert "capturing again after a gap of" in said.read_text()
 
-    tcpdump = children(service.feeders[-1].pid)
+    left = children(service.feeders[-1].pid)
     edge.send_signal(signal.SIGTERM)
     assert edge.wait(LIMIT_S) == 0
-    wait_for(lambda: not any(map(alive, tcpdump)), "tcpdump to end with its reader")
+    wait_for(lambda: not any(map(alive, left)), "the capture to end with its reader")
     service.close()
     assert "Traceback" not in said.read_text()
     assert not [event for event in events(eve.read_bytes(), "flow") if "in_iface" in event]

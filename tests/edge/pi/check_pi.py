@@ -40,7 +40,7 @@ WHOLE = (
     ("nmap from another host", install.scanned),
     ("Home Assistant's discovery at mosquitto", install.discovered),
     ("broker's password", rights.secret),
-    ("kill -9 of tcpdump", faults.tcpdump_killed),
+    ("kill -9 of the capture", faults.capture_killed),
     ("kill -9 of the program", faults.program_killed),
     ("interface gone and back", faults.interface_gone),
     ("log disk full", faults.disk_full),

@@ -24,12 +24,12 @@ def rotated(pi: Pi) -> str:
     return f"{moved} bytes in eve.json.1, which no longer grows; alerts in the new eve.json"
 
 
-def tcpdump_killed(pi: Pi) -> str:
-    """kill -9 of tcpdump: the gap is reported, capture starts again, the program continues, and attacks are seen."""
+def capture_killed(pi: Pi) -> str:
+    """kill -9 of the capture: the gap is reported, capture starts again, the program continues, and attacks are seen."""
     settings(pi, TLIDS_OPTIONS="")
-    main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tcpdump")
+    main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tlids-ring")
     pi.must(f"kill -9 {old}")
-    pi.wait(f"pgrep -x tcpdump | grep -qvx {old}", "another tcpdump")
+    pi.wait(f"pgrep -x tlids-ring | grep -qvx {old}", "another capture")
     capturing(pi)
     pi.wait("journalctl -q -o cat -u tlids-edge -n 40 | grep -q 'capturing again'", "the word of a gap")
     expect(pi.must("systemctl show -P MainPID tlids-edge") == main, "the program did not survive")
@@ -39,24 +39,24 @@ def tcpdump_killed(pi: Pi) -> str:
 
 
 def program_killed(pi: Pi) -> str:
-    """kill -9 of the program: systemd starts it again, tcpdump of before ends, and attacks are seen."""
-    main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tcpdump")
+    """kill -9 of the program: systemd starts it again, the capture of before ends, and attacks are seen."""
+    main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tlids-ring")
     pi.must(f"kill -9 {main}")
     pi.wait(f"p=$(systemctl show -P MainPID tlids-edge); [ $p -gt 0 ] && [ $p != {main} ]", "another process")
     pi.wait("systemctl is-active -q tlids-edge", "an active tlids-edge")
-    pi.wait(f"! pgrep -x tcpdump | grep -qx {old}", "the end of the old tcpdump")
+    pi.wait(f"! pgrep -x tlids-ring | grep -qx {old}", "the end of the old capture")
     capturing(pi)
-    expect(len(pi.must("pgrep -x tcpdump").split()) == 1, "more than one tcpdump")
+    expect(len(pi.must("pgrep -x tlids-ring").split()) == 1, "more than one capture")
     scanned(pi, "2300-2500")
     restarts = pi.must("systemctl show -P NRestarts tlids-edge")
-    return f"restarted (NRestarts {restarts}), one tcpdump; a scan is reported"
+    return f"restarted (NRestarts {restarts}), one capture; a scan is reported"
 
 
 def interface_gone(pi: Pi) -> str:
     """The interface is deleted and made again: the program waits, captures again, and attacks are seen."""
     main = pi.must("systemctl show -P MainPID tlids-edge")
     pi.must("ip link del edge0")
-    pi.wait("! pgrep -x tcpdump", "the end of tcpdump")
+    pi.wait("! pgrep -x tlids-ring", "the end of the capture")
     pi.must("sleep 15; systemctl is-active tlids-edge; systemctl is-active tlids-capture.socket")
     pi.must("sh /usr/local/lib/home.sh")
     pi.wait(CAPTURING, "a capture on the new interface")

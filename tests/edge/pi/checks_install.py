@@ -8,10 +8,10 @@ from emulator import LIKE_RASPBERRY_PI_OS, CheckError, Pi
 EVE = "/var/log/tlids/eve.json"
 SETTINGS = "/etc/default/tlids-edge"
 SCAN = "ip netns exec out nmap -n -Pn -sS -p {} 10.77.0.1"
-CAPTURING = "pgrep -x tcpdump && awk 'NR > 1 && $6 == 1 {{ found = 1 }} END {{ exit !found }}' /proc/net/packet"
+CAPTURING = "pgrep -x tlids-ring && awk 'NR > 1 && $6 == 1 {{ found = 1 }} END {{ exit !found }}' /proc/net/packet"
 CAPTURING = CAPTURING.replace("{{", "{").replace("}}", "}")
 
-LIMITS = {"tlids-edge": (1024, 200), "tcpdump": (256, 120)}  # MiB: address space, and MemoryMax
+LIMITS = {"tlids-edge": (1024, 200), "tlids-ring": (256, 120)}  # MiB: address space, and MemoryMax
 
 
 def expect(holds: object, seen: str) -> None:
@@ -26,7 +26,7 @@ def journal(pi: Pi, unit: str = "tlids-edge", lines: int = 400) -> str:
 
 
 def capturing(pi: Pi, limit: int = 300) -> None:
-    """Wait until tcpdump's packet socket is bound."""
+    """Wait until the capture's packet socket is bound."""
     pi.wait(CAPTURING, "a running capture", limit)
 
 
@@ -74,15 +74,15 @@ def installed(pi: Pi) -> str:
 
 
 def default_route(pi: Pi) -> str:
-    """tcpdump listens on the interface of the default route."""
-    line = pi.must("tr '\\0' ' ' < /proc/$(pgrep -x tcpdump)/cmdline")
-    expect("-i edge0" in line, line)
-    return line.split(" -i ")[1].split()[0]
+    """The capture listens on the interface of the default route."""
+    line = pi.must("tr '\\0' ' ' < /proc/$(pgrep -x tlids-ring)/cmdline")
+    expect(line.split()[1:] == ["edge0"], line)
+    return line.split()[1]
 
 
 def limits(pi: Pi) -> str:
     """The limits on memory: that of the address space always, MemoryMax where the kernel has it; of both processes."""
-    found = {"tlids-edge": "systemctl show -P MainPID tlids-edge", "tcpdump": "pgrep -x tcpdump"}
+    found = {"tlids-edge": "systemctl show -P MainPID tlids-edge", "tlids-ring": "pgrep -x tlids-ring"}
     return "; ".join(f"{name}: {limited(pi, pi.must(asked), LIMITS[name])}" for name, asked in found.items())
 
 
@@ -145,7 +145,7 @@ def purged(pi: Pi) -> str:
     names = "\\( -name '*tlids*' -o -path '*/tlids*' \\)"
     left = pi.must(
         f"find / -xdev {names} {others}; find /run -name '*tlids*' -not -path '/run/udev/*'; "  # the checks' own port
-        "getent passwd tlids tlids-capture; pgrep -x tcpdump; pgrep -f '[t]lids_edge|[t]lids-edge'; true"
+        "getent passwd tlids tlids-capture; pgrep -x tlids-ring; pgrep -x tcpdump; pgrep -f '[t]lids_edge|[t]lids-edge'; true"
     )
     expect(not left, f"left: {' '.join(left.split()[:12])}")
     units = pi.run("systemctl list-unit-files --no-legend 'tlids*'")[1]

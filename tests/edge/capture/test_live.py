@@ -1,4 +1,4 @@
-"""tcpdump.py: names that are refused, a child without a shell, its drop counter, its restarts."""
+"""A capturing child: its drop counter, its restarts, its end, and the pipe that is read from."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from edge_process import Until, alive, wait_for
 from frames import PCAP_HEADER, T0, record, udp
-from tlids_edge.capture import tcpdump
+from tlids_edge.capture import live
 from tlids_edge.capture.packets import PacketStats, read_packets
 from tlids_edge.errors import InputError
 
@@ -25,7 +25,7 @@ def fake_tcpdump(folder: Path, body: str) -> str:
     return str(path)
 
 
-def read_all(child: tcpdump.LiveCapture, got: list | None = None) -> int:
+def read_all(child: live.LiveCapture, got: list | None = None) -> int:
     """The number of packets of all streams; each is added to `got` when it comes."""
     got = [] if got is None else got
     for stream in child.streams():
@@ -37,10 +37,10 @@ def read_all(child: tcpdump.LiveCapture, got: list | None = None) -> int:
 def test_a_read_waits_for_more_only_when_no_read_has_given_much_of_late(monkeypatch):
     reading, writing = os.pipe()
     now = [100.0]
-    monkeypatch.setattr(tcpdump.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(tcpdump.time, "sleep", lambda _: os.write(writing, b"and more"))
-    pipe = tcpdump.PolledPipe(reading, lambda: False)
-    much, after, at_once = bytes(tcpdump.MUCH), tcpdump.BUSY_S * 1.5, 0.0
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(live.time, "sleep", lambda _: os.write(writing, b"and more"))
+    pipe = live.PolledPipe(reading, lambda: False)
+    much, after, at_once = bytes(live.MUCH), live.BUSY_S * 1.5, 0.0
     for later, written, given in (
         (at_once, b"little", b"little"), (at_once, b"little ", b"little and more"), (after, much, much),
         (at_once, b"little", b"little"), (at_once, b"little", b"little"), (after, b"little", b"little"),
@@ -53,41 +53,8 @@ def test_a_read_waits_for_more_only_when_no_read_has_given_much_of_late(monkeypa
     os.close(writing)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "",
-        "nosuchif0",
-        "-w/etc/passwd",
-        "--help",
-        "../../etc",
-        "lo;reboot",
-        "lo reboot",
-        "a" * 16,
-        ".",
-        "lo\n",
-        "$(id)",
-    ],
-)
-def test_what_is_no_interface_never_reaches_tcpdump(name):
-    with pytest.raises(InputError, match="expected a network interface, found"):
-        tcpdump.tcpdump_command(name)
-
-
-def test_the_command_is_a_list_with_the_interface_as_the_value_of_i(monkeypatch):
-    monkeypatch.setattr(tcpdump.shutil, "which", lambda *_, **__: "/usr/bin/tcpdump")
-    command = tcpdump.tcpdump_command("lo")
-    assert command[:3] == ["/usr/bin/tcpdump", "-i", "lo"] and command[-2:] == ["-w", "-"] and "-U" in command
-
-
-def test_no_tcpdump_is_a_sentence(monkeypatch):
-    monkeypatch.setattr(tcpdump.shutil, "which", lambda *_, **__: None)
-    with pytest.raises(InputError, match="expected tcpdump.* found none"):
-        tcpdump.tcpdump_command("lo")
-
-
 def test_drops_are_asked_for_while_it_runs_and_read_when_it_ends(tmp_path, monkeypatch):
-    monkeypatch.setattr(tcpdump, "ASK_S", 0.2)
+    monkeypatch.setattr(live, "ASK_S", 0.2)
     program = fake_tcpdump(
         tmp_path,
         """
@@ -103,7 +70,7 @@ time.sleep(600)
     )
     seen = []
     enough = Until(lambda: seen.append(child.losses.dropped) or 7 in seen)
-    child = tcpdump.LiveCapture([program], enough, print)
+    child = live.LiveCapture([program], enough, print)
     assert read_all(child) == 1
     assert 7 in seen and child.losses.dropped == 12
     assert child.losses.gaps == 0
@@ -120,7 +87,7 @@ sys.exit(1)
 """,
     )
     said = []
-    child = tcpdump.LiveCapture([program], Until(lambda: len(said) >= 5), said.append)
+    child = live.LiveCapture([program], Until(lambda: len(said) >= 5), said.append)
     packets = read_all(child)
     assert packets >= 3
     assert child.losses.dropped == 5 * packets
@@ -137,7 +104,7 @@ sys.exit("tcpdump: eth0: You don't have permission to perform this capture on th
 """,
     )
     with pytest.raises(InputError, match="expected the right to capture"):
-        read_all(tcpdump.LiveCapture([program], Until(lambda: False), print))
+        read_all(live.LiveCapture([program], Until(lambda: False), print))
 
 
 def test_an_interface_that_is_down_at_the_start_is_waited_for(tmp_path):
@@ -151,12 +118,12 @@ os.write(1, HEADER + FRAME); time.sleep(600)
 """,
     )
     got = []
-    assert read_all(tcpdump.LiveCapture([program], Until(lambda: got), print), got) == 1
+    assert read_all(live.LiveCapture([program], Until(lambda: got), print), got) == 1
 
 
 @pytest.mark.parametrize("stubborn", ["True", "not grandchild"])
 def test_a_child_that_ignores_sigterm_is_killed_and_its_own_children_too(tmp_path, monkeypatch, stubborn):
-    monkeypatch.setattr(tcpdump, "STOP_S", 0.3)
+    monkeypatch.setattr(live, "STOP_S", 0.3)
     pids = tmp_path / "pids"
     program = fake_tcpdump(
         tmp_path,
@@ -171,7 +138,7 @@ time.sleep(600)
 """,
     )
     got = []
-    read_all(tcpdump.LiveCapture([program], Until(lambda: got), print), got)
+    read_all(live.LiveCapture([program], Until(lambda: got), print), got)
     both = [int(pid) for pid in pids.read_text().split()]
     assert len(both) == 2
     wait_for(lambda: not any(map(alive, both)), "child and grandchild to be gone")
@@ -180,7 +147,7 @@ time.sleep(600)
 def test_the_clock_ticks_while_no_packet_comes():
     reading, writing = os.pipe()
     ticks = []
-    stream = tcpdump.buffered(reading, lambda: ticks.append(1) or len(ticks) > 5)
+    stream = live.buffered(reading, lambda: ticks.append(1) or len(ticks) > 5)
     assert stream.read1(100) == b""
     assert len(ticks) == 6
     os.close(reading)
@@ -190,7 +157,7 @@ def test_the_clock_ticks_while_no_packet_comes():
 def test_a_packet_is_handed_over_as_soon_as_it_is_there():
     reading, writing = os.pipe()
     os.write(writing, PCAP_HEADER + FRAME)
-    packets = read_packets(tcpdump.buffered(reading, lambda: False), PacketStats())
+    packets = read_packets(live.buffered(reading, lambda: False), PacketStats())
     assert next(packets).src_port == 1  # would block for ever if a full buffer were waited for
     os.write(writing, FRAME[:20])
     os.write(writing, FRAME[20:])
@@ -202,7 +169,7 @@ def test_a_packet_is_handed_over_as_soon_as_it_is_there():
 
 def test_ctrl_c_does_not_reach_the_child_before_us(tmp_path):
     program = fake_tcpdump(tmp_path, "os.write(1, HEADER + FRAME); time.sleep(600)\n")
-    child = tcpdump.LiveCapture([program], Until(lambda: False), print)
+    child = live.LiveCapture([program], Until(lambda: False), print)
     groups = []
     for stream in child.streams():
         groups.append(os.getpgid(child.pid))

@@ -1,25 +1,22 @@
 """Live capture: a child process that writes a pcap stream, watched, restarted and counted.
 
-The child is `tcpdump -i INTERFACE -U -w -`, or the paper's pyshark behind the same kind of pipe. Only the
-child needs the right to capture. tcpdump says how many packets the kernel dropped when it ends and, on
-SIGUSR1, while it runs. When the child dies (killed, the interface went away) it is started again and the
-gap is reported.
+`programs` says which programs can be the child. Only the child needs the right to capture. tcpdump and ours say how
+many packets the kernel dropped when they end and, on SIGUSR1, while they run. When the child dies (killed, the
+interface went away) it is started again and the gap is reported.
 """
 
 import io
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
+from tlids_edge.capture.programs import counts_drops
 from tlids_edge.errors import InputError, unreadable
 
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
@@ -29,16 +26,9 @@ ASK_S = 2.0  # how often tcpdump is asked for its drop counter
 STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
 DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets through
-# A whole Ethernet frame. Segments that the network card merged are cut, which changes no feature; without a
-# limit each of them would be given 64 KiB of the kernel's buffer, which would then hold 500 packets instead
-# of 15,000.
-SNAP_LENGTH = 2048
-KERNEL_BUFFER_KIB = 32 << 10
 # what the child is given of our environment, which holds a broker's password
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
-SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 _DISK = "check the disk or the connection that it comes from"
-_NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
 
@@ -82,50 +72,6 @@ def buffered(descriptor: int, tick: Callable[[], bool], name: str = "") -> Binar
     return io.BufferedReader(PolledPipe(descriptor, tick, name), 1 << 18)
 
 
-def is_interface(name: str) -> bool:
-    """Whether the kernel knows a network interface of this name; `any` stands for all of them."""
-    if not _NAME.fullmatch(name) or name in (".", ".."):
-        return False
-    return name == "any" or Path("/sys/class/net", name).exists()
-
-
-def interfaces() -> list[str]:
-    """The names of the network interfaces."""
-    try:
-        return sorted(os.listdir("/sys/class/net"))
-    except OSError:
-        return []
-
-
-def tcpdump_command(interface: str) -> list[str]:
-    """The argument list of the tcpdump child; no shell ever sees it.
-
-    Raises:
-        InputError: there is no such interface, or no tcpdump.
-    """
-    if not is_interface(interface):
-        raise InputError(f"expected a network interface, found {interface!r}", f"here are {', '.join(interfaces())}")
-    program = shutil.which("tcpdump") or shutil.which("tcpdump", path=SYSTEM_PATH)
-    if program is None:
-        there = shutil.which("tcpdump", os.F_OK) or shutil.which("tcpdump", os.F_OK, SYSTEM_PATH)
-        if there:
-            raise InputError(f"expected a tcpdump that can be run, found {there}", "check its permissions")
-        raise InputError("expected tcpdump for a live capture, found none", "sudo apt install tcpdump")
-    # without immediate mode the kernel hands packets over once a second, and SIGTERM loses those it still
-    # holds. Without -U some fifty packets stay in tcpdump until more come, so that the last verdicts would be
-    # late, and it takes no less: 100,000 packets over veth took 0.10 to 0.14 s of CPU with -U, 0.13 s without.
-    # SIGUSR2 flushes too, but tcpdump 4.99 does so in the signal handler, where it has hung for good on the lock
-    # of the stream that it was writing to. A pipe of 1 MiB made no difference; GATHER_S makes 4,550 reads of
-    # those 100,000 packets about 200
-    buffer = ["--immediate-mode", "-B", str(KERNEL_BUFFER_KIB), "-s", str(SNAP_LENGTH)]
-    return [program, "-i", interface, "-n", "-U", *buffer, "-w", "-"]
-
-
-def pyshark_command(source: str) -> list[str]:
-    """The argument list of the pyshark child, for an interface or a file."""
-    return [sys.executable, str(Path(__file__).with_name("pyshark_child.py")), source]
-
-
 @dataclass(slots=True)
 class Losses:
     """What was not captured."""
@@ -164,7 +110,7 @@ class LiveCapture:
         self.losses = Losses()
         self._command, self._tick, self._say, self._again = command, tick, say, again
         self._child: subprocess.Popen | None = None
-        self._counts_drops = Path(command[0]).name == "tcpdump"
+        self._counts_drops = counts_drops(command)
         self._dropped_before = self._dropped_now = 0  # by earlier children, by this one
         self._words = b""  # what the child said on standard error, the end of it
         self._listening = self._has_captured = self._told = False

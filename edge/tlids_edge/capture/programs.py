@@ -1,0 +1,120 @@
+"""The programs that capture an interface: which one is run, and with which arguments. No shell ever sees them.
+
+`tlids-ring` is ours (`ring.c`), built where there is a C compiler. tcpdump captures what it cannot: interfaces that are
+not Ethernet, and for users who may not capture but have a tcpdump that may. pyshark is the paper's way.
+"""
+
+import os
+import re
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tlids_edge.errors import InputError
+
+RING = Path(__file__).with_name("tlids-ring")
+# A whole Ethernet frame. Segments that the network card merged are cut, which changes no feature; without a
+# limit each of them would be given 64 KiB of tcpdump's buffer, which would then hold 500 packets instead of 15,000.
+SNAP_LENGTH = 2048
+KERNEL_BUFFER_KIB = 32 << 10
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
+INTERFACES = Path("/sys/class/net")
+ETHERNET = ("1", "772")  # kinds of interfaces in net/if_arp.h: Ethernet, and loopback, which has Ethernet's headers
+_NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
+
+
+def is_interface(name: str) -> bool:
+    """Whether the kernel knows a network interface of this name; `any` stands for all of them."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        return False
+    return name == "any" or (INTERFACES / name).exists()
+
+
+def interfaces() -> list[str]:
+    """The names of the network interfaces."""
+    try:
+        return sorted(os.listdir(INTERFACES))
+    except OSError:
+        return []
+
+
+def capture_command(interface: str, program: str, say: Callable[[str], None]) -> list[str]:
+    """The argument list of the child that captures: `program` is "ring" or "tcpdump", "" for the first that can.
+
+    `say` is told why tcpdump captures, unless it was asked for.
+
+    Raises:
+        InputError: there is no such interface, or the program cannot capture it.
+    """
+    if not is_interface(interface):
+        raise InputError(f"expected a network interface, found {interface!r}", f"here are {', '.join(interfaces())}")
+    if program not in ("", "ring", "tcpdump"):
+        raise InputError(f"expected ring or tcpdump as TLIDS_CAPTURE, found {program!r}", "leave it empty for either")
+    if program == "tcpdump":
+        return tcpdump_command(interface)
+    lacking = ring_lacks(interface)
+    if program == "ring" and lacking:
+        raise InputError(f"{RING.name} expected {lacking}", "capture with tcpdump, or let the program choose")
+    if not lacking:
+        return [str(RING), interface]
+    say(f"capturing with tcpdump, because {RING.name} expects {lacking}")
+    return tcpdump_command(interface)
+
+
+def ring_lacks(interface: str) -> str:
+    """Why `tlids-ring` cannot capture an interface, as "..., found ..."; "" when it can."""
+    if not os.access(RING, os.X_OK):
+        return f"to be built as {RING}, found nothing"
+    if _processor(RING) != _processor(Path(sys.executable)):
+        return f"to be built for this processor, found {RING} for another"
+    try:
+        kind = (INTERFACES / interface / "type").read_text().strip()
+    except OSError:  # any, or it has just gone
+        kind = ""
+    if kind not in ETHERNET:
+        return f"an Ethernet interface, found {interface}"
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except OSError as error:
+        return f"the right to open a packet socket, found: {error.strerror}"
+    return ""
+
+
+def tcpdump_command(interface: str) -> list[str]:
+    """The argument list of the tcpdump child.
+
+    Raises:
+        InputError: there is no tcpdump.
+    """
+    program = shutil.which("tcpdump") or shutil.which("tcpdump", path=SYSTEM_PATH)
+    if program is None:
+        there = shutil.which("tcpdump", os.F_OK) or shutil.which("tcpdump", os.F_OK, SYSTEM_PATH)
+        if there:
+            raise InputError(f"expected a tcpdump that can be run, found {there}", "check its permissions")
+        raise InputError("expected tcpdump for a live capture, found none", "sudo apt install tcpdump")
+    # without immediate mode the kernel hands packets over once a second, and SIGTERM loses those it still
+    # holds. Without -U some fifty packets stay in tcpdump until more come, so that the last verdicts would be
+    # late, and it takes no less: 100,000 packets over veth took 0.10 to 0.14 s of CPU with -U, 0.13 s without.
+    # SIGUSR2 flushes too, but tcpdump 4.99 does so in the signal handler, where it has hung for good on the lock
+    # of the stream that it was writing to.
+    buffer = ["--immediate-mode", "-B", str(KERNEL_BUFFER_KIB), "-s", str(SNAP_LENGTH)]
+    return [program, "-i", interface, "-n", "-U", *buffer, "-w", "-"]
+
+
+def pyshark_command(source: str) -> list[str]:
+    """The argument list of the pyshark child, for an interface or a file."""
+    return [sys.executable, str(Path(__file__).with_name("pyshark_child.py")), source]
+
+
+def counts_drops(command: list[str]) -> bool:
+    """Whether a child tells how many packets the kernel dropped, on SIGUSR1 and at its end."""
+    return Path(command[0]).name in ("tcpdump", RING.name)
+
+
+def _processor(program: Path) -> bytes:
+    """The processor that a program was built for: its word size, byte order and e_machine of elf.h."""
+    with program.open("rb") as file:
+        head = file.read(20)
+    return head[4:6] + head[18:20]
