@@ -75,7 +75,7 @@ def main() -> int:
 
 def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
     """Lay out the package's files under `root`."""
-    left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "*.h", "tlids-ring")  # what is built here is not the Pi's
+    left_out = shutil.ignore_patterns("__pycache__", "*.so", "*.c", "*.h", "tlids-ring")  # not this machine's builds
     shutil.copytree(EDGE / "tlids_edge", root / PRIVATE / "tlids_edge", ignore=left_out)
     compile_core(MACHINES[architecture], root / PRIVATE)
     unpack_litert(fetch_litert(architecture, wheel), root / PRIVATE, architecture)

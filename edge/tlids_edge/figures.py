@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from tlids_edge.alerts.reporter import Reporter
-from tlids_edge.capture.packets import PacketStats
 from tlids_edge.capture.live import Losses
+from tlids_edge.capture.packets import PacketStats
 from tlids_edge.detect.judging import Judging
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter

@@ -15,8 +15,8 @@ from tlids_edge import status
 from tlids_edge.alerts.blindness import Blindness
 from tlids_edge.alerts.eve_stdout import CLOSING_S
 from tlids_edge.alerts.reporter import Reporter
-from tlids_edge.capture.packets import Packet, PacketStats, where
 from tlids_edge.capture.live import Losses
+from tlids_edge.capture.packets import Packet, PacketStats, where
 from tlids_edge.detect.arp import ArpWatch
 from tlids_edge.detect.detector import Detector
 from tlids_edge.detect.fan_out import FanOut

@@ -180,7 +180,8 @@ def host(name: str, *arguments: object, on: int | None = None) -> subprocess.Pop
 @contextlib.contextmanager
 def started(model: Path, folder: Path, capture: str) -> Iterator[subprocess.Popen]:
     """The program on the bridge, once its capture listens."""
-    options = ["--model", model, "--source", BRIDGE, "--capture", capture, "--eve", folder / "eve.json", "--eve-max-mb", 10]
+    options = ["--model", model, "--source", BRIDGE, "--capture", capture]
+    options += ["--eve", folder / "eve.json", "--eve-max-mb", 10]
     watch = [HERE / "line_rate_watch.py", HOSTS["client"], PORT, folder / "counts.json"]
     argv = inside("watch", ["taskset", "-c", core(0), sys.executable, *watch, *options])
     argv += ["--incidents", str(folder / "incidents.json")]

@@ -24,7 +24,7 @@ FAULTS_S = 5.0  # that one exchange may take
 def flood(interface: str, target: str, target_mac: str, rate: int, seconds: float) -> dict:
     """Send SYNs from random sources to port 80 of `target`, `rate` a second, at most rate * seconds of them."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as line:
-        line.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)  # the sender shares the capture's core: leave it what we can
+        line.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)  # it shares the capture's core: leave that what we can
         line.bind((interface, 0))
         frames, headers = bursts(target, target_mac, line.getsockname()[4])
         send = ctypes.CDLL(None, use_errno=True).sendmmsg

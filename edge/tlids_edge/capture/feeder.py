@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tlids_edge.capture.programs import capture_command
 from tlids_edge.capture.live import ASK_S, STOP_S
+from tlids_edge.capture.programs import capture_command
 from tlids_edge.errors import InputError
 from tlids_edge.outputs import written
 from tlids_edge.status import say

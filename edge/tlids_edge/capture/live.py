@@ -22,7 +22,7 @@ from tlids_edge.errors import InputError, unreadable
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
 GATHER_S = 0.005  # no read for so long after one that gave little, since tcpdump writes each packet at once
 MUCH, BUSY_S = 4 << 10, 0.1  # a read of so many bytes, and no waiting for so long after it: a socket holds but 16 KB
-ASK_S = 2.0  # how often tcpdump is asked for its drop counter
+ASK_S = 2.0  # how often the child is asked for its drop counter
 STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
 DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets through

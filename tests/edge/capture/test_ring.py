@@ -1,6 +1,5 @@
 """The capture program of ours, live over veth: frames byte for byte, its rights, its end. Skipped without root."""
 
-import os
 import random
 import signal
 import struct
@@ -87,10 +86,13 @@ def made_up(count: int) -> list[bytes]:
 
 def test_frames_are_those_that_were_sent_and_that_tcpdump_captures(sanitized, two_hosts, tmp_path):
     own = [udp("10.9.9.9", 1, "10.77.0.1", port) for port in (5000, 5001)]
-    tagged = [ethernet(TAGS + udp("10.9.9.9", 1, "10.9.9.8", 53)[12:], 0x88A8), arp(1, "02:00:00:00:00:09", "1.1.1.1", "2.2.2.2")]
-    frames = [*own, *tagged, *made_up(2_000)]
-    tcpdump = ["ip", "netns", "exec", two_hosts[0], "tcpdump", "-U", "--immediate-mode", "-B32768", "-s2048", "-w-", "-i"]
-    with capturing(tuple(tcpdump), tmp_path / "tcpdump"), capturing(sanitized, tmp_path / "ring"):
+    tagged = ethernet(TAGS + udp("10.9.9.9", 1, "10.9.9.8", 53)[12:], 0x88A8)
+    frames = [*own, tagged, arp(1, "02:00:00:00:00:09", "1.1.1.1", "2.2.2.2"), *made_up(2_000)]
+    options = "-U", "--immediate-mode", "-B32768", "-s2048", "-w-", "-i"
+    with (
+        capturing((*sanitized[:-1], "tcpdump", *options), tmp_path / "tcpdump"),
+        capturing(sanitized, tmp_path / "ring"),
+    ):
         send(two_hosts[1], frames)
         wait_for(lambda: len(records(tmp_path / "ring")) >= len(frames), "the frames in the ring's file")
         wait_for(lambda: len(records(tmp_path / "tcpdump")) >= len(frames), "the frames in tcpdump's file")

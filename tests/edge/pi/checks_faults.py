@@ -25,7 +25,7 @@ def rotated(pi: Pi) -> str:
 
 
 def capture_killed(pi: Pi) -> str:
-    """kill -9 of the capture: the gap is reported, capture starts again, the program continues, and attacks are seen."""
+    """kill -9 of the capture: the gap is reported, capture starts again, the program runs on, and attacks are seen."""
     settings(pi, TLIDS_OPTIONS="")
     main, old = pi.must("systemctl show -P MainPID tlids-edge"), pi.must("pgrep -x tlids-ring")
     pi.must(f"kill -9 {old}")

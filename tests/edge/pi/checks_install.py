@@ -145,7 +145,7 @@ def purged(pi: Pi) -> str:
     names = "\\( -name '*tlids*' -o -path '*/tlids*' \\)"
     left = pi.must(
         f"find / -xdev {names} {others}; find /run -name '*tlids*' -not -path '/run/udev/*'; "  # the checks' own port
-        "getent passwd tlids tlids-capture; pgrep -x tlids-ring; pgrep -x tcpdump; pgrep -f '[t]lids_edge|[t]lids-edge'; true"
+        "getent passwd tlids tlids-capture; pgrep -x 'tlids-ring|tcpdump'; pgrep -f '[t]lids_edge|[t]lids-edge'; true"
     )
     expect(not left, f"left: {' '.join(left.split()[:12])}")
     units = pi.run("systemctl list-unit-files --no-legend 'tlids*'")[1]
