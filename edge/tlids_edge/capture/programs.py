@@ -7,7 +7,7 @@ not Ethernet, and for users who may not capture but have a tcpdump that may. pys
 import os
 import re
 import shutil
-import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ SNAP_LENGTH = 2048
 KERNEL_BUFFER_KIB = 32 << 10
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 INTERFACES = Path("/sys/class/net")
-ETHERNET = ("1", "772")  # kinds of interfaces in net/if_arp.h: Ethernet, and loopback, which has Ethernet's headers
+TRIAL_S = 10.0
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 
 
@@ -54,32 +54,26 @@ def capture_command(interface: str, program: str, say: Callable[[str], None]) ->
         raise InputError(f"expected ring or tcpdump as TLIDS_CAPTURE, found {program!r}", "leave it empty for either")
     if program == "tcpdump":
         return tcpdump_command(interface)
-    lacking = ring_lacks(interface)
-    if program == "ring" and lacking:
-        raise InputError(f"{RING.name} expected {lacking}", "capture with tcpdump, or let the program choose")
-    if not lacking:
+    failure = ring_fails(interface)
+    if program == "ring" and failure:
+        raise InputError(f"expected {RING.name} to capture {interface}, found: {failure}", "capture with tcpdump")
+    if not failure:
         return [str(RING), interface]
-    say(f"capturing with tcpdump, because {RING.name} expects {lacking}")
+    say(f"capturing with tcpdump, because {RING.name} cannot: {failure}")
     return tcpdump_command(interface)
 
 
-def ring_lacks(interface: str) -> str:
-    """Why `tlids-ring` cannot capture an interface, as "..., found ..."; "" when it can."""
-    if not os.access(RING, os.X_OK):
-        return f"to be built as {RING}, found nothing"
-    if _processor(RING) != _processor(Path(sys.executable)):
-        return f"to be built for this processor, found {RING} for another"
+def ring_fails(interface: str) -> str:
+    """Why `tlids-ring` cannot capture an interface, in its words or the system's; "" when it can, as a trial shows."""
+    if not RING.exists():
+        return "not built, which needs a C compiler at the installation"
     try:
-        kind = (INTERFACES / interface / "type").read_text().strip()
-    except OSError:  # any, or it has just gone
-        kind = ""
-    if kind not in ETHERNET:
-        return f"an Ethernet interface, found {interface}"
-    try:
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
-    except OSError as error:
-        return f"the right to open a packet socket, found: {error.strerror}"
-    return ""
+        tried = subprocess.run(
+            [RING, interface, "--check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIAL_S
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:  # for example of another processor
+        return getattr(error, "strerror", None) or "no answer"
+    return tried.stderr.decode(errors="replace").strip() if tried.returncode else ""
 
 
 def tcpdump_command(interface: str) -> list[str]:
@@ -111,10 +105,3 @@ def pyshark_command(source: str) -> list[str]:
 def counts_drops(command: list[str]) -> bool:
     """Whether a child tells how many packets the kernel dropped, on SIGUSR1 and at its end."""
     return Path(command[0]).name in ("tcpdump", RING.name)
-
-
-def _processor(program: Path) -> bytes:
-    """The processor that a program was built for: its word size, byte order and e_machine of elf.h."""
-    with program.open("rb") as file:
-        head = file.read(20)
-    return head[4:6] + head[18:20]

@@ -1,6 +1,6 @@
 /* Captures one Ethernet interface and writes a pcap stream to standard output, as `tcpdump -w -` does, but in blocks.
  *
- *     ring INTERFACE
+ *     tlids-ring INTERFACE [--check]
  *
  * The kernel writes packets into a ring of blocks that is mapped here (AF_PACKET, TPACKET_V3; see packet_mmap.rst of
  * the Linux documentation). A block is handed over when it is full, or RETIRE_MS after its first packet. So a packet
@@ -9,7 +9,8 @@
  *
  * On standard error it says what tcpdump says: "listening on", and how many packets the kernel dropped, at the end and
  * on SIGUSR1. SIGTERM and SIGINT end it, after what the kernel still holds. It gives up every right as soon as the
- * ring is there. It reads no packet, but for putting back the VLAN tag that the kernel takes out.
+ * ring is there; with --check it ends then, as a trial. It reads no packet, but for putting back the VLAN tag that the
+ * kernel takes out.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -257,14 +258,17 @@ static void end_if_broken(struct ring *ring, const struct pollfd *descriptors) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 2)
-        fail("ring", "expected the name of one interface");
-    if (isatty(STDOUT_FILENO))
-        fail("ring", "expected a pipe as standard output, found a terminal");
+    bool trial = count == 3 && strcmp(arguments[2], "--check") == 0;
+    if (count != 2 && !trial)
+        fail("tlids-ring", "expected the name of one interface");
+    if (!trial && isatty(STDOUT_FILENO))
+        fail("tlids-ring", "expected a pipe as standard output, found a terminal");
     struct ring ring = {.name = arguments[1]};
     take_signals();
     open_ring(&ring);
     give_up_rights(&ring);
+    if (trial)
+        return 0;
     fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK); /* or a signal could come between looking for one and a long write */
     struct pcap_file file = {0xa1b2c3d4, 2, 4, 0, 0, SNAP, 1 /* Ethernet */};
     gather(&ring, &file, sizeof file);

@@ -29,8 +29,8 @@ TAGS = struct.pack("!HHH", 3, 0x8100, 0x2005)  # what comes after the outer 0x88
 @pytest.fixture
 def ring(two_hosts) -> tuple[str, ...]:
     """The start of its command line, in the first host."""
-    if lacking := programs.ring_lacks("lo"):
-        pytest.skip(lacking)
+    if failure := programs.ring_fails("lo"):
+        pytest.skip(failure)
     return "ip", "netns", "exec", two_hosts[0], str(programs.RING)
 
 
@@ -168,10 +168,21 @@ def test_a_packet_to_oneself_is_captured_once(ring, two_hosts, tmp_path):
     assert to == [port.to_bytes(2, "big") for port in range(5000, 5005)]
 
 
-@pytest.mark.parametrize("arguments", [[], ["nosuchif0"], ["a" * 30], ["edge0", "edge1"]])
-def test_what_it_cannot_capture_is_told_and_ends_it(ring, arguments):
+@pytest.mark.parametrize(
+    "arguments", [[], ["nosuchif0"], ["a" * 30], ["edge0", "edge1"], ["nosuchif0", "--check"], ["tun0", "--check"]]
+)
+def test_what_it_cannot_capture_is_told_and_ends_it(ring, two_hosts, arguments):
+    if "tun0" in arguments:
+        made = ["ip", "-n", two_hosts[0], "tuntap", "add", "tun0", "mode", "tun"]
+        if subprocess.run(made, capture_output=True).returncode:
+            pytest.skip("tun devices cannot be made here")
     done = subprocess.run([*ring, *arguments], capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 1 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+
+
+def test_a_trial_captures_nothing(ring):
+    done = subprocess.run([*ring, "edge0", "--check"], capture_output=True, timeout=LIMIT_S)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_without_the_right_to_capture_it_says_so(ring):
