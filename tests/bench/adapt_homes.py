@@ -262,38 +262,37 @@ def tables(found: dict) -> list[str]:
         lines.append("| " + " | ".join(home_row(name, runs)) + " |")
     worst = [run for runs in found["homes"].values() for run in runs if run["enough_rows"]]
     seconds, memory = (max(run[key] for run in worst) for key in ("adapt_s", "adapt_mb"))
-    lines += ["", f"Adapting took at most {seconds:.1f} s of one core and {memory:.0f} MB.", "",
-              "| attack | flows | alarm before | alarm after |", "|---|---|---|---|"]  # fmt: skip
+    lines += ["", f"Adapting took at most {seconds:.1f} s of one core and {memory:.0f} MB.", ""]
+    lines += ["| attack | flows | alarm before | alarm after | alarm or are new after |", "|---|---|---|---|---|"]
     for home, label in SESSIONS.items():
-        lines += session_rows(label, found["homes"][home])
-    for runs in found["homes"].values():
+        lines += session_rows(label, found["homes"][home], label.startswith(home))
+    for home, runs in found["homes"].items():
         for attack, each in runs[0].get("attacks", {}).items():
-            shares = spread([run["attacks"][attack]["share"] for run in runs])
-            lines.append(f"| {attack} | {each['flows']:,} | | {shares} |")
+            shares = (spread([run["attacks"][attack][key] for run in runs]) for key in ("share", "with_novelty"))
+            lines.append(f"| {home}: {attack} | {each['flows']:,} | | {' | '.join(shares)} |")
     return lines
 
 
-def session_rows(label: str, runs: list[dict]) -> list[str]:
-    """The rows of one recording: all attacks, then each class."""
+def session_rows(label: str, runs: list[dict], is_own: bool) -> list[str]:
+    """The rows of one recording: all attacks, then each class; what is new only where it `is_own`, of the home."""
     first = runs[0]["session"]["after"]
     attacks = [name for name in first if name != BENIGN]
     total = sum(first[name]["flows"] for name in attacks)
 
-    def shares(when: str, names: list[str], of: int) -> str:
-        """The share of the flows of some classes that alarm, over the seeds."""
-        return spread([sum(run["session"][when][name]["share"] * run["session"][when][name]["flows"] for name in names)
-                       / of for run in runs])  # fmt: skip
+    def row(name: str, names: list[str], flows: int) -> str:
+        """Of the flows of some classes: the shares that alarm before and after, and that alarm or are new."""
+        cells = ((when, key) for when, key in (("before", "share"), ("after", "share"), ("after", "with_novelty")))
+        found = [spread([sum(run["session"][when][each][key] * run["session"][when][each]["flows"] for each in names)
+                         / flows for run in runs]) for when, key in cells]  # fmt: skip
+        return f"| {name} | {flows:,} | {' | '.join(found if is_own else [*found[:2], ''])} |"
 
     least = {key: min(run["episodes"][key] for run in runs) for key in ("found", "with_novelty")}
     told = f"of {runs[0]['episodes']['attacks']} attacks {runs[0]['episodes_before']['found']} make an incident of the "
     told += f"model before, {least['found']} after"
     if least["with_novelty"] > least["found"]:
         told += f", {least['with_novelty']} of it or of novelty"
-    rows = [f"| {label}: {told} | {total:,} | {shares('before', attacks, total)} | {shares('after', attacks, total)} |"]
-    for name, each in first.items():
-        both = (shares(when, [name], each["flows"]) for when in ("before", "after"))
-        rows.append(f"| {label}: {name} | {each['flows']:,} | {' | '.join(both)} |")
-    return rows
+    each = [row(f"{label}: {name}", [name], found["flows"]) for name, found in first.items()]
+    return [row(f"{label}: {told}", attacks, total), *each]
 
 
 def home_row(name: str, runs: list[dict]) -> list[str]:

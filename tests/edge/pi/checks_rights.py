@@ -20,7 +20,7 @@ BROKER = "listener 1884 127.0.0.1\\nallow_anonymous false\\npassword_file /etc/m
 
 
 def confined(pi: Pi) -> str:
-    """No capability, none to be had but the capture's one, no new privileges, other users; each unit's exposure."""
+    """No capability; at most CAP_NET_RAW in the bounding sets, no new privileges, other users; units' exposure."""
     seen = []
     for name, bound in (("tlids-edge", 0), ("tlids-ring", NET_RAW)):
         asked = ("systemctl show -P MainPID tlids-edge", "pgrep -x tlids-ring")[name == "tlids-ring"]
