@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tlids_edge.cli.edge import main
+from tlids_edge.cli.start import edge
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(edge())

@@ -41,7 +41,7 @@ DEPENDS = (
     "libcap2-bin, libndpi4.2t64, procps"
 )
 UNITS = ("tlids-edge.service", "tlids-capture.socket", "tlids-capture@.service")
-COMMANDS = {"tlids-edge": "tlids_edge.cli.edge", "tlids-meter": "tlids_edge.cli.meter"}
+COMMANDS = {"tlids-edge": "edge", "tlids-meter": "meter"}  # functions of tlids_edge.cli.start
 PAGES = (
     "edge/README.md", "edge/DETAILS.md", "edge/MANUAL.md", "edge/MEASURED.md", "edge/SECURITY.md", "docs/inputs.md",
     "docs/your-own-network.md",
@@ -51,9 +51,9 @@ PROGRAM = """#!/usr/bin/python3
 import sys
 
 sys.path.insert(0, "/{private}")
-from {module} import main
+from {module} import {function}
 
-sys.exit(main())
+sys.exit({function}())
 """
 
 
@@ -79,8 +79,8 @@ def stage(root: Path, architecture: str, model: Path, wheel: Path) -> None:
     shutil.copytree(EDGE / "tlids_edge", root / PRIVATE / "tlids_edge", ignore=left_out)
     compile_core(MACHINES[architecture], root / PRIVATE)
     unpack_litert(fetch_litert(architecture, wheel), root / PRIVATE, architecture)
-    for name, module in COMMANDS.items():
-        program(root / "usr/bin" / name, module)
+    for name, function in COMMANDS.items():
+        program(root / "usr/bin" / name, "tlids_edge.cli.start", function)
     program(root / PRIVATE / "tlids-capture", "tlids_edge.capture.feeder")
     shutil.copytree(model, root / SHARE / "models" / model.name)
     for unit in UNITS:
@@ -122,10 +122,10 @@ def unpack_litert(wheel: Path, folder: Path, architecture: str) -> None:
             target.write_bytes(content)
 
 
-def program(path: Path, module: str) -> None:
-    """A command that runs a module's `main` with the private folder on its path."""
+def program(path: Path, module: str, function: str = "main") -> None:
+    """A command that runs a function of a module with the private folder on its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(PROGRAM.format(private=PRIVATE, module=module), encoding="utf-8")
+    path.write_text(PROGRAM.format(private=PRIVATE, module=module, function=function), encoding="utf-8")
     path.chmod(0o755)
 
 

@@ -5,10 +5,11 @@ import os
 import sys
 
 from tlids_edge.cli import values
+from tlids_edge.cli.start import interruptible
 from tlids_edge.errors import InputError
 from tlids_edge.help import command_parser
 from tlids_edge.learn import adapt, state
-from tlids_edge.learn.adapting import ONE_THREAD, environment
+from tlids_edge.learn.adapting import ADAPT, ONE_THREAD, environment
 from tlids_edge.status import say
 
 
@@ -18,12 +19,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         # numpy reads how many threads it may use when it is loaded, which it is by now; no child is left by a signal
-        os.execve(sys.executable, [sys.executable, "-m", "tlids_edge.cli.adapt", *arguments], environment())
+        os.execve(sys.executable, [sys.executable, *ADAPT, *arguments], environment())
     with contextlib.suppress(OSError):  # a sandbox that forbids it is no reason to learn nothing
         os.nice(options.nice)
     try:
-        folder = state.open_folder(options.state)
-        words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)
+        with interruptible():
+            folder = state.open_folder(options.state)
+            words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)
     except InputError as error:
         say(str(error))
         return 2

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from tlids_edge import outputs
 from tlids_edge.capture.times import moment
 from tlids_edge.cli import values
+from tlids_edge.cli.start import INTERRUPTED, interruptible
 from tlids_edge.errors import InputError
 from tlids_edge.flows import table
 from tlids_edge.flows.meter import DEFAULT_DIALECT, DIALECTS, ENDINGS, FAMILIES
 from tlids_edge.help import command_parser
 from tlids_edge.status import say
 
-INTERRUPTED = 130  # as a shell has it
 REMEDY = "give another file with -o"
 GARBAGE = 100_000  # objects between two searches for cycles, of which packets and flows have none
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     gc.set_threshold(GARBAGE)
     try:
-        with _ended_by_sigterm():
+        with interruptible(), _ended_by_sigterm():
             outcome = _write(options)
     except InputError as error:
         _say(str(error))

@@ -1,9 +1,11 @@
 """`tlids-edge models`, `rollback` and `wipe`: which models there are, undoing, and forgetting a home."""
 
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from tlids_edge.cli import values
+from tlids_edge.cli.start import interruptible
 from tlids_edge.errors import InputError
 from tlids_edge.help import command_parser
 from tlids_edge.learn import models, state
@@ -27,18 +29,24 @@ def main(arguments: list[str]) -> int:
         )
     options = parser.parse_args(rest)
     try:
-        if what == "models":
-            _list(options.state, options.use)
-        elif what == "rollback":
-            name = models.roll_back(options.state)
-            say(f"in use at the next start: {name or GIVEN_WORDS}")
-        else:
-            gone = state.wipe(options.state)
-            say(f"removed {', '.join(gone)}" if gone else f"nothing was learned in {options.state}")
+        with interruptible():
+            _run(what, options)
     except InputError as error:
         say(str(error))
         return 2
     return 0
+
+
+def _run(what: str, options: Namespace) -> None:
+    """Run one of the three."""
+    if what == "models":
+        _list(options.state, options.use)
+    elif what == "rollback":
+        name = models.roll_back(options.state)
+        say(f"in use at the next start: {name or GIVEN_WORDS}")
+    else:
+        gone = state.wipe(options.state)
+        say(f"removed {', '.join(gone)}" if gone else f"nothing was learned in {options.state}")
 
 
 def _list(folder: Path, chosen: str | None) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 from tlids_edge.errors import InputError
 from tlids_edge.learn import adapt
 
+ADAPT = ("-m", "tlids_edge.cli.start", "adapt")  # arguments of Python
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # the other cores belong to the watching
 KEPT_BYTES = 1 << 16  # of what it says; its last line is what counts
 STOP_S = 2.0  # how long a killed process may take to be gone
 
 
 class Adaptation:
-    """The process, on one thread; it gives itself the lowest priority."""
+    """The process, on one thread, at the lowest priority; its own group, so that Ctrl-C reaches it only through us."""
 
     def __init__(self, model: Path, folder: Path, target: Path, *options: str) -> None:
         """Start to adapt `model` to the state in `folder`; the adapted model is left at `target`.
@@ -25,10 +26,10 @@ class Adaptation:
         """
         self._target = target
         paths = ["--model", str(model), "--state", str(folder), "-o", str(target)]
-        command = [sys.executable, "-m", "tlids_edge.cli.adapt", *paths, *options]
+        command = [sys.executable, *ADAPT, *paths, *options]
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         try:
-            self._child = subprocess.Popen(command, env=environment(), **streams)
+            self._child = subprocess.Popen(command, env=environment(), process_group=0, **streams)
         except OSError as error:
             raise InputError(f"expected to start `tlids-edge adapt`, found: {error.strerror}") from error
         os.set_blocking(self._child.stderr.fileno(), False)

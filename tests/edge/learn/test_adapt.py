@@ -260,6 +260,17 @@ def is_read(fifo) -> bool:
         return False
 
 
+def test_ctrl_c_reaches_an_adapting_process_only_through_the_program(tmp_path):
+    """It was once ended first, which counted as a failed adaptation: what was learned of the home was forgotten."""
+    before = set(children(os.getpid()))
+    adaptation = Adaptation(MODEL, state.open_folder(tmp_path / "state"), tmp_path / "new")
+    try:
+        (child,) = set(children(os.getpid())) - before
+        assert os.getpgid(child) == child != os.getpgrp()
+    finally:
+        adaptation.stop()
+
+
 def test_learning_needs_a_folder_and_a_time_that_can_be(capsys):
     assert edge.main(["--model", str(MODEL), "--source", "-", "--learn", "24h"]) == 2
     assert "give one with --state" in capsys.readouterr().err

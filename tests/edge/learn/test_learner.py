@@ -178,7 +178,7 @@ def about_to_adapt(folder, said) -> Learner:
 
 
 def stand_in(folder, monkeypatch, script: str) -> None:
-    """Run a line of shell in the place of `tlids-edge adapt`, whose -o is $8."""
+    """Run a line of shell in the place of `tlids-edge adapt`, whose -o is $9."""
     program = folder / "python"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
@@ -197,7 +197,7 @@ def test_an_adaptation_that_says_more_than_a_pipe_holds_comes_to_its_end(tmp_pat
 
 def test_the_end_of_the_watching_ends_an_adaptation_that_would_leave_a_model_to_nobody(tmp_path, said, monkeypatch):
     learner, before = about_to_adapt(tmp_path, said), set(children(os.getpid()))
-    stand_in(tmp_path, monkeypatch, 'mkdir -p "${8%/*}/.${8##*/}.$$.part"; exec sleep 600')
+    stand_in(tmp_path, monkeypatch, 'mkdir -p "${9%/*}/.${9##*/}.$$.part"; exec sleep 600')
     learner.tick()
     begun = tmp_path / "state" / models.FOLDER
     wait_for(lambda: list(begun.glob(".*.part")), "a model that is begun")
