@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.nice(options.nice)
     try:
         with interruptible():
-            folder = state.open_folder(options.state)
+            folder = state.open_folder(state.found_folder(options.state))
             words = adapt.adapt_folder(options.model, folder, options.output, options.learn_rows, options.seed)
     except InputError as error:
         say(str(error))

@@ -11,7 +11,7 @@ from tlids_edge.alerts.incidents import Limits
 from tlids_edge.cli import values
 from tlids_edge.detect.card import card_of, read_fields
 from tlids_edge.errors import InputError
-from tlids_edge.learn import models
+from tlids_edge.learn import models, state
 from tlids_edge.learn.choose import MIN_ROWS
 from tlids_edge.learn.home import Home
 from tlids_edge.learn.learner import DAY_ZERO_FLOWS, Learner, Plan
@@ -50,13 +50,15 @@ def model_in_use(options: argparse.Namespace) -> Path:
     """The model to run with: that of --model, or the one adapted from it that the state's folder says is in use.
 
     Raises:
-        InputError: --learn was given without --state.
+        InputError: --learn was given without --state, or the state's folder is not there and nothing is to be learned.
     """
     given = Path(options.model)
     if options.learn is not None and options.state is None:
         raise InputError("expected a folder for what is learned with --learn, found none", "give one with --state")
     if options.state is None:
         return given
+    if options.learn is None:
+        state.found_folder(options.state)
     model, why = models.in_use(options.state, given)
     if why:
         say(why)

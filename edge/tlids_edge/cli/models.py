@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> int:
 def _run(what: str, options: Namespace) -> None:
     """Run one of the three."""
     if what == "models":
-        _list(options.state, options.use)
+        _list(state.found_folder(options.state), options.use)
     elif what == "rollback":
-        name = models.roll_back(options.state)
+        name = models.roll_back(state.found_folder(options.state))
         say(f"in use at the next start: {name or GIVEN_WORDS}")
     else:
         gone = state.wipe(options.state)

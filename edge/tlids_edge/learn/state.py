@@ -71,6 +71,23 @@ def open_folder(folder: str | Path) -> Path:
     return folder
 
 
+def found_folder(folder: Path) -> Path:
+    """The state's folder where nothing is to be learned, so that it must be there; its path.
+
+    Raises:
+        InputError: it is not, as when its name was mistyped, or it may not be looked for.
+    """
+    try:
+        if stat.S_ISDIR(os.stat(folder).st_mode):
+            return folder
+        found = "another file"
+    except FileNotFoundError:
+        found = "none"
+    except OSError as error:
+        found = error.strerror
+    raise InputError(f"expected a state folder at {folder}, found {found}", "correct --state, or begin with --learn")
+
+
 def read_key(folder: Path) -> bytes:
     """The key of this folder, made now if there is none.
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import os
 
 import pytest
+from tlids_edge.cli import edge
 from tlids_edge.cli import models as cli
 from tlids_edge.errors import InputError
 from tlids_edge.flows.meter import CICFLOW_FEATURES
 from tlids_edge.learn import models, state
+from tlids_edge.learn.adapting import ONE_THREAD
 
 
 @pytest.fixture
@@ -117,3 +120,34 @@ def test_a_card_that_does_not_say_what_was_learned_is_listed_all_the_same(more, 
 def test_a_model_that_is_not_there_is_answered_by_how_to_list_them(home, capsys):
     assert cli.main(["models", "--state", str(home), "--use", "home-9"]) == 2
     assert "found 'home-9': run `tlids-edge models`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model", "{given}", "--source", "none.pcap"],
+        ["models"],
+        ["models", "--use", "given"],
+        ["rollback"],
+        ["adapt", "--model", "{given}", "-o", "new"],
+    ],
+    ids=" ".join,
+)
+def test_a_state_folder_that_is_not_there_is_told_and_not_made(words, given, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, value in ONE_THREAD.items():
+        monkeypatch.setenv(name, value)  # else adapt would begin again in the place of these tests
+    monkeypatch.setattr(os, "nice", lambda _: None)
+    arguments = [word.format(given=given) for word in words]
+    assert edge.main([*arguments, "--state", "mistyped"]) == 2
+    assert "expected a state folder at mistyped, found none: " in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+    (tmp_path / "mistyped").touch()
+    assert edge.main([*arguments, "--state", "mistyped"]) == 2
+    assert "expected a state folder at mistyped, found another file: " in capsys.readouterr().err
+
+
+def test_an_empty_state_folder_as_systemd_makes_it_is_none_that_was_mistyped(given, tmp_path, capsys):
+    (tmp_path / "state").mkdir()
+    assert edge.main(["--model", str(given), "--source", "none.pcap", "--state", str(tmp_path / "state")]) == 2
+    assert "state folder" not in capsys.readouterr().err  # it is the model that cannot be used
