@@ -24,6 +24,7 @@ from tlids_edge import outputs
 
 REMEDY = "give another file with --eve"
 NEW_MODE = 0o640
+KEEP = 5  # old files
 CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EROFS)
 SWEEP_S = 60.0  # between two looks for what is too old
 WORTH_BYTES = 1 << 16  # a smaller file is not emptied to make room on a disk: others fill it
@@ -41,7 +42,7 @@ class FileSink:
     """
 
     def __init__(
-        self, path: str | Path, max_bytes: int = 0, keep: int = 5, max_age_s: float = 0.0, later: bool = False
+        self, path: str | Path, max_bytes: int = 0, keep: int = KEEP, max_age_s: float = 0.0, later: bool = False
     ) -> None:
         """Open the file; `later`, only if it is there, else with the first line. No age is too old when that is 0.
 
@@ -248,6 +249,13 @@ class FileSink:
     def _numbered(self, number: int) -> Path:
         """PATH.1, PATH.2, ..., the newest first."""
         return self._target.with_name(f"{self._target.name}.{number}")
+
+
+def is_rotated(path: str | Path, other: str | Path) -> bool:
+    """Whether old lines of the file at `other` come to be at `path`, or where a link at `path` leads."""
+    folder, name = os.path.split(path)
+    names = {os.path.realpath(path), os.path.join(os.path.realpath(folder), name)}
+    return not names.isdisjoint(f"{os.path.realpath(other)}.{number}" for number in range(1, KEEP + 1))
 
 
 def _sync(file: int) -> None:

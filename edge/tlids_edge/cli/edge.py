@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tlids_edge import outputs
-from tlids_edge.alerts.eve_file import REMEDY, FileSink
+from tlids_edge.alerts.eve_file import REMEDY, FileSink, is_rotated
 from tlids_edge.alerts.eve_stdout import PathSink, StdoutSink
 from tlids_edge.alerts.incidents import Limits
 from tlids_edge.alerts.listing import LISTINGS, SOME
@@ -245,7 +245,7 @@ def _outlet(options: argparse.Namespace, live: bool) -> Outlet:
     """Where lines go: the EVE file or stream, and a file or stream for incidents.
 
     Raises:
-        InputError: nothing can be written to one of them, or it is what is read, or both are one.
+        InputError: nothing can be written to one of them, or it is what is read, or both are one or come to be one.
     """
     eve = _sink(options.eve, options, live, ceil(options.eve_max_mb * 1e6))
     path = options.incidents
@@ -254,9 +254,21 @@ def _outlet(options: argparse.Namespace, live: bool) -> Outlet:
         path = beside if beside != Path(options.eve) and os.access(beside.parent, os.W_OK) else None
     if path is None:
         return Outlet(eve)
-    if os.path.realpath(path) == os.path.realpath(options.eve):
-        raise InputError(f"expected another file for --incidents than for --eve, found {path} as both", "change one")
+    _keep_apart(path, "/dev/stdout" if options.eve == "-" else options.eve, isinstance(eve, FileSink))
     return Outlet(eve, incidents=_sink(path, options, live, INCIDENTS_BYTES, later=options.incidents is None))
+
+
+def _keep_apart(incidents: str | Path, eve: str, eve_rotates: bool) -> None:
+    """Raise InputError where incidents and EVE lines go to one file, or one is renamed over the other in time."""
+    if os.path.realpath(incidents) == os.path.realpath(eve):
+        found = f"found {incidents} as both"
+        raise InputError(f"expected another file for --incidents than for --eve, {found}", "change one")
+    for path, other in ((eve, incidents), (incidents, eve)):
+        if is_rotated(path, other) and (other is incidents or eve_rotates):
+            raise InputError(
+                f"expected --incidents and --eve to be kept apart, found {path}, which {other} becomes when it rotates",
+                "change one",
+            )
 
 
 def _sink(
