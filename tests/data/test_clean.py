@@ -12,8 +12,8 @@ HEADER = "L4_SRC_PORT,L4_DST_PORT,PROTOCOL,L7_PROTO,IN_BYTES,OUT_BYTES,IN_PKTS,O
 GOOD = "1000,80,6,7.0,60,40,1,1,2,Benign"
 EVIL = "1001,80,6,7.0,61,40,1,1,2,DoS"
 NOTHING = {
-    "missing": 0, "infinite": 0, "unlabelled": 0, "negative": 0, "relabelled": 0, "repeated_headers": 0,
-    "html_lines": 0, "malformed": 0, "byte_order_mark": False, "renamed": {},
+    "missing": 0, "infinite": 0, "unlabelled": 0, "negative": 0, "impossible": 0, "relabelled": 0,
+    "repeated_headers": 0, "html_lines": 0, "malformed": 0, "byte_order_mark": False, "renamed": {},
 }  # fmt: skip
 
 
@@ -76,6 +76,43 @@ def test_negative_values_are_kept_and_their_rows_counted_once(census):
     assert (found["negative"], found["kept"], found["missing"]) == (2, 4, 1)
 
 
+@pytest.mark.parametrize(
+    ("values", "counted"),
+    [
+        ("65536,80,6", "impossible"),
+        ("1000,1e9,6", "impossible"),
+        ("1000,80,256", "impossible"),
+        ("99999,99999,999", "impossible"),
+        ("-1,80,6", "negative"),
+        ("1000,80,-6", "negative"),
+        ("nan,80,6", "missing"),
+        ("1000,,6", "missing"),
+        ("1000,80,NaN", "missing"),
+        ("65535,0,255", ""),
+        ("0,65535,0", ""),
+    ],
+)
+def test_a_port_or_a_protocol_that_cannot_be_is_counted_once_and_kept_where_it_is_a_number(values, counted, census):
+    found = census(GOOD, EVIL, GOOD.replace("1000,80,6", values))
+    assert others(found) == zeros(counted) | ({counted: 1} if counted else {})
+    assert found["kept"] == (2 if counted == "missing" else 3)
+
+
+def test_ports_that_cannot_be_are_counted_in_files_of_cicflowmeter_too(cicflow, put, data_dir):
+    frame = cicflow({"Benign": 5, "DoS": 3})
+    frame.loc[0:1, "Dst_Port"], frame.loc[1:2, "Src_Port"] = 70_000, 65_536
+    found = cleaned.clean(str(put(frame, "own.csv")), data_dir, True)[0].census
+    assert (found["impossible"], found["kept"]) == (3, 8)
+
+
+def test_impossible_ports_of_rows_with_an_empty_label_are_counted_if_these_rows_are_kept(census):
+    empty = GOOD.replace("Benign", "").replace("80", "80000")
+    taken = census(empty, empty, EVIL, EVIL.replace("80", "80000"))  # no other label says benign
+    assert (taken["impossible"], taken["kept"]) == (3, 4)
+    dropped = census(GOOD, empty, EVIL, EVIL.replace("80", "80000"))
+    assert (dropped["impossible"], dropped["kept"], dropped["unlabelled"]) == (1, 3, 1)
+
+
 def test_labels_in_another_case_or_with_blanks_join_their_class_and_are_counted(census):
     benign = [GOOD.replace("Benign", label) for label in ("Benign", "BENIGN", " benign ")]
     found = census(*benign, EVIL, EVIL.replace("DoS", "dos"))
@@ -120,13 +157,14 @@ def test_everything_at_once_adds_up_across_batches(census, monkeypatch):
     monkeypatch.setattr(raw, "BLOCK_BYTES", 700)  # a few lines a batch
     block = [
         GOOD, EVIL, EVIL, HEADER, GOOD.replace("60", "nan"), EVIL.replace("61", "inf"), "<html>", "1,2",
-        GOOD.replace("Benign", ""), GOOD.replace("60", "-1"), EVIL.replace("DoS", "DOS"),
+        GOOD.replace("Benign", ""), GOOD.replace("60", "-1"), EVIL.replace("DoS", "DOS"), GOOD.replace("80", "80000"),
     ]  # fmt: skip
     found = census(*block * 50)
     assert found == {
-        "rows": 350, "kept": 250, "missing": 50, "infinite": 50, "unlabelled": 50, "negative": 50, "relabelled": 50,
+        "rows": 400, "kept": 300, "missing": 50, "infinite": 50, "unlabelled": 50, "negative": 50, "impossible": 50,
+        "relabelled": 50,
         "repeated_headers": 50, "html_lines": 50, "malformed": 50, "byte_order_mark": False, "renamed": {},
-        "classes": {"Benign": 150, "DoS": 200}, "lines": 551, "header_lines": 1, "blank_lines": 0,
+        "classes": {"Benign": 200, "DoS": 200}, "lines": 601, "header_lines": 1, "blank_lines": 0,
         "continued_lines": 0, "other_headers": 0, "unclosed_quotes": 0, "nul_lines": 0, "benign_words": {},
         "sessions": {}, "empty": None,
     }  # fmt: skip

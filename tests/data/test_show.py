@@ -33,6 +33,7 @@ FIGURES = {
 @pytest.fixture
 def subset(netflow, put, data_dir):
     frame = netflow({"Benign": 60, "DoS": 40, "theft": 20}).astype({"IN_PKTS": float, "OUT_PKTS": float})
+    frame["PROTOCOL"] = 6
     frame.loc[0, "IN_PKTS"] = float("inf")
     frame.loc[1:2, "OUT_PKTS"] = float("nan")
     frame.loc[3:6, "OUT_PKTS"] = -1
@@ -54,6 +55,15 @@ def test_the_census_shows_every_count_of_the_file(subset):
         "dropped: a feature is infinite": 1,
         "kept: a feature is negative (taken as 0 by the model)": 4,
     }
+
+
+def test_impossible_ports_have_a_line_where_there_are_any(subset, netflow, put, data_dir):
+    text = "kept: a port is above 65,535 or a protocol above 255"
+    assert text not in show.census(subset).index
+    frame = netflow({"Benign": 60, "DoS": 40})
+    frame["PROTOCOL"] = 6
+    frame.loc[0:2, "L4_DST_PORT"] = 70_000
+    assert show.census(prepare.prepare(str(put(frame, "own.csv")), data_dir)).loc[text].to_list() == [3]
 
 
 def test_every_count_of_the_census_has_its_line(subset):

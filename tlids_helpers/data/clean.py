@@ -3,7 +3,8 @@
 Dropped: damaged lines (lines.py), repeated header lines, rows with a feature that is missing or infinite, rows without
 a label.
 Kept and counted: negative values, which CICFlowMeter writes for "not applicable" (Init_Fwd_Win_Byts = -1);
-the model's first layer takes them as 0, on the Pi exactly as here.
+the model's first layer takes them as 0, on the Pi exactly as here. Ports and protocol numbers larger than there are any
+are kept and counted too; a negative one is among the negative values.
 """
 
 import functools
@@ -22,6 +23,7 @@ from tlids_helpers.data.parquet import read_ahead
 from tlids_helpers.data.raw import KEPT_COLUMNS, FlowFile, read_batches
 
 DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+LARGEST = {"PROTOCOL": 255} | dict.fromkeys(("L4_SRC_PORT", "L4_DST_PORT", "Src_Port", "Dst_Port"), 65_535)
 MISSING_WORDS = pa.array(["", "nan", "na", "n/a", "null", "none", "-", "?"])
 
 
@@ -44,6 +46,7 @@ class Census:
     infinite: int = 0  # a feature is inf or -inf
     unlabelled: int = 0
     negative: int = 0  # kept
+    impossible: int = 0  # kept; a port or a protocol number is larger than there are any
     relabelled: int = 0  # kept; the label differed from the class name in case or blanks
     repeated_headers: int = 0
     html_lines: int = 0
@@ -125,17 +128,16 @@ def clean_batch(
     labelled = labels.is_valid()
     keep = pc.and_(labelled, pc.invert(pc.or_(missing, infinite)))
     clean = _assemble(batch, file, features, labels).filter(keep)
-    negative = _any(pc.less(clean.column(name), 0) for name in file.features)
     census.unlabelled += len(batch) - _count(labelled)
     counted = {row["values"]: row["counts"] for row in pc.value_counts(pc.drop_null(labels)).to_pylist()}
     empty = census.empty is not None and counted.pop("", 0)
     if empty:
         named = pc.not_equal(labels, "")
         _tally(census.empty, pc.invert(named), missing, infinite)
-        census.empty.negative += _count(pc.and_(negative, pc.equal(clean["Attack"], "")))
-        labelled, negative = pc.and_(labelled, named), pc.and_(negative, pc.not_equal(clean["Attack"], ""))
+        _count_odd(clean.filter(pc.equal(clean["Attack"], "")), file, census.empty)
+        labelled = pc.and_(labelled, named)
     _tally(census, labelled, missing, infinite)
-    census.negative += _count(negative)
+    _count_odd(clean.filter(pc.not_equal(clean["Attack"], "")) if empty else clean, file, census)
     for name, count in counted.items():
         census.classes[name] = census.classes.get(name, 0) + count
     sessions.note(batch, file, census.sessions)
@@ -153,6 +155,13 @@ def _tally(census: Census, labelled: pa.Array, missing: pa.Array, infinite: pa.A
     census.kept += rows - lacking - endless
 
 
+def _count_odd(kept: pa.RecordBatch, file: FlowFile, census: Census) -> None:
+    """Count the kept rows with a value that no flow has."""
+    census.negative += _count(_any(pc.less(kept.column(name), 0) for name in file.features))
+    bounded = [name for name in file.features if name in LARGEST]
+    census.impossible += _count(_any(pc.greater(kept.column(name), LARGEST[name]) for name in bounded))
+
+
 def settle_benign(census: Census) -> dict[str, str | None]:
     """Decide on the words for benign of a user's own file that was read: class -> its name, or None to drop its rows.
 
@@ -168,7 +177,7 @@ def settle_benign(census: Census) -> dict[str, str | None]:
     if empty.rows and often and census.classes and all(map(benign.is_vague, words)):
         found["(empty)"] = empty.rows
         renamed[""] = name
-        for count in ("rows", "kept", "missing", "infinite", "negative"):
+        for count in ("rows", "kept", "missing", "infinite", "negative", "impossible"):
             setattr(census, count, getattr(census, count) + getattr(empty, count))
     elif empty.rows:
         census.unlabelled += empty.rows

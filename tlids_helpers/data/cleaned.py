@@ -24,7 +24,7 @@ from tlids_helpers.data.raw import Allowed
 
 PREPARATION = 1
 """In the key of every cache. Raise it when cleaning, splitting or the stand-ins give other rows than before."""
-READING = 5  # in the key too: raised when a census counts more than before, or damaged files are read otherwise
+READING = 6  # in the key too: raised when a census counts more than before, or damaged files are read otherwise
 STAND_IN_ROWS = 8_000
 OWN_SUFFIXES = (".csv", ".gz", ".zip", ".parquet")
 WITHOUT = "-without-"

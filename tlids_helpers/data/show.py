@@ -38,8 +38,10 @@ CENSUS_ROWS = {
     "repeated_headers": "dropped: header line repeated",
     "other_headers": "obeyed: header line with other columns",
     "negative": "kept: a feature is negative (taken as 0 by the model)",
+    "impossible": "kept: a port is above 65,535 or a protocol above 255",
     "relabelled": "kept: label spelled in another case",
 }
+SHOWN_IF_ANY = ("impossible",)  # others have a line even if they are 0
 
 UNITS = {
     "L4_SRC_PORT": "port number", "L4_DST_PORT": "port number", "PROTOCOL": "IANA number", "TCP_FLAGS": "OR of flags",
@@ -80,9 +82,15 @@ def census(prepared: Prepared) -> pd.DataFrame:
     A union's own file that stands for several parts is one column, under its name.
     """
     files = [part["file"] for part in prepared.parts.values()]
+    counts = [part["census"] for part in prepared.parts.values()]
+    rows = {
+        key: text
+        for key, text in CENSUS_ROWS.items()
+        if key not in SHOWN_IF_ANY or any(census[key] for census in counts)
+    }
     columns = {
         slug if files.count(part["file"]) == 1 else part["file"]: {
-            text: part["census"][key] for key, text in CENSUS_ROWS.items()
+            text: part["census"][key] for key, text in rows.items()
         }
         for slug, part in prepared.parts.items()
     }
