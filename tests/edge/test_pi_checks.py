@@ -57,6 +57,17 @@ def test_a_failed_check_says_what_was_seen_and_ends_the_run_only_where_the_rest_
     assert (row["result"], row["seen"], row["done"]) == ("failed", "no alert", "Fails.")
 
 
+def test_a_qemu_that_makes_no_channel_is_ended_and_told(scripts, tmp_path, monkeypatch):
+    emulator = scripts("emulator")
+    pi = emulator.Pi(None, tmp_path / "disk", tmp_path / "cargo", tmp_path)
+    (tmp_path / "qemu.log").write_text("a word of it\n")
+    monkeypatch.setattr(pi, "command", lambda *_: ["sleep", "600"])
+    monkeypatch.setattr(emulator, "CHANNEL_S", 0.3)
+    with pytest.raises(emulator.GoneError, match=r"^QEMU made no channel within 0.3 s: a word of it$"):
+        pi.start()
+    assert not pi.running and pi._qemu is None
+
+
 def test_the_table_lists_checks_that_were_not_run(scripts):
     rows = [
         {"check": "boot", "done": "It boots.", "seen": "a|b", "result": "passed"},

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from tlids_edge.alerts.eve import SID_NOVELTY, SID_NUMBER, SID_RAISED, flow_id
 from tlids_edge.alerts.eve_incidents import SID_INCIDENT
-from tlids_edge.alerts.incident import NOVELTY, NUMBER, RAISED
+from tlids_edge.alerts.incident import KINDS as NO_CLASSES
+from tlids_edge.alerts.incident import RAISED
 from tlids_edge.alerts.incidents import CLOSED
 
 from tlids_helpers.testbed.new_home import Session
@@ -53,9 +54,9 @@ def told(events: Iterable[dict], session: Session) -> Told:
 def _kind(metadata: dict) -> str:
     """Whose an incident is, by the counts in its last line."""
     classes = {entry.rpartition("=")[0] for entry in metadata.get("tlids_classes", [])}
-    if classes - {RAISED, NOVELTY, NUMBER}:
+    if classes.difference(NO_CLASSES.values()):
         return MODEL
-    return NEW if classes & {NOVELTY, NUMBER} and "tlids_rules" not in metadata else RULE
+    return NEW if classes - {RAISED} and "tlids_rules" not in metadata else RULE
 
 
 def count(told: Told, session: Session, recording: Recording) -> pd.DataFrame:

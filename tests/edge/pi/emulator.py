@@ -12,6 +12,7 @@ from pathlib import Path
 from system import System
 
 BOOT_S, ANSWER_S, MARGIN_S = 900, 300, 60
+CHANNEL_S = 60.0  # until QEMU has made the channel's socket, before it boots anything
 # of a device and a unit; 90 s are short for a slow emulation
 PATIENT = "systemd.default_device_timeout_sec=900 systemd.default_timeout_start_sec=900"
 LIKE_RASPBERRY_PI_OS = "cgroup_disable=memory"
@@ -37,7 +38,11 @@ class Pi:
         self._heard = b""
 
     def start(self, options: str = LIKE_RASPBERRY_PI_OS) -> float:
-        """Boot with these kernel options until the channel answers; seconds it took."""
+        """Boot with these kernel options until the channel answers; seconds it took.
+
+        Raises:
+            GoneError: QEMU ended, made no channel within CHANNEL_S, or the channel said nothing within BOOT_S.
+        """
         path, began = self.folder / "channel", time.monotonic()
         path.unlink(missing_ok=True)
         with open(self.console, "ab") as console, open(self.folder / "qemu.log", "ab") as said:
@@ -46,6 +51,9 @@ class Pi:
         while not path.exists():
             if self._qemu.poll() is not None:
                 raise GoneError(f"QEMU ended with status {self._qemu.returncode}: {self._last('qemu.log')}")
+            if time.monotonic() - began > CHANNEL_S:
+                self.end()
+                raise GoneError(f"QEMU made no channel within {CHANNEL_S:g} s: {self._last('qemu.log')}")
             time.sleep(0.1)
         self._channel = socket.socket(socket.AF_UNIX)
         self._channel.connect(str(path))
