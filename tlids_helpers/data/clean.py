@@ -3,7 +3,7 @@
 Dropped: damaged lines (lines.py), repeated header lines, rows with a feature that is missing or infinite, rows without
 a label.
 Kept and counted: negative values, which CICFlowMeter writes for "not applicable" (Init_Fwd_Win_Byts = -1);
-the model's first layer takes them as 0, on the Pi exactly as here. Ports and protocol numbers larger than there are any
+the model's first layer takes them as 0, on the Pi exactly as here. Ports above 65,535 and protocol numbers above 255
 are kept and counted too; a negative one is among the negative values.
 """
 
@@ -46,7 +46,7 @@ class Census:
     infinite: int = 0  # a feature is inf or -inf
     unlabelled: int = 0
     negative: int = 0  # kept
-    impossible: int = 0  # kept; a port or a protocol number is larger than there are any
+    impossible: int = 0  # kept; a port above 65,535 or a protocol number above 255
     relabelled: int = 0  # kept; the label differed from the class name in case or blanks
     repeated_headers: int = 0
     html_lines: int = 0
