@@ -3,8 +3,8 @@
 Fed with the meter's notes of unanswered flows, which `knocks` enters in the sketches. A source is an address and the
 MAC address of its frames. Beside it two larger ones are watched, at twice the threshold: all addresses of an IPv6 /64
 behind one MAC, and all addresses of one MAC, so that a thousand forged sources of one machine are still one machine.
-All counts are those of `sketches`: about 5.6 MB, whatever arrives. The alerts, and what they do to the source's flows,
-are those of `suspects`.
+All counts are those of `sketches`: at most 5.6 MB, whatever arrives. The alerts, and what they do to the source's
+flows, are those of `suspects`.
 """
 
 from collections import OrderedDict

@@ -45,7 +45,7 @@ class Hit(NamedTuple):
 
 
 class Counters:
-    """The sketches: about 5.6 MB."""
+    """The sketches: at most 5.6 MB."""
 
     def __init__(self, limits: dict[int, int]) -> None:
         """Nothing has been counted. `limits` says of each SLOW, DOORS, HOSTS, PORTS how many are too many."""

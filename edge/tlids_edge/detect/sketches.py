@@ -8,7 +8,9 @@ each is set to UNITS lives and loses one each `window_s / UNITS` seconds, so an 
 window and the whole. While fewer are set in all than would make one key's count too high, they wear out later, all at
 once: a quiet home costs next to nothing. Many keys are entered by `add`, one by `add_one`; both leave the same behind.
 
-**Memory**: ROWS * CELLS * (bits + 8) bytes: 540,672 with 256 entries, 2,113,536 with 1,024.
+**Memory**: at most ROWS * CELLS * (bits + 8) bytes: 540,672 with 256 entries, 2,113,536 with 1,024. The same entry of
+all cells is stored together, so that a flood at one port, whatever its sources, takes up one page of memory. The system
+provides a page when it is first written to.
 
 **How exact**: n distinct targets set b (1 - (1 - 1/b)^n) of b entries, give or take a standard deviation:
 
@@ -49,12 +51,14 @@ from math import sqrt
 import numpy as np
 
 ROWS, CELLS = 4, 512
+ALL_CELLS = ROWS * CELLS
+TOGETHER = 32  # entries of each cell that are worn out at once: 64 kB
 UNITS = 15
 SURE = 3.0  # standard deviations above what others left in a cell
 LOOK = 512
 MOST_LATE = 255 - UNITS - UNITS  # lives are bytes
 MASK = 2**64 - 1
-_HALF = ROWS * CELLS // 2
+_HALF = ALL_CELLS // 2
 _SHIFTS = np.arange(ROWS, dtype=np.uint64)[:, None] * np.uint64(9)  # nine bits of a hash choose one of 512 cells
 _FIRST = np.arange(ROWS)[:, None] * CELLS
 _ROW_OF, _FIFTEEN = np.arange(ROWS), np.arange(ROWS, dtype=np.uint64)[:, None] * np.uint64(15)
@@ -68,12 +72,12 @@ class Spread:
 
     def __init__(self, bits: int, window_s: float, least: int = 0) -> None:
         """`bits` entries a cell, a power of two that is at least the count one asks for, which is `least` or more."""
-        self._bits, self._shift = bits, bits.bit_length() - 1
+        self._bits = bits
         self._unit_us = int(window_s * 1e6 / UNITS)
         self._unit: int | None = None
         # each twice, of one memory: numpy is fast for many entries, Python's own types are for one
-        self._lives_of_one, self._filled_of_one = bytearray(ROWS * CELLS * bits), array("q", bytes(ROWS * CELLS * 8))
-        self._lives = np.frombuffer(self._lives_of_one, np.uint8)
+        self._lives = np.zeros(bits * ALL_CELLS, np.uint8)  # not written to, as a bytearray would be
+        self._lives_of_one, self._filled_of_one = memoryview(self._lives), array("q", bytes(ALL_CELLS * 8))
         self._filled = np.frombuffer(self._filled_of_one, np.int64)
         self._entries, self._unlooked = 0, 0  # that are set, and that were set since the median was looked at
         self._late = 0  # units by which entries have not been worn out yet: set ones have so many lives more
@@ -115,22 +119,20 @@ class Spread:
         if 0 < passed < UNITS:
             self._late += passed
             if self._late > MOST_LATE or not self.is_quiet:
-                self._wear_out()
+                self._wear_out(self._late)
         else:
-            self._lives[:] = 0
-            self._filled[:] = 0
-            self._entries = self._late = 0
-            self._look()
+            self._wear_out(255)
 
-    def _wear_out(self) -> None:
-        """Take lives from every entry that has some: they are in cells that are counted as filled."""
-        cells = self._lives.reshape(ROWS * CELLS, self._bits)
-        filled = np.flatnonzero(self._filled)
-        lives = np.maximum(cells[filled], self._late) - np.uint8(self._late)
-        cells[filled] = lives
-        counts = np.add.reduce(lives > 0, axis=1, dtype=np.int64)
-        self._filled[filled] = counts
-        self._entries, self._late = int(counts.sum()), 0
+    def _wear_out(self, lives: int) -> None:
+        """Take so many lives from every entry, or what it has left. Memory that was never written to stays so."""
+        self._filled[:] = 0
+        for first in range(0, len(self._lives), TOGETHER * ALL_CELLS):
+            part = self._lives[first : first + TOGETHER * ALL_CELLS].reshape(-1, ALL_CELLS)
+            if part.any():
+                np.maximum(part, lives, out=part)
+                part -= np.uint8(lives)
+                self._filled += np.add.reduce(part > 0, axis=0, dtype=np.uint8)
+        self._entries, self._late = int(self._filled.sum()), 0
         self._look()
 
     def _look(self) -> None:
@@ -150,13 +152,13 @@ class Spread:
 
         Keys and targets are the same number, and `cells` has ROWS rows of it.
         """
-        entries = (cells << self._shift) + (targets & np.uint64(self._bits - 1)).view(np.int64)
+        entries = (targets & np.uint64(self._bits - 1)).view(np.int64) * ALL_CELLS + cells
         new = entries[self._lives[entries] == 0]
         self._lives[entries] = UNITS + self._late
         if new.size:
             new.sort()
             once = new[np.flatnonzero(np.diff(new, prepend=-1))]
-            self._filled += np.bincount(once >> self._shift, minlength=ROWS * CELLS)
+            self._filled += np.bincount(once % ALL_CELLS, minlength=ALL_CELLS)
             self._entries += once.size
             self._unlooked += once.size
         self.settle()
@@ -164,9 +166,9 @@ class Spread:
 
     def add_one(self, cells: Cells, target: int) -> None:
         """Note one target of one key, as `add`; when all of a turn's are noted, `settle`."""
-        lives, shift, entry, fresh = self._lives_of_one, self._shift, target & self._bits - 1, UNITS + self._late
+        lives, first, fresh = self._lives_of_one, (target & self._bits - 1) * ALL_CELLS, UNITS + self._late
         for cell in cells:
-            at = (cell << shift) + entry
+            at = first + cell
             if not lives[at]:
                 self._filled_of_one[cell] += 1
                 self._entries += 1
@@ -176,7 +178,7 @@ class Spread:
     def settle(self) -> None:
         """Wear out what should have been, and look at the median, when enough entries were set."""
         if self._late and not self.is_quiet:
-            self._wear_out()
+            self._wear_out(self._late)
         if self._unlooked >= LOOK:
             self._look()
 

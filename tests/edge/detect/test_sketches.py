@@ -107,6 +107,12 @@ def test_a_million_sources_at_one_door_set_one_entry_of_a_cell():
     assert not spread.blind and spread.needed(50) < 60
 
 
+def test_a_flood_at_one_door_sets_entries_of_one_page_of_memory():
+    random, spread = np.random.default_rng(12), Spread(1024, 60)
+    spread.add(places(hashes(random, 10_000)), np.full(10_000, 77, np.uint64))
+    assert np.unique(np.flatnonzero(spread._lives) // 4096).tolist() == [38]
+
+
 def test_beside_random_noise_a_key_needs_more_and_in_too_much_the_sketch_is_blind():
     random, spread = np.random.default_rng(6), Spread(128, 60)
     assert spread.add(places(hashes(random, 30_000)), hashes(random, 30_000)).max() < spread.needed(
@@ -168,7 +174,7 @@ def test_what_is_counted_is_what_is_set_and_the_median_is_no_older_than_a_quarte
     for turn in range(60):
         spread.roll(turn * 3_000_000)
         spread.add(places(hashes(random, 200)), hashes(random, 200))
-        set_now = (spread._lives > 0).reshape(ROWS * CELLS, 256).sum(axis=1)
+        set_now = (spread._lives > 0).reshape(256, ROWS * CELLS).sum(axis=0)
         assert (spread._filled == set_now).all() and spread._entries == set_now.sum()
         assert np.median(set_now) - 1 <= spread._median <= np.median(set_now)
         assert LOOK / (ROWS * CELLS) == 0.25
