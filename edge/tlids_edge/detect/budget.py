@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tlids_edge.chance import Chance, uniform
+from tlids_edge.flows.rows import joined
 
 MAX_WAIT_S = 1.0
 PROVEN, ANSWERED, UNANSWERED = 0, 1, 2
@@ -44,23 +45,24 @@ class Budget:
         `tiers` is uint8 [n], PROVEN, ANSWERED or UNANSWERED; `groups` gives equal integers for rows of one group, and
         is asked only when there are too many; `now` in seconds; `a_second` is how many flows are judged in one.
         """
-        left_out = [self._too_old(now)]
-        room = max(int(a_second * MAX_WAIT_S), LEAST)
+        left_out, too_many = self._too_old(now), np.zeros(len(rows), dtype=bool)
+        room, grouped = max(int(a_second * MAX_WAIT_S), LEAST), None
         for tier, waiting in enumerate(self._waiting):
-            new = rows[tiers == tier]
+            new = np.flatnonzero(tiers == tier)  # places: rows are large
             space = max(room - sum(len(held) for _, held in waiting), 0)
             if len(new) > space:
-                chosen = np.zeros(len(new), dtype=bool)
-                chosen[fair_sample(groups(new), space, self._chance)] = True
-                left_out.append(new[~chosen])
-                new = new[chosen]
+                grouped = groups(rows) if grouped is None else grouped
+                too_many[new] = True
+                new = np.sort(new[fair_sample(grouped[new], space, self._chance)])
+                too_many[new] = False
             if len(new):
-                waiting.append((now, new))
-        left_out = [part for part in left_out if part is not None and len(part)]
-        return np.concatenate(left_out) if left_out else rows[:0]
+                waiting.append((now, rows if len(new) == len(rows) else rows[new]))
+        if too_many.any():
+            left_out.append(rows[too_many])
+        return joined(left_out, rows.dtype)
 
-    def take(self, most: int) -> np.ndarray | None:
-        """At most so many flows to judge now, the better proven first, then the older; None when none waits."""
+    def take(self, most: int) -> list[np.ndarray]:
+        """At most so many flows to judge now, the better proven first, then the older: arrays of one or more."""
         taken = []
         for waiting in self._waiting:
             while waiting and most > 0:
@@ -70,15 +72,15 @@ class Budget:
                     rows = rows[:most]
                 taken.append(rows)
                 most -= len(rows)
-        return np.concatenate(taken) if taken else None
+        return taken
 
-    def _too_old(self, now: float) -> np.ndarray | None:
+    def _too_old(self, now: float) -> list[np.ndarray]:
         """What has waited too long, because the model became slower or because better proven flows came."""
         old = []
         for waiting in self._waiting:
             while waiting and now - waiting[0][0] > MAX_WAIT_S:
                 old.append(waiting.popleft()[1])
-        return np.concatenate(old) if old else None
+        return old
 
 
 class Pace:

@@ -56,18 +56,16 @@ class Judging:
 
     def turn(self, now: float) -> Iterator[Batch]:
         """What can be said now, a batch at a time to save memory; `now` in monotonic seconds."""
-        rows, self._ended = table.joined(self._ended, table.ROW), []
+        parts, self._ended = self._ended, []
         if self._budget is not None:
-            rows = self._within_budget(rows, now)
-        size = self.detector.batch_size
-        for start in range(0, max(len(rows), 1), size):
-            yield from self._judged(lambda part=rows[start : start + size]: self.detector.add(part, now))
+            parts = self._within_budget(parts, now)
+        for rows in table.pieces(parts, self.detector.batch_size):
+            yield from self._judged(lambda rows=rows: self.detector.add(rows, now))
 
     def finish(self) -> Iterator[Batch]:
         """Judge everything that still waits: at the end of a run, or where the order counts more than the time."""
         if self._budget is not None:
-            held = self._budget.take(len(self._budget))
-            self._ended[:0] = [] if held is None else [held]
+            self._ended[:0] = self._budget.take(len(self._budget))
             self._budget = None
         yield from self.turn(0.0)
         yield from self._judged(self.detector.flush)
@@ -85,15 +83,14 @@ class Judging:
         left_out, self._left_out = self._left_out, []
         return table.joined(left_out, table.ROW)
 
-    def _within_budget(self, ended: np.ndarray, now: float) -> np.ndarray:
+    def _within_budget(self, parts: list[np.ndarray], now: float) -> list[np.ndarray]:
         """The flows, of those that ended now or wait, that there is time for; those that cannot wait are left out."""
-        allowed = self._pace.allowed()
+        ended, allowed = table.joined(parts, table.ROW), self._pace.allowed()
         left_out = self._budget.offer(ended, _tiers(ended), _groups, now, self._pace.a_second)
         if len(left_out):
             self.no_time += len(left_out)
             self._left_out.append(left_out)
-        taken = self._budget.take(allowed)
-        return ended[:0] if taken is None else taken
+        return self._budget.take(allowed)
 
     def _judged(self, judge: Callable[[], list[Verdicts]]) -> list[Batch]:
         """Verdicts in batches; what they cost is noted."""

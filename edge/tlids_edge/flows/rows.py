@@ -153,6 +153,22 @@ def joined(parts: Sequence[np.ndarray], dtype: np.dtype) -> np.ndarray:
     return np.concatenate(parts, dtype=dtype) if parts else np.empty(0, dtype)
 
 
+def pieces(parts: list[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """The rows of ROW arrays in pieces of `size`, the last of fewer; one piece at least. Used arrays are let go."""
+    some, count, parts[:] = [], 0, parts[::-1]
+    while parts:
+        rows = parts.pop()
+        if count + len(rows) > size:
+            parts.append(rows[size - count :])
+            rows = rows[: size - count]
+        some.append(rows)
+        count += len(rows)
+        if count == size and parts:
+            yield joined(some, ROW)
+            some, count = [], 0
+    yield joined(some, ROW)
+
+
 def ended(rows: np.ndarray) -> Iterator[Ended]:
     """Each row of a ROW array as rules take it."""
     columns = [rows[name].tolist() for name in _ASKED]

@@ -52,8 +52,7 @@ def offer(budget: Budget, rows, tier: int, now: float, a_second: float) -> list[
 
 
 def taken(budget: Budget, most: int) -> list[int]:
-    rows = budget.take(most)
-    return [] if rows is None else rows.tolist()
+    return [row for rows in budget.take(most) for row in rows.tolist()]
 
 
 def test_what_the_model_can_judge_in_a_second_is_judged_whole_and_in_order():

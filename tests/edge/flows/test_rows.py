@@ -11,7 +11,7 @@ from tlids_edge.detect.rules import Rules
 from tlids_edge.flows.compiled import CompiledMeter
 from tlids_edge.flows.meter import Meter
 from tlids_edge.flows.ndpi import application_id, numbers_of
-from tlids_edge.flows.rows import ROW, features, groups, of_flows
+from tlids_edge.flows.rows import ROW, features, groups, of_flows, pieces
 
 SHORT = {"family": "both", "idle_timeout": 0.5, "active_timeout": 5.0, "max_flows": 50}
 
@@ -47,6 +47,16 @@ def test_each_application_that_ndpi_names_is_found_again():
     for master in range(400):
         for app in range(400):
             assert application_id(*numbers_of(application_id(master, app))) == application_id(master, app)
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [7], [8], [8, 0], [3, 20, 0, 1, 16], [1] * 20])
+def test_arrays_are_cut_as_if_they_were_one(sizes):
+    rows = np.zeros(sum(sizes), ROW)
+    rows["order"] = np.arange(len(rows))
+    parts = np.split(rows, np.cumsum(sizes)[:-1]) if sizes else []
+    cut = [piece["order"].tolist() for piece in pieces(list(parts), 8)]
+    assert [piece for piece in cut if piece] == [rows["order"][k : k + 8].tolist() for k in range(0, len(rows), 8)]
+    assert cut
 
 
 def test_groups_are_those_of_the_fields():
