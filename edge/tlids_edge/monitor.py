@@ -168,7 +168,8 @@ class Watch:
         self._tell(self.judging.turn(now))
         if (adapted := self.home.tick()) is not None:
             self._take_over(adapted)
-        self.reporter.take_unjudged(self.judging.take_left_out())
+        for left_out in self.judging.take_left_out():
+            self.reporter.take_unjudged(left_out)
         self._look_for_blindness(now)
         outlet.push()
         if outlet.reader_gone:  # no |=: a signal between its reading and its writing would be lost

@@ -17,11 +17,10 @@ from collections.abc import Callable
 import numpy as np
 
 from tlids_edge.chance import Chance, uniform
-from tlids_edge.flows.rows import joined
 
 MAX_WAIT_S = 1.0
 PROVEN, ANSWERED, UNANSWERED = 0, 1, 2
-TIERS = 3
+TIERS = TOO_MANY = 3
 FLOOR, SPARE = 0.2, 0.8  # of the time: the least for verdicts; of what is left beside everything else, so much
 LEAST = 256  # flows that are never too many
 Groups = Callable[[np.ndarray], np.ndarray]  # rows -> int [rows]
@@ -39,27 +38,38 @@ class Budget:
         """Flows that wait."""
         return sum(len(rows) for tier in self._waiting for _, rows in tier)
 
-    def offer(self, rows: np.ndarray, tiers: np.ndarray, groups: Groups, now: float, a_second: float) -> np.ndarray:
-        """Take in flows that have ended; those that must be left out unjudged, in no order.
+    def offer(
+        self, parts: list[np.ndarray], tiers: np.ndarray, groups: Groups, now: float, a_second: float
+    ) -> list[np.ndarray]:
+        """Take in flows that have ended, arrays of some; those that must be left out unjudged, arrays in no order.
 
-        `tiers` is uint8 [n], PROVEN, ANSWERED or UNANSWERED; `groups` gives equal integers for rows of one group, and
-        is asked only when there are too many; `now` in seconds; `a_second` is how many flows are judged in one.
+        `tiers` is uint8 [n], PROVEN, ANSWERED or UNANSWERED, of all n flows; `groups` gives equal integers for rows of
+        one group, and is asked only when there are too many; `now` in seconds; `a_second` is how many flows are judged
+        in one. The arrays are not joined, as rows are large.
         """
-        left_out, too_many = self._too_old(now), np.zeros(len(rows), dtype=bool)
-        room, grouped = max(int(a_second * MAX_WAIT_S), LEAST), None
+        left_out = self._too_old(now)
+        tiers = self._thinned(parts, tiers, groups, max(int(a_second * MAX_WAIT_S), LEAST))
+        for rows in parts:
+            of, tiers = tiers[: len(rows)], tiers[len(rows) :]
+            for tier in range(TIERS + 1):
+                some = rows[of == tier]
+                if len(some) and tier == TOO_MANY:
+                    left_out.append(some)
+                elif len(some):
+                    self._waiting[tier].append((now, some))
+        return left_out
+
+    def _thinned(self, parts: list[np.ndarray], tiers: np.ndarray, groups: Groups, room: int) -> np.ndarray:
+        """The tiers of flows, TOO_MANY for those beyond what may wait: `room` of each tier."""
+        thinned, grouped = tiers.copy(), None
         for tier, waiting in enumerate(self._waiting):
-            new = np.flatnonzero(tiers == tier)  # places: rows are large
+            new = np.flatnonzero(tiers == tier)
             space = max(room - sum(len(held) for _, held in waiting), 0)
             if len(new) > space:
-                grouped = groups(rows) if grouped is None else grouped
-                too_many[new] = True
-                new = np.sort(new[fair_sample(grouped[new], space, self._chance)])
-                too_many[new] = False
-            if len(new):
-                waiting.append((now, rows if len(new) == len(rows) else rows[new]))
-        if too_many.any():
-            left_out.append(rows[too_many])
-        return joined(left_out, rows.dtype)
+                grouped = np.concatenate([groups(rows) for rows in parts]) if grouped is None else grouped
+                thinned[new] = TOO_MANY
+                thinned[new[fair_sample(grouped[new], space, self._chance)]] = tier
+        return thinned
 
     def take(self, most: int) -> list[np.ndarray]:
         """At most so many flows to judge now, the better proven first, then the older: arrays of one or more."""

@@ -78,18 +78,18 @@ class Judging:
         self.detector = detector
         return judged
 
-    def take_left_out(self) -> np.ndarray:
-        """Hand over the flows for which there was no time since the last call: a ROW array."""
+    def take_left_out(self) -> list[np.ndarray]:
+        """Hand over the flows for which there was no time since the last call: ROW arrays."""
         left_out, self._left_out = self._left_out, []
-        return table.joined(left_out, table.ROW)
+        return left_out
 
     def _within_budget(self, parts: list[np.ndarray], now: float) -> list[np.ndarray]:
         """The flows, of those that ended now or wait, that there is time for; those that cannot wait are left out."""
-        ended, allowed = table.joined(parts, table.ROW), self._pace.allowed()
-        left_out = self._budget.offer(ended, _tiers(ended), _groups, now, self._pace.a_second)
-        if len(left_out):
-            self.no_time += len(left_out)
-            self._left_out.append(left_out)
+        allowed = self._pace.allowed()
+        tiers = table.joined([_tiers(rows) for rows in parts], np.dtype(np.uint8))
+        left_out = self._budget.offer(parts, tiers, _groups, now, self._pace.a_second)
+        self.no_time += sum(map(len, left_out))
+        self._left_out += left_out
         return self._budget.take(allowed)
 
     def _judged(self, judge: Callable[[], list[Verdicts]]) -> list[Batch]:

@@ -48,7 +48,9 @@ def test_the_rows_of_a_group_are_drawn_uniformly():
 def offer(budget: Budget, rows, tier: int, now: float, a_second: float) -> list[int]:
     """Offer numbered flows of one tier, each a group of its own."""
     rows = np.asarray(rows)
-    return budget.offer(rows, np.full(len(rows), tier, np.uint8), lambda some: some, now, a_second).tolist()
+    parts = np.array_split(rows, 3)
+    left_out = budget.offer(parts, np.full(len(rows), tier, np.uint8), lambda some: some, now, a_second)
+    return [row for rows in left_out for row in rows.tolist()]
 
 
 def taken(budget: Budget, most: int) -> list[int]:
@@ -81,9 +83,8 @@ def test_proven_flows_are_all_judged_in_the_middle_of_a_flood_and_at_once():
         flood, client = range(turn * 5000, turn * 5000 + 5000), [10_000_000 + turn * 10 + index for index in range(10)]
         rows = np.array([*flood, *client])
         tiers = np.array([UNANSWERED] * 5000 + [PROVEN, ANSWERED] * 5, np.uint8)
-        out.update(
-            row >= 10_000_000 for row in budget.offer(rows, tiers, lambda some: some, turn * TURN_S, 2000).tolist()
-        )
+        left_out = budget.offer([rows], tiers, lambda some: some, turn * TURN_S, 2000)
+        out.update(row >= 10_000_000 for some in left_out for row in some.tolist())
         now = set(taken(budget, 100))
         judged.update(row >= 10_000_000 for row in now)
         delay += len(set(client) - now)
@@ -98,7 +99,8 @@ def test_a_flood_of_answered_flows_of_one_source_leaves_every_client_its_own_ver
         rows = np.array([*range(turn * 5000, turn * 5000 + 5000), *range(400_000 + turn * 10, 400_010 + turn * 10)])
         tiers = np.full(len(rows), ANSWERED, np.uint8)
         lookup = lambda some: np.array([groups[row] for row in some.tolist()])  # noqa: E731
-        out += budget.offer(rows, tiers, lookup, turn * TURN_S, 2000).tolist()
+        left_out = budget.offer([rows[:2000], rows[2000:]], tiers, lookup, turn * TURN_S, 2000)
+        out += [row for some in left_out for row in some.tolist()]
         judged += taken(budget, 100)
     judged += taken(budget, 10**9)
     assert not [row for row in out if row >= 400_000]

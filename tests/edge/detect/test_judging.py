@@ -66,7 +66,7 @@ def test_live_what_there_is_no_time_for_is_left_out_and_counted_and_answered_flo
     judging._pace.a_second = 1000
     judging.note(np.concatenate([flood[:1500], clients, flood[1500:]]))
     judged = sources(batch for turn in range(200) for batch in judging.turn(turn * 0.05))
-    left_out = [row["src"].tobytes()[:4] for row in judging.take_left_out()]
+    left_out = [row["src"].tobytes()[:4] for rows in judging.take_left_out() for row in rows]
     assert judged.count(b"\x0a\x09\x09\x09") == len(clients) == 40
     assert len(judged) + len(left_out) == 3040 and judging.no_time == judging.unjudged == len(left_out) == 2000
     assert not set(judged) & set(left_out)
