@@ -39,12 +39,12 @@ PACKET = np.dtype([
 ])  # fmt: skip
 ROW = np.dtype([
     ("first_us", "i8"), ("last_us", "i8"), ("in_bytes", "u8"), ("out_bytes", "u8"), ("in_packets", "u8"),
-    ("out_packets", "u8"), ("in_payload", "u8"), ("out_payload", "u8"), ("squares_low", "u8"), ("squares_high", "u8"),
-    ("out_first_us", "i8"), ("out_last_us", "i8"), ("out_gap_min", "i8"), ("order", "u8"),
-    ("l7_master", "u2"), ("l7_app", "u2"), ("window", "i4"),
+    ("out_packets", "u8"), ("l7_master", "u2"), ("l7_app", "u2"), ("window", "i4"),
     *_ENDS[:-1], ("is_reply", "u1"), ("unused_1", "V1"), ("src_mac", "V6"), ("dst_mac", "V6"),
     ("src_mac_bytes", "u1"), ("dst_mac_bytes", "u1"), ("tcp_flags", "u1"), ("end_reason", "u1"), ("fin_seen", "u1"),
     ("answered", "u1"), ("proven", "u1"), ("rules", "u1"),
+    ("in_payload", "u8"), ("out_payload", "u8"), ("squares_low", "u8"), ("squares_high", "u8"),
+    ("out_first_us", "i8"), ("out_last_us", "i8"), ("out_gap_min", "i8"), ("order", "u8"),
 ])  # fmt: skip
 NOTE = np.dtype([
     ("first_us", "i8"), ("order", "u8"), *_ENDS, ("src_mac_bytes", "u1"), ("src_mac", "V6"), ("unused_2", "V5"),

@@ -29,7 +29,7 @@ static uint32_t longest_chain(const struct tlids_meter *meter)
     uint32_t longest = 0;
     for (uint32_t bucket = 0; bucket <= meter->bucket_mask; bucket++) {
         uint32_t length = 0, number = meter->buckets[BY_ENDS][bucket];
-        for (; number != 0; number = meter->flows[number].chains[BY_ENDS].next)
+        for (; number != 0; number = meter->chains[BY_ENDS][number].next)
             length++;
         longest = length > longest ? length : longest;
     }
@@ -180,7 +180,7 @@ static void a_lone_syn_costs_no_dissection(void)
     EXPECT(tlids_add(meter, &second, 1, frame, sizeof frame, 0) == 1);
     EXPECT(held == 1 && shown == 2);
     EXPECT(tlids_close(meter, SHUTDOWN, UINT32_MAX) == 0);
-    EXPECT(held == 0 && shown == FLOWS + 1 && guessed == FLOWS && meter->rows[0].l7_master == 7);
+    EXPECT(held == 0 && shown == FLOWS + 1 && guessed == FLOWS && meter->rows[0].flow.l7_master == 7);
     tlids_free(meter);
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tlids_edge.flows.rows import NOTE, PACKET, REASONS, ROW
 
 LIBRARY = Path(__file__).resolve().with_name("meter.so")
-ABI = 3  # TLIDS_ABI of meter.h
+ABI = 4  # TLIDS_ABI of meter.h
 SWITCH = "TLIDS_CORE"  # off: Python's meter, whatever is here
 
 

@@ -55,10 +55,9 @@ struct chain {
 };
 
 struct flow {
-    struct tlids_row row; /* as it will be handed over */
+    struct tlids_flow row; /* as it will be handed over */
     int64_t closing_us;
     void *dissection; /* what nDPI holds once it has seen a packet, while the application is unknown */
-    struct chain chains[TABLES];
     struct link links[LISTS];
     uint32_t next_free;
     uint32_t shown;      /* packets, to nDPI */
@@ -114,6 +113,8 @@ struct tlids_meter {
     double clock, next_end;
 
     struct flow *flows; /* memory that no flow has used yet is untouched, here and below: it costs nothing */
+    struct tlids_payloads *payloads;
+    struct chain *chains[TABLES];
     uint32_t *buckets[TABLES], bucket_mask;
     uint32_t open, on_probation, free_flow, used_flows;
     uint64_t key[2], opened, evicted, rekeyed_at, order;
@@ -810,18 +811,18 @@ static uint32_t *bucket_of(const struct tlids_meter *meter, enum table table, ui
 static void enter(struct tlids_meter *meter, enum table table, uint32_t number, uint64_t hash)
 {
     uint32_t *bucket = bucket_of(meter, table, hash);
-    meter->flows[number].chains[table] = (struct chain){hash, *bucket, true};
+    meter->chains[table][number] = (struct chain){hash, *bucket, true};
     *bucket = number;
 }
 
 static void leave(struct tlids_meter *meter, enum table table, uint32_t number)
 {
-    struct chain *chain = &meter->flows[number].chains[table];
-    if (!chain->is_in)
+    struct chain *chain = meter->chains[table] + number;
+    if ((table != BY_ENDS && !meter->knows_vlans) || !chain->is_in)
         return;
     uint32_t *place = bucket_of(meter, table, chain->hash);
     while (*place != number)
-        place = &meter->flows[*place].chains[table].next;
+        place = &meter->chains[table][*place].next;
     *place = chain->next;
     chain->is_in = false;
 }
@@ -830,10 +831,10 @@ static void leave(struct tlids_meter *meter, enum table table, uint32_t number)
 static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_ends *ends, uint64_t hash)
 {
     uint32_t number = *bucket_of(meter, BY_ENDS, hash);
-    for (; number != 0; number = meter->flows[number].chains[BY_ENDS].next) {
-        const struct flow *flow = meter->flows + number;
-        if (flow->chains[BY_ENDS].hash != hash)
+    for (; number != 0; number = meter->chains[BY_ENDS][number].next) {
+        if (meter->chains[BY_ENDS][number].hash != hash)
             continue;
+        const struct flow *flow = meter->flows + number;
         if (is_same(&flow->row.ends, ends) || (flow->has_way_back && is_back(&flow->row.ends, ends)))
             return number;
     }
@@ -841,7 +842,7 @@ static uint32_t find_flow(const struct tlids_meter *meter, const struct tlids_en
         return 0;
     struct tlids_ends back = turned(ends);
     number = *bucket_of(meter, BY_OTHER_WAY, hash);
-    for (; number != 0; number = meter->flows[number].chains[BY_OTHER_WAY].next) {
+    for (; number != 0; number = meter->chains[BY_OTHER_WAY][number].next) {
         const struct flow *flow = meter->flows + number;
         back.vlan = flow->row.ends.vlan;
         if (flow->other_vlan == ends->vlan && is_same(&flow->row.ends, &back))
@@ -865,7 +866,7 @@ static void change_key(struct tlids_meter *meter)
         struct tlids_ends ends = flow->row.ends;
         enter(meter, BY_ENDS, number, hash_of_flow(meter, &ends));
         ends.vlan = flow->other_vlan;
-        if (flow->chains[BY_OTHER_WAY].is_in)
+        if (meter->chains[BY_OTHER_WAY][number].is_in)
             enter(meter, BY_OTHER_WAY, number, hash_of_flow(meter, &ends));
     }
 }
@@ -874,7 +875,7 @@ static void enter_by_ends(struct tlids_meter *meter, uint32_t number, uint64_t h
 {
     int length = 0;
     uint32_t other = *bucket_of(meter, BY_ENDS, hash);
-    for (; other != 0 && length < LONGEST_CHAIN; other = meter->flows[other].chains[BY_ENDS].next)
+    for (; other != 0 && length < LONGEST_CHAIN; other = meter->chains[BY_ENDS][other].next)
         length++;
     enter(meter, BY_ENDS, number, hash);
     if (length == LONGEST_CHAIN && meter->opened - meter->rekeyed_at > meter->open / 2)
@@ -888,7 +889,7 @@ static uint32_t find_waiting(const struct tlids_meter *meter, const struct tlids
 {
     struct tlids_ends back = turned(ends);
     uint32_t number = *bucket_of(meter, BY_ANSWER, hash);
-    for (; number != 0; number = meter->flows[number].chains[BY_ANSWER].next) {
+    for (; number != 0; number = meter->chains[BY_ANSWER][number].next) {
         back.vlan = meter->flows[number].row.ends.vlan;
         if (is_same(&meter->flows[number].row.ends, &back))
             break;
@@ -1130,8 +1131,11 @@ static void close_flow(struct tlids_meter *meter, uint32_t number, uint8_t reaso
     if (flow->closing == RST_END)
         remember_reset(meter, flow);
     meter->closed[flow->row.end_reason]++;
-    flow->row.order = meter->order++;
-    meter->rows[meter->row_count++] = flow->row;
+    struct tlids_row *row = meter->rows + meter->row_count++;
+    row->flow = flow->row;
+    if (meter->settings.with_payloads)
+        row->payloads = meter->payloads[number];
+    row->order = meter->order++;
     for (int table = 0; table < TABLES; table++)
         leave(meter, table, number);
     flow->next_free = meter->free_flow;
@@ -1247,7 +1251,7 @@ static bool is_answer(const struct tlids_meter *meter, uint32_t old, const struc
 }
 
 /* Fill in what a flow is before its first packet is counted. */
-static void begin_row(struct tlids_row *row, const struct tlids_packet *packet, bool forward)
+static void begin_row(struct tlids_flow *row, const struct tlids_packet *packet, bool forward)
 {
     memset(row, 0, sizeof *row);
     row->ends = forward ? packet->ends : turned(&packet->ends);
@@ -1294,6 +1298,8 @@ static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct 
     if (number == meter->free_flow)
         meter->free_flow = flow->next_free;
     begin_row(&flow->row, packet, forward);
+    if (meter->settings.with_payloads)
+        memset(meter->payloads + number, 0, sizeof *meter->payloads);
     flow->closing_us = 0;
     flow->closing = flow->on = 0;
     flow->shown = 0;
@@ -1315,7 +1321,7 @@ static uint32_t open_flow(struct tlids_meter *meter, uint32_t old, const struct 
 }
 
 /* Whether a MAC address is the source's; where there is none, nothing speaks against it. */
-static bool is_source(const struct tlids_row *row, const uint8_t *mac, uint8_t size)
+static bool is_source(const struct tlids_flow *row, const uint8_t *mac, uint8_t size)
 {
     return size == 0 || row->src_mac_bytes == 0 || memcmp(row->src_mac, mac, 6) == 0;
 }
@@ -1332,7 +1338,7 @@ static void heed_source(struct tlids_meter *meter, uint32_t number, const struct
 }
 
 /* Whether the source has forged this packet in return: it comes from the source's own MAC address. */
-static bool is_forged(const struct tlids_row *row, const struct tlids_packet *packet)
+static bool is_forged(const struct tlids_flow *row, const struct tlids_packet *packet)
 {
     if (packet->src_mac_bytes == 0 || row->src_mac_bytes == 0 || memcmp(row->src_mac, packet->src_mac, 6) != 0)
         return false;
@@ -1365,24 +1371,27 @@ static void heed_reply(struct tlids_meter *meter, uint32_t number, const struct 
 }
 
 /* What the features of the cicflow family need; a packet older than the one before it counts as no gap. */
-static void count_payload(struct tlids_row *row, bool forward, int64_t now, uint64_t payload)
+static void count_payload(struct tlids_payloads *payloads, bool forward, uint64_t out_packets,
+                          const struct tlids_packet *packet)
 {
+    uint64_t payload = packet->payload_length;
+    int64_t now = packet->time_us;
     if (forward) {
-        row->in_payload += payload;
+        payloads->in_payload += payload;
         return;
     }
-    if (row->out_packets == 1) {
-        row->out_first_us = row->out_last_us = now;
+    if (out_packets == 1) {
+        payloads->out_first_us = payloads->out_last_us = now;
     } else {
-        int64_t gap = now > row->out_last_us ? now - row->out_last_us : 0;
-        if (row->out_packets == 2 || gap < row->out_gap_min)
-            row->out_gap_min = gap;
-        row->out_last_us += gap;
+        int64_t gap = now > payloads->out_last_us ? now - payloads->out_last_us : 0;
+        if (out_packets == 2 || gap < payloads->out_gap_min)
+            payloads->out_gap_min = gap;
+        payloads->out_last_us += gap;
     }
-    row->out_payload += payload;
+    payloads->out_payload += payload;
     uint64_t square = payload * payload;
-    row->squares_low += square;
-    row->squares_high += row->squares_low < square; /* the carry */
+    payloads->squares_low += square;
+    payloads->squares_high += payloads->squares_low < square; /* the carry */
 }
 
 /* Take note of FIN and RST; the flow closes LINGER_US after the second FIN or the first RST. */
@@ -1433,13 +1442,13 @@ static void add_packet(struct tlids_meter *meter, const struct tlids_packet *pac
             heed_reply(meter, number, packet);
     }
     struct flow *flow = meter->flows + number;
-    struct tlids_row *row = &flow->row;
+    struct tlids_flow *row = &flow->row;
     if (packet->time_us > row->last_us)
         row->last_us = packet->time_us;
     *(forward ? &row->in_packets : &row->out_packets) += 1;
     *(forward ? &row->in_bytes : &row->out_bytes) += packet->length;
     if (meter->settings.with_payloads)
-        count_payload(row, forward, packet->time_us, packet->payload_length);
+        count_payload(meter->payloads + number, forward, row->out_packets, packet);
     if (flow->is_unknown)
         dissect(meter, number, packet, frame);
     if (packet->ends.protocol == TCP) {
@@ -1603,10 +1612,12 @@ static uint32_t buckets_for(uint32_t flows)
 static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets)
 {
     meter->flows = calloc(flows + (size_t)1, sizeof *meter->flows);
-    bool has_buckets = true;
+    meter->payloads = calloc(flows + (size_t)1, sizeof *meter->payloads);
+    bool has_tables = true;
     for (int table = 0; table < TABLES; table++) {
         meter->buckets[table] = calloc(buckets, sizeof(uint32_t));
-        has_buckets &= meter->buckets[table] != NULL;
+        meter->chains[table] = calloc(flows + (size_t)1, sizeof **meter->chains);
+        has_tables &= meter->buckets[table] != NULL && meter->chains[table] != NULL;
     }
     meter->macs = calloc(flows + (size_t)1, sizeof *meter->macs);
     meter->mac_buckets = calloc(buckets, sizeof *meter->mac_buckets);
@@ -1618,8 +1629,9 @@ static bool allocate(struct tlids_meter *meter, uint32_t flows, uint32_t buckets
     meter->places = calloc(2 * MAX_IN_LINE, sizeof *meter->places);
     meter->rows = calloc(meter->room, sizeof *meter->rows);
     meter->notes = calloc(meter->room, sizeof *meter->notes);
-    return has_buckets && meter->flows && meter->macs && meter->mac_buckets && meter->openings &&
-           meter->resets && meter->reset_buckets && meter->answers && meter->asked && meter->places && meter->rows && meter->notes;
+    return has_tables && meter->flows && meter->payloads && meter->macs && meter->mac_buckets && meter->openings &&
+           meter->resets && meter->reset_buckets && meter->answers && meter->asked && meter->places && meter->rows &&
+           meter->notes;
 }
 
 struct tlids_meter *tlids_new(const struct tlids_settings *settings, const struct tlids_ndpi *ndpi)
@@ -1659,8 +1671,11 @@ void tlids_free(struct tlids_meter *meter)
             if (meter->flows[number].dissection != NULL)
                 meter->ndpi.free_flow(meter->flows[number].dissection);
     free(meter->flows);
-    for (int table = 0; table < TABLES; table++)
+    free(meter->payloads);
+    for (int table = 0; table < TABLES; table++) {
         free(meter->buckets[table]);
+        free(meter->chains[table]);
+    }
     free(meter->macs);
     free(meter->mac_buckets);
     free(meter->openings);

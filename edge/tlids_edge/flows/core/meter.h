@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TLIDS_ABI 3 /* counts up with every change to this file */
+#define TLIDS_ABI 4 /* counts up with every change to this file */
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -43,13 +43,10 @@ struct tlids_packet {
     uint8_t unused[3];
 };
 
-/* One flow that has ended: the fields of Python's Flow. */
-struct tlids_row {
+/* One flow: the fields of Python's Flow. */
+struct tlids_flow {
     int64_t first_us, last_us;
     uint64_t in_bytes, out_bytes, in_packets, out_packets;
-    uint64_t in_payload, out_payload, squares_low, squares_high; /* squares of out_payload: 128 bits */
-    int64_t out_first_us, out_last_us, out_gap_min;
-    uint64_t order; /* rows and notes are numbered together, in the order in which they came about */
     uint16_t l7_master, l7_app;
     int32_t window; /* -1: none */
     struct tlids_ends ends;
@@ -57,6 +54,19 @@ struct tlids_row {
     uint8_t src_mac_bytes, dst_mac_bytes;
     uint8_t tcp_flags, end_reason, fin_seen, answered, proven;
     uint8_t rules; /* left 0: Python's, for the rules that suspect the source */
+};
+
+/* What only the cicflow family needs of it; else left 0. */
+struct tlids_payloads {
+    uint64_t in_payload, out_payload, squares_low, squares_high; /* squares of out_payload: 128 bits */
+    int64_t out_first_us, out_last_us, out_gap_min;
+};
+
+/* One flow that has ended. */
+struct tlids_row {
+    struct tlids_flow flow;
+    struct tlids_payloads payloads;
+    uint64_t order; /* rows and notes are numbered together, in the order in which they came about */
 };
 
 /* One flow that nothing came back to. */
