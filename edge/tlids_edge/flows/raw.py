@@ -65,10 +65,9 @@ class RawReader:
             as_they_come=as_they_come, slice_most=MOST, slice_us=core.NO_LENGTH if slice_us == inf else int(slice_us),
             begun_us=core.NO_TIME, newest_us=core.NO_TIME, forced_us=core.NO_TIME,
         )  # fmt: skip
-        self._set_entries(np.zeros(ENTRIES, PACKET))
+        self._set_buffers()
         self._decoded: dict[int, Packet] = {}  # the packets of DECODED entries, by their `frame_at`
         self._serial = 0  # of the last packet that was decoded
-        self._set_bytes(bytearray(2 * READ_SIZE))
         self._size = self._read = 0  # bytes that have come, and of these the ones that were decoded
         self._at = 0  # place of the first of them in the stream
         self._reading = False
@@ -97,9 +96,15 @@ class RawReader:
 
     # ---- bytes
 
+    def _set_buffers(self, size: int = 1, entries: int = 0) -> None:
+        """Room for bytes and packets of one capture."""
+        self._set_bytes(bytearray(size))
+        self._set_entries(np.zeros(entries, PACKET))
+
     def _in_c(self, source: Source, plain: PlainPcap, decoder: Decoder) -> Iterator[Packet | None]:
         """The steps of a plain pcap stream."""
         reading = core.Reading(plain.swapped, plain.nanoseconds)
+        self._set_buffers(2 * READ_SIZE, ENTRIES)
         self._size = self._read = 0
         chunk = plain.first
         try:
@@ -128,6 +133,7 @@ class RawReader:
             self._stats.reject("record length" if reading.end == core.RECORD_TOO_LONG else "capture cut short")
         list(source.fault(self._stats))
         yield from self._finish()
+        self._set_buffers()  # what follows needs the memory: at the end of a run, all open flows end at once
 
     def _append_bytes(self, chunk: bytes) -> None:
         """Put bytes behind those that are still needed; drop the others where there is no room."""
