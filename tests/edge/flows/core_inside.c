@@ -126,6 +126,29 @@ static void there_is_an_end_to_rows(void)
     tlids_free(meter);
 }
 
+/* All flows end and others begin, whether memory that nothing has touched can be had or not. */
+static void an_emptied_table_is_used_again(void)
+{
+    enum { FEW = 100, NEITHER_FAILS = 2 };
+    struct tlids_settings small = settings;
+    small.max_flows = FEW;
+    struct tlids_meter *meter = tlids_new(&small, NULL);
+    for (int turn = 0; turn <= NEITHER_FAILS; turn++) {
+        for (uint32_t i = 0; i < FEW; i++) {
+            struct tlids_packet packet = packet_of(i, 7, 1, 80);
+            add_one(meter, &packet);
+        }
+        EXPECT(meter->open == FEW && longest_chain(meter) < 12);
+        allocations = 0;
+        failing = turn;
+        EXPECT(tlids_close(meter, SHUTDOWN, FEW) == 0 && meter->open == 0 && longest_chain(meter) == 0);
+        EXPECT((meter->used_flows == 0) == (turn == NEITHER_FAILS));
+        failing = -1;
+    }
+    EXPECT(meter->evicted == 0 && tlids_waiting_rows(meter) == (NEITHER_FAILS + 1) * FEW);
+    tlids_free(meter);
+}
+
 static long held, shown, guessed;
 
 static void *hold(size_t count, size_t size)
@@ -191,5 +214,6 @@ int main(void)
     a_known_key_is_changed();
     every_allocation_may_fail();
     there_is_an_end_to_rows();
+    an_emptied_table_is_used_again();
     return 0;
 }

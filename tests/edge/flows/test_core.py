@@ -156,7 +156,7 @@ def test_no_byte_behind_a_record_is_read(frame):
     assert int(done.stdout) > 0
 
 
-def test_chains_stay_short_a_known_key_is_changed_allocations_may_fail_and_rows_have_an_end(tmp_path):
+def test_chains_stay_short_a_known_key_changes_allocations_may_fail_rows_end_and_emptied_tables_go_on(tmp_path):
     program = built(tmp_path / "inside", *SANITIZED, f"-I{CORE}", REPOSITORY / "tests/edge/flows/core_inside.c")
     done = subprocess.run([program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

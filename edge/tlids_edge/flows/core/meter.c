@@ -1537,11 +1537,31 @@ int tlids_expire(struct tlids_meter *meter, double now_us)
     return 0;
 }
 
+/* Give the memory of an empty table back, where as much again can be had: it is then untouched. */
+static void let_go_of_flows(struct tlids_meter *meter)
+{
+    size_t flows = meter->settings.max_flows + (size_t)1;
+    struct flow *fresh = calloc(flows, sizeof *fresh);
+    uint8_t(*openings)[OPENING_BYTES] = calloc(flows, sizeof *openings);
+    if (fresh == NULL || openings == NULL) {
+        free(fresh);
+        free(openings);
+        return;
+    }
+    free(meter->flows);
+    free(meter->openings);
+    meter->flows = fresh;
+    meter->openings = openings;
+    meter->free_flow = meter->used_flows = 0;
+}
+
 int tlids_close(struct tlids_meter *meter, uint32_t reason, uint32_t most)
 {
     if (!has_room(meter) || reason >= END_REASONS)
         return -1;
     close_most(meter, (uint8_t)reason, most);
+    if (meter->open == 0)
+        let_go_of_flows(meter);
     return 0;
 }
 
