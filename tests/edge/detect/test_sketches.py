@@ -180,6 +180,21 @@ def test_what_is_counted_is_what_is_set_and_the_median_is_no_older_than_a_quarte
         assert LOOK / (ROWS * CELLS) == 0.25
 
 
+@pytest.mark.parametrize("lives", [1, 9, UNITS, 255])
+@pytest.mark.parametrize("targets", [0, 1, 300, 30_000])
+def test_entries_lose_lives_alike_whether_they_are_looked_for_or_all_are_gone_through(targets, lives):
+    random, before = np.random.default_rng(13), Spread(256, 60)
+    for _ in range(3):
+        before.add(places(hashes(random, targets)), hashes(random, targets))
+        before._wear_out(2)
+    expected = np.maximum(before._lives.astype(int) - lives, 0)
+    for way in (Spread._wear_out_few, Spread._wear_out_all):
+        spread = Spread(256, 60)
+        spread._lives[:] = before._lives
+        assert way(spread, lives).tolist() == (expected.reshape(256, -1) > 0).sum(axis=0).tolist()
+        assert (spread._lives == expected).all()
+
+
 def test_what_was_noted_is_held_for_the_window_and_not_for_three_and_seldom_what_was_not():
     random, recent = np.random.default_rng(9), Recent(8)
     recent.roll(0)
