@@ -45,11 +45,12 @@ class Budget:
 
         `tiers` is uint8 [n], PROVEN, ANSWERED or UNANSWERED, of all n flows; `groups` gives equal integers for rows of
         one group, and is asked only when there are too many; `now` in seconds; `a_second` is how many flows are judged
-        in one. The arrays are not joined, as rows are large.
+        in one. Rows are large: the arrays are not joined, and the list is emptied so that each is let go.
         """
         left_out = self._too_old(now)
         tiers = self._thinned(parts, tiers, groups, max(int(a_second * MAX_WAIT_S), LEAST))
-        for rows in parts:
+        while parts:
+            rows = parts.pop(0)
             of, tiers = tiers[: len(rows)], tiers[len(rows) :]
             for tier in range(TIERS + 1):
                 some = rows[of == tier]

@@ -38,7 +38,8 @@ class Replies:
     def note(self, notes: Notes) -> None:
         """Take in the meter's notes of unanswered flows; those of ICMP are no knocks."""
         rows = notes if isinstance(notes, np.ndarray) else _ends(notes)
-        rows = rows[(rows["protocol"] != ICMP) & (rows["protocol"] != ICMPV6)]
+        are_knocks = (rows["protocol"] != ICMP) & (rows["protocol"] != ICMPV6)
+        rows = rows if are_knocks.all() else rows[are_knocks]
         if len(rows):
             newest = int(rows["first_us"].max())
             self._roll(newest, newest <= self._since_us - WINDOW_US)  # the clock was set back
