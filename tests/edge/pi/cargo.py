@@ -73,9 +73,10 @@ def padded(capture: bytes, attacker: bytes) -> tuple[bytes, bytes]:
 
 def judged_here(folder: Path) -> str:
     """The lines of incidents and rule alerts that this machine's program finds in the same session."""
-    eve = folder / "here" / "eve.json"
+    eve, model = folder / "here" / "eve.json", EDGE / "models/testbed"
+    if eve.exists():  # judged before
+        return (eve.parent / "incidents.json").read_text()
     eve.parent.mkdir()
-    model = EDGE / "models/testbed"
     command = [sys.executable, "-m", "tlids_edge.cli.edge", "--model", str(model), "--source",
                str(folder / "cargo/session2.pcap"), "--eve", str(eve)]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=900)

@@ -71,7 +71,7 @@ def same_on_the_cable(pi: Pi) -> str:
     pi.must(REPLAY.format("session2"), 1500)
     pi.must("sleep 90; systemctl stop tlids-edge")  # its last incidents close
     live = cargo.events(pi.must("cat $(ls -tr /var/log/tlids/incidents.json*)"))
-    here = cargo.events((pi.folder / "here/incidents.json").read_text())
+    here = cargo.events(cargo.judged_here(pi.folder))
     words = re.findall(r"packets [^\n]*", journal(pi))[-1]
     pi.must("systemctl start tlids-edge")
     from_file, on_cable = told(here, 0.0), told(live, cargo.first_second() - began)
