@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tlids_edge.capture.programs import counts_drops
+from tlids_edge.capture.programs import child_environment, counts_drops
 from tlids_edge.errors import InputError, unreadable
 
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
@@ -26,8 +26,6 @@ ASK_S = 2.0  # how often the child is asked for its drop counter
 STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
 DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets through
-# what the child is given of our environment, which holds a broker's password
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
 _DISK = "check the disk or the connection that it comes from"
 _DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
@@ -170,7 +168,7 @@ class LiveCapture:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,
-                env={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+                env=child_environment(),
             )
         except OSError as error:
             raise InputError(

@@ -22,6 +22,8 @@ KERNEL_BUFFER_KIB = 32 << 10
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin"
 INTERFACES = Path("/sys/class/net")
 TRIAL_S = 10.0
+# what a child is given of our environment, which holds a broker's password
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 
 
@@ -68,9 +70,8 @@ def ring_fails(interface: str) -> str:
     if not RING.exists():
         return "not built, which needs a C compiler at the installation"
     try:
-        tried = subprocess.run(
-            [RING, interface, "--check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIAL_S
-        )
+        command, environment = [RING, interface, "--check"], child_environment()
+        tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIAL_S, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:  # for example of another processor
         return getattr(error, "strerror", None) or "no answer"
     return tried.stderr.decode(errors="replace").strip() if tried.returncode else ""
@@ -100,6 +101,11 @@ def tcpdump_command(interface: str) -> list[str]:
 def pyshark_command(source: str) -> list[str]:
     """The argument list of the pyshark child, for an interface or a file."""
     return [sys.executable, str(Path(__file__).with_name("pyshark_child.py")), source]
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of a child that captures."""
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def counts_drops(command: list[str]) -> bool:

@@ -80,6 +80,13 @@ def test_tcpdump_captures_where_the_ring_cannot_and_who_asks_for_the_ring_is_tol
         programs.capture_command("lo", "ring", print)
 
 
+def test_the_trial_is_not_given_the_password(ring, monkeypatch):
+    monkeypatch.setenv("TLIDS_MQTT_PASSWORD", "secret")
+    ring.write_text("#!/bin/sh\nenv >&2; exit 1\n")
+    failure = programs.ring_fails("lo")
+    assert "PATH=" in failure and "TLIDS" not in failure
+
+
 def test_any_interface_is_tcpdumps(ring):
     assert programs.capture_command("any", "", print)[0] == "/usr/bin/tcpdump"
 
