@@ -45,6 +45,7 @@ enum {
     TAG = 4,     /* bytes of a VLAN tag */
     NOBODY = 65534,
     OUT = 128 << 10,
+    PIPE = 1 << 20, /* what a pipe holds at most for a user without rights: 0.1 s more of such packets */
 };
 
 struct pcap_file {
@@ -270,6 +271,7 @@ int main(int count, char **arguments) {
     if (trial)
         return 0;
     fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK); /* or a signal could come between looking for one and a long write */
+    (void)fcntl(STDOUT_FILENO, F_SETPIPE_SZ, PIPE); /* a socket, or a full quota, has less */
     struct pcap_file file = {0xa1b2c3d4, 2, 4, 0, 0, SNAP, 1 /* Ethernet */};
     gather(&ring, &file, sizeof file);
     flush_out(&ring);
