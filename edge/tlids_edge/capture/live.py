@@ -237,7 +237,7 @@ class LiveCapture:
         text = self._words.decode(errors="replace")
         if "permission" in text or "not permitted" in text:
             raise InputError(
-                "expected the right to capture packets, found that tcpdump does not have it here",
+                "expected the right to capture packets, found that the capturing program does not have it",
                 "run with sudo, or give tcpdump cap_net_raw as edge/MANUAL.md shows",
             )
         if not self._counts_drops and "InputError" in text:

@@ -53,12 +53,14 @@ def capture_command(interface: str, program: str, say: Callable[[str], None]) ->
     if not is_interface(interface):
         raise InputError(f"expected a network interface, found {interface!r}", f"here are {', '.join(interfaces())}")
     if program not in ("", "ring", "tcpdump"):
-        raise InputError(f"expected ring or tcpdump as TLIDS_CAPTURE, found {program!r}", "leave it empty for either")
+        raise InputError(
+            f"expected ring or tcpdump as TLIDS_CAPTURE, found {program!r}", "leave it empty to choose automatically"
+        )
     if program == "tcpdump":
         return tcpdump_command(interface)
     failure = ring_fails(interface)
     if program == "ring" and failure:
-        raise InputError(f"expected {RING.name} to capture {interface}, found: {failure}", "capture with tcpdump")
+        raise InputError(f"expected {RING.name} to capture {interface}, found: {failure}", "leave --capture out")
     if not failure:
         return [str(RING), interface]
     say(f"capturing with tcpdump, because {RING.name} cannot: {failure}")
@@ -74,7 +76,8 @@ def ring_fails(interface: str) -> str:
         tried = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TRIAL_S, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:  # for example of another processor
         return getattr(error, "strerror", None) or "no answer"
-    return tried.stderr.decode(errors="replace").strip() if tried.returncode else ""
+    said = tried.stderr.decode(errors="replace").strip()
+    return (said or f"exit status {tried.returncode}") if tried.returncode else ""
 
 
 def tcpdump_command(interface: str) -> list[str]:

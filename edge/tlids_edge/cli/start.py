@@ -48,4 +48,6 @@ def _begin(name: str) -> int:
 
 
 if __name__ == "__main__":  # python -m tlids_edge.cli.start adapt --model ...
+    if sys.argv[1:2] != ["adapt"]:
+        sys.exit("expected adapt as the first argument: run tlids-edge or tlids-meter")
     sys.exit(_begin(sys.argv.pop(1)))

@@ -65,6 +65,8 @@ HARMS = {
     "Permission denied": lambda program: program.chmod(0o600),
     "Exec format error": lambda program: program.write_bytes(b"\x7fELF of another processor"),
     "lo: Operation not permitted": lambda program: program.write_text(REFUSING),
+    "exit status 3": lambda program: program.write_text("#!/bin/sh\nexit 3\n"),
+    "exit status -11": lambda program: program.write_text("#!/bin/sh\nkill -SEGV $$\n"),
     "no answer": lambda program: program.write_text("#!/bin/sh\nexec sleep 600\n"),
 }
 

@@ -1,10 +1,12 @@
 """The capture program of ours, live over veth: frames byte for byte, its rights, its end. Skipped without root."""
 
+import os
 import random
 import signal
 import struct
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,14 +25,25 @@ out.bind(("edge1", 0))
 while size := sys.stdin.buffer.read(4):
     out.send(sys.stdin.buffer.read(int.from_bytes(size, "big")))
 """
+FLOOD = """
+import socket
+out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+out.bind(("edge1", 0))
+for _ in range(14_000):
+    out.send(bytes(1400))
+print("full", flush=True)
+while True:
+    out.send(bytes(1400))
+"""
 TAGS = struct.pack("!HHH", 3, 0x8100, 0x2005)  # what comes after the outer 0x88a8: its VLAN, and a whole tag within
 
 
 @pytest.fixture
 def ring(two_hosts) -> tuple[str, ...]:
     """The start of its command line, in the first host."""
-    if failure := programs.ring_fails("lo"):
-        pytest.skip(failure)
+    if not programs.RING.exists():
+        pytest.skip(programs.ring_fails("lo"))
+    assert programs.ring_fails("lo") == ""
     return "ip", "netns", "exec", two_hosts[0], str(programs.RING)
 
 
@@ -131,6 +144,77 @@ def test_what_nobody_reads_in_time_is_dropped_and_counted_to_the_last_packet(rin
         stream, said = process.communicate(timeout=LIMIT_S)
     dropped = int(said.split()[0])
     assert dropped > 0 and len(records(stream)) + dropped == len(sent)
+
+
+@contextmanager
+def listening(command: tuple[str, ...], interface: str = "edge0"):
+    """A capture into a pipe that nobody reads yet, from when it listens."""
+    with subprocess.Popen([*command, interface], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        STARTED.append(process)
+        assert b"listening on" in process.stderr.readline()
+        yield process
+
+
+def test_a_signal_ends_it_though_nobody_reads(ring, two_hosts):
+    with listening(ring) as process:
+        send(two_hosts[1], [ethernet(bytes(1400))] * 2_000)  # more than a pipe holds
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 1
+        assert b"nobody reads it" in process.stderr.read()
+
+
+def test_a_signal_ends_it_in_a_flood_that_its_reader_cannot_follow(ring, two_hosts):
+    argv = ["ip", "netns", "exec", two_hosts[1], sys.executable, "-c", FLOOD]
+    with listening(ring) as process, subprocess.Popen(argv, stdout=subprocess.PIPE) as flood:
+        STARTED.append(flood)
+        assert flood.stdout.readline() == b"full\n"  # more than the ring holds
+        reader = threading.Thread(target=read_slowly, args=(process.stdout,), daemon=True)
+        reader.start()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(LIMIT_S)
+        flood.kill()
+        reader.join(LIMIT_S)
+    assert code == 0 and not reader.is_alive()
+
+
+def read_slowly(pipe) -> None:
+    """Read to the end, more slowly than the flood comes."""
+    never = threading.Event()
+    while pipe.read1(1 << 16):
+        never.wait(0.004)
+
+
+def test_frames_right_before_the_interface_goes_down_are_kept(ring, two_hosts, tmp_path):
+    frames = made_up(300)
+    with (
+        open(tmp_path / "ring", "wb") as file,
+        subprocess.Popen([*ring, "edge0"], stdout=file, stderr=subprocess.PIPE) as process,
+    ):
+        STARTED.append(process)
+        assert b"listening on" in process.stderr.readline()
+        send(two_hosts[1], frames)
+        subprocess.run(["ip", "-n", two_hosts[0], "link", "set", "edge0", "down"], check=True)
+        assert process.wait(LIMIT_S) == 1
+        assert process.stderr.read() == b"0 packets dropped by kernel\nedge0: Network is down\n"
+    assert [frame for _, frame in records(tmp_path / "ring")] == frames
+
+
+def test_an_interface_that_is_down_gives_no_stream_but_passes_the_trial(ring, two_hosts):
+    subprocess.run(["ip", "-n", two_hosts[0], "link", "set", "edge0", "down"], check=True)
+    done = subprocess.run([*ring, "edge0"], capture_output=True, timeout=LIMIT_S)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"edge0: Network is down\n")
+    assert subprocess.run([*ring, "edge0", "--check"], timeout=LIMIT_S).returncode == 0
+
+
+def test_closed_standard_descriptors_are_opened_before_the_packet_socket(ring):
+    argv = [*ring[:-1], "sh", "-c", f"exec {ring[-1]} edge0 <&- >&- 2>&-"]
+    with subprocess.Popen(argv) as process:
+        STARTED.append(process)
+        folder = Path(f"/proc/{process.pid}/fd")
+        wait_for(lambda: (folder / "3").is_symlink(), "the packet socket")
+        assert [os.readlink(folder / number) for number in "012"] == ["/dev/null"] * 3
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT_S) == 0
 
 
 def test_it_keeps_no_right(ring, tmp_path):
