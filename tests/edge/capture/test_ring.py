@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from edge_process import LIMIT_S, STARTED, wait_for
@@ -19,11 +20,13 @@ from tlids_edge.capture import programs
 STRICT = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
 SANITIZED = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 SEND = """
-import socket, sys
+import os, socket, sys
 out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 out.bind(("edge1", 0))
 while size := sys.stdin.buffer.read(4):
     out.send(sys.stdin.buffer.read(int.from_bytes(size, "big")))
+if sys.argv[1:]:
+    os.execvp(sys.argv[1], sys.argv[1:])
 """
 FLOOD = """
 import socket
@@ -59,22 +62,32 @@ def sanitized(two_hosts, tmp_path) -> tuple[str, ...]:
 
 
 @contextmanager
+def listening(command: tuple[str, ...], interface: str = "edge0", into: int | IO = subprocess.PIPE):
+    """A capture that nobody reads yet, from when it listens; whatever is left of it at the end is killed."""
+    process = subprocess.Popen([*command, interface], stdout=into, stderr=subprocess.PIPE)
+    STARTED.append(process)
+    with process:
+        try:
+            assert b"listening on" in process.stderr.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
 def capturing(command: tuple[str, ...], into: Path, interface: str = "edge0"):
     """A capture into a file, from when it listens; it is ended by SIGTERM."""
-    with open(into, "wb") as file:
-        process = subprocess.Popen([*command, interface], stdout=file, stderr=subprocess.PIPE)
-    STARTED.append(process)
-    assert b"listening on" in process.stderr.readline()
-    yield process
-    process.send_signal(signal.SIGTERM)
-    process.said = process.communicate(timeout=LIMIT_S)[1].decode()
-    assert process.returncode == 0, process.said
+    with open(into, "wb") as file, listening(command, interface, file) as process:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        process.said = process.communicate(timeout=LIMIT_S)[1].decode()
+        assert process.returncode == 0, process.said
 
 
-def send(namespace: str, frames: list[bytes]) -> None:
-    """Send frames as they are, from the second host."""
+def send(namespace: str, frames: list[bytes], then: tuple[str, ...] = ()) -> None:
+    """Send frames as they are, from the second host, and run a command at once."""
     stream = b"".join(struct.pack("!I", len(frame)) + frame for frame in frames)
-    inside = ["ip", "netns", "exec", namespace, sys.executable, "-c", SEND]
+    inside = ["ip", "netns", "exec", namespace, sys.executable, "-c", SEND, *then]
     subprocess.run(inside, input=stream, check=True, timeout=LIMIT_S)
 
 
@@ -134,9 +147,7 @@ def test_a_signal_right_after_the_packets_loses_none_of_them(ring, two_hosts, tm
 
 def test_what_nobody_reads_in_time_is_dropped_and_counted_to_the_last_packet(ring, two_hosts):
     sent = [ethernet(bytes(1400))] * 14_000  # 20 MB; the ring has room for 16 MiB
-    with subprocess.Popen([*ring, "edge0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        STARTED.append(process)
-        assert b"listening on edge0" in process.stderr.readline()
+    with listening(ring) as process:
         send(two_hosts[1], sent)
         process.send_signal(signal.SIGUSR1)
         assert int(process.stderr.readline().split()[0]) > 0
@@ -144,15 +155,6 @@ def test_what_nobody_reads_in_time_is_dropped_and_counted_to_the_last_packet(rin
         stream, said = process.communicate(timeout=LIMIT_S)
     dropped = int(said.split()[0])
     assert dropped > 0 and len(records(stream)) + dropped == len(sent)
-
-
-@contextmanager
-def listening(command: tuple[str, ...], interface: str = "edge0"):
-    """A capture into a pipe that nobody reads yet, from when it listens."""
-    with subprocess.Popen([*command, interface], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        STARTED.append(process)
-        assert b"listening on" in process.stderr.readline()
-        yield process
 
 
 def test_a_signal_ends_it_though_nobody_reads(ring, two_hosts):
@@ -171,8 +173,11 @@ def test_a_signal_ends_it_in_a_flood_that_its_reader_cannot_follow(ring, two_hos
         reader = threading.Thread(target=read_slowly, args=(process.stdout,), daemon=True)
         reader.start()
         process.send_signal(signal.SIGTERM)
-        code = process.wait(LIMIT_S)
-        flood.kill()
+        try:
+            code = process.wait(LIMIT_S)
+        finally:
+            flood.kill()
+            process.kill()
         reader.join(LIMIT_S)
     assert code == 0 and not reader.is_alive()
 
@@ -186,14 +191,8 @@ def read_slowly(pipe) -> None:
 
 def test_frames_right_before_the_interface_goes_down_are_kept(ring, two_hosts, tmp_path):
     frames = made_up(300)
-    with (
-        open(tmp_path / "ring", "wb") as file,
-        subprocess.Popen([*ring, "edge0"], stdout=file, stderr=subprocess.PIPE) as process,
-    ):
-        STARTED.append(process)
-        assert b"listening on" in process.stderr.readline()
-        send(two_hosts[1], frames)
-        subprocess.run(["ip", "-n", two_hosts[0], "link", "set", "edge0", "down"], check=True)
+    with open(tmp_path / "ring", "wb") as file, listening(ring, into=file) as process:
+        send(two_hosts[1], frames, ("ip", "-n", two_hosts[0], "link", "set", "edge0", "down"))
         assert process.wait(LIMIT_S) == 1
         assert process.stderr.read() == b"0 packets dropped by kernel\nedge0: Network is down\n"
     assert [frame for _, frame in records(tmp_path / "ring")] == frames
@@ -208,13 +207,13 @@ def test_an_interface_that_is_down_gives_no_stream_but_passes_the_trial(ring, tw
 
 def test_closed_standard_descriptors_are_opened_before_the_packet_socket(ring):
     argv = [*ring[:-1], "sh", "-c", f"exec {ring[-1]} edge0 <&- >&- 2>&-"]
-    with subprocess.Popen(argv) as process:
-        STARTED.append(process)
-        folder = Path(f"/proc/{process.pid}/fd")
-        wait_for(lambda: (folder / "3").is_symlink(), "the packet socket")
-        assert [os.readlink(folder / number) for number in "012"] == ["/dev/null"] * 3
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(LIMIT_S) == 0
+    process = subprocess.Popen(argv)
+    STARTED.append(process)
+    folder = Path(f"/proc/{process.pid}/fd")
+    wait_for(lambda: (folder / "3").is_symlink(), "the packet socket")
+    assert [os.readlink(folder / number) for number in "012"] == ["/dev/null"] * 3
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT_S) == 0
 
 
 def test_it_keeps_no_right(ring, tmp_path):
@@ -228,17 +227,13 @@ def test_it_keeps_no_right(ring, tmp_path):
 
 
 def test_a_reader_that_goes_ends_it_though_no_packet_comes(ring):
-    with subprocess.Popen([*ring, "edge0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        STARTED.append(process)
-        assert b"listening on edge0" in process.stderr.readline()
+    with listening(ring) as process:
         process.stdout.close()
         assert process.wait(LIMIT_S) == 1
 
 
 def test_an_interface_that_goes_down_ends_it_with_the_reason(ring, two_hosts):
-    with subprocess.Popen([*ring, "edge0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        STARTED.append(process)
-        assert b"listening on edge0" in process.stderr.readline()
+    with listening(ring) as process:
         subprocess.run(["ip", "-n", two_hosts[0], "link", "set", "edge0", "down"], check=True)
         assert process.wait(LIMIT_S) == 1
         assert b"edge0: Network is down" in process.stderr.read()
