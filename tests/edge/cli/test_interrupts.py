@@ -5,6 +5,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from contextlib import suppress
 from pathlib import Path
@@ -123,10 +124,23 @@ def interrupted_reading(path: Path, command: list[str], folder: Path) -> tuple[i
     process, writers = start(command, folder), []
     wait_for(lambda: _has_reader(path, writers) or process.poll() is not None, f"{path.name} to be read")
     assert writers, process.communicate()
-    process.send_signal(signal.SIGINT)
-    printed = b"".join(process.communicate(timeout=LIMIT_S))
+    printed = interrupted(process)
     os.close(writers[0])  # only now: a reader whose writer has gone reads on
     return process.returncode, printed
+
+
+def interrupted(process: subprocess.Popen) -> bytes:
+    """Interrupt a command until it ends, as a user would: what it printed.
+
+    Python looks for signals between two of its instructions. One that comes right before a read waits for its end.
+    """
+    end = time.monotonic() + LIMIT_S
+    while True:
+        process.send_signal(signal.SIGINT)
+        try:
+            return b"".join(process.communicate(timeout=5))
+        except subprocess.TimeoutExpired:
+            assert time.monotonic() < end, "it does not end"
 
 
 def _has_reader(fifo: Path, writers: list[int]) -> bool:
