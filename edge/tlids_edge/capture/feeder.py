@@ -6,7 +6,6 @@ It looks at no packet: the child (`programs`) writes straight to the socket that
 
 import contextlib
 import os
-import re
 import select
 import signal
 import subprocess
@@ -14,14 +13,13 @@ import sys
 from pathlib import Path
 
 from tlids_edge.capture.live import ASK_S, STOP_S
-from tlids_edge.capture.programs import capture_command
+from tlids_edge.capture.programs import DROPPED, capture_command
 from tlids_edge.errors import InputError
 from tlids_edge.outputs import written
 from tlids_edge.status import say
 
 COUNTER = "dropped"  # the file in the service's runtime folder: packets that the kernel dropped, in decimal
 ROUTES = Path("/proc/net/route")
-_DROPPED = re.compile(rb"(\d+) packets? dropped by kernel")
 
 
 def main() -> int:
@@ -85,7 +83,7 @@ def listen(child: subprocess.Popen, counter: Path, reader: int = 0) -> None:
                 return
             heard = (heard + words)[-65536:]
             ready = ready or b"listening on" in heard
-            if counts := _DROPPED.findall(heard):
+            if counts := DROPPED.findall(heard):
                 with contextlib.suppress(InputError), written(counter) as file:  # the packets matter more
                     file.write(counts[-1])
         elif ready:

@@ -7,7 +7,6 @@ interface went away) it is started again and the gap is reported.
 
 import io
 import os
-import re
 import select
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tlids_edge.capture.programs import child_environment, counts_drops
+from tlids_edge.capture.programs import DROPPED, child_environment, counts_drops
 from tlids_edge.errors import InputError, unreadable
 
 POLL_S = 0.1  # how often the caller's clock ticks while no packet comes
@@ -27,7 +26,6 @@ STOP_S = 2.0  # how long the child may take to hand over its last packets
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # waits before the next start; the last one is repeated
 DRAIN_S = 0.5  # how long it goes on first, so that what the kernel holds gets through
 _DISK = "check the disk or the connection that it comes from"
-_DROPPED = re.compile(r"(\d+) packets? dropped by kernel")
 
 
 class PolledPipe(io.RawIOBase):
@@ -196,9 +194,8 @@ class LiveCapture:
         except BlockingIOError:
             return
         self._words = (self._words + heard)[-65536:]
-        text = self._words.decode(errors="replace")
-        self._listening = self._listening or "listening on" in text
-        counts = _DROPPED.findall(text)
+        self._listening = self._listening or b"listening on" in self._words
+        counts = DROPPED.findall(self._words)
         if counts:
             self._dropped_now = int(counts[-1])
         if self._counts_drops:

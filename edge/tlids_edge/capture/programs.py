@@ -24,6 +24,7 @@ INTERFACES = Path("/sys/class/net")
 TRIAL_S = 10.0
 # what a child is given of our environment, which holds a broker's password
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONPATH", "XDG_RUNTIME_DIR")
+DROPPED = re.compile(rb"(\d+) packets? dropped by kernel")  # what a child that `counts_drops` says on standard error
 _NAME = re.compile(r"[A-Za-z0-9_.:@][A-Za-z0-9_.:@-]{0,14}")  # IFNAMSIZ is 16 with the closing zero
 
 
