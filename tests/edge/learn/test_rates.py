@@ -58,6 +58,19 @@ def test_each_source_each_service_and_each_minute_has_its_own_count():
     assert known.are_many(flows([61], hosts=4)).all()
 
 
+def test_who_had_too_many_in_a_minute_has_too_many_at_once_in_the_next_while_it_goes_on():
+    known = Rates({}, RULE)
+    assert known.are_many(flows([0] * 6)).tolist() == [False] * 5 + [True]
+    assert known.are_many(flows([60] * 6)).all()  # five are usual, but it goes on
+    assert not known.are_many(flows([61] * 5, hosts=2)).any() and not known.are_many(flows([61] * 5, ports=23)).any()
+    assert known.are_many(flows([120] * 2)).all()
+    assert not known.are_many(flows([180] * 5)).any()  # two a minute are usual again
+    known.are_many(flows([240] * 9))
+    assert not known.are_many(flows([360] * 5)).any()  # a minute of silence
+    known.are_many(flows([361] * 5))
+    assert not known.are_many(flows([10] * 5)).any()  # a clock that was set back
+
+
 def test_a_late_flow_counts_in_the_minute_that_runs_and_a_clock_that_was_set_back_begins_again():
     known = Rates({}, RULE)
     known.are_many(flows([601] * 5))
@@ -72,13 +85,16 @@ def test_counts_are_those_of_a_loop_over_single_flows(batch):
     chance = np.random.default_rng(3)
     times = 1000 + np.cumsum(chance.choice([0, 0.5, 3, -2, 70, -400], 2000, p=[0.5, 0.4, 0.06, 0.03, 0.008, 0.002]))
     hosts, ports = chance.integers(1, 4, 2000), chance.choice([80, 1883], 2000)
-    clock, minute, counts, expected = None, None, Counter(), []
+    clock, minute, counts, many, before, expected = None, None, Counter(), set(), set(), []
     for time, host, port in zip(times.tolist(), hosts.tolist(), ports.tolist(), strict=True):
         clock = time if clock is None or time < clock - 300 else max(clock, time)
         if clock // 60 != minute:
-            minute, counts = clock // 60, Counter()
+            before = many if minute is not None and clock // 60 == minute + 1 else set()
+            minute, counts, many = clock // 60, Counter(), set()
         counts[host, port] += 1
-        expected.append(counts[host, port] > {80: 12, 1883: 5}[port])
+        if exceeds := counts[host, port] > {80: 12, 1883: 5}[port]:
+            many.add((host, port))
+        expected.append(exceeds or (host, port) in before)
     rows, known = flows(times, hosts, ports), Rates({WEB: 6}, RULE)
     found = [known.are_many(rows[start : start + batch]) for start in range(0, len(rows), batch)]
     assert np.concatenate(found).tolist() == expected and 100 < sum(expected) < 1900
