@@ -1,7 +1,7 @@
 """The recipe on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out.
 
 The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
-`rehearsal`). A row of the home that the parent alarms on and that is almost equal to a stored attack is not
+`rehearsal`). The home's rows together weigh at least half as much as the made-up ones. A row of the home that the parent alarms on and that is almost equal to a stored attack is not
 learned, however slowly such rows come. Learned rows on which even the new head alarms become its known false alarms
 (see `false_alarms`), so that the promise counts what is told.
 """
@@ -22,6 +22,8 @@ LAST = 5  # the promise is counted on the last row in five
 RECALL_LOST = 0.01  # of the stored attack rows
 MAX_DISTANCE = 0.5  # of the head from its parent, as a share of the parent's length
 MAX_WEIGHT = 5.0  # of a stored row; a class with few of them counts as much as the largest, up to this
+MAX_HOME_WEIGHT = 5.0  # of a row of the home
+HOME_SHARE = 0.5  # of the made-up rows' weight: what the home's rows have together at least, up to the former
 
 Stored = tuple[np.ndarray, np.ndarray]  # raw rows (n, 9) and class codes (n,)
 
@@ -84,7 +86,8 @@ def adapt(
     def fitted(count: int) -> tuple[list[Layer], np.ndarray]:
         """The parent's head, trained on the first `count` rows of the home, and those of them that it alarms on."""
         use = np.flatnonzero(learned[:count])
-        whole = lesson(parent, home[use], kept, stored[1]) + rehearsed(parent, site[use], stored[0], seed)
+        made = rehearsed(parent, site[use], stored[0], seed)
+        whole = lesson(parent, home[use], kept, stored[1], home_weight(len(use), len(made.targets))) + made
         layers = heads.train(whole, old, heads.batches(len(whole.targets), seed, training), training)
         return layers, _known(parent, site[use[_alarming(home[use], layers, parent.benign, THRESHOLD)]], stored)
 
@@ -117,11 +120,13 @@ def refusal(made: Adapted) -> str:
     return ""
 
 
-def like_attacks(parent: Parent, site: np.ndarray, stored: Stored) -> np.ndarray:
+def like_attacks(
+    parent: Parent, site: np.ndarray, stored: Stored, radius: float = rehearsal.ALIKE
+) -> np.ndarray:  # fmt: skip
     """Which rows of the home (n, 9) are like a stored attack, (n,) bool; none where there is no distance."""
     if parent.family != "netflow":
         return np.zeros(len(site), bool)
-    return rehearsal.alike(site, stored[0], stored[1] != parent.benign)
+    return rehearsal.alike(site, stored[0], stored[1] != parent.benign, radius)
 
 
 def _known(parent: Parent, alarming: np.ndarray, stored: Stored) -> np.ndarray:
@@ -136,10 +141,17 @@ def _told(alarms: np.ndarray, known: np.ndarray, rows: np.ndarray, times_us: np.
     return int((alarms & ~Withdrawal(known).of(rows, alarms, times_us)).sum())
 
 
-def lesson(parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray) -> heads.Lesson:
+def home_weight(count: int, made_up: int) -> float:
+    """The weight of each of `count` rows of the home, beside so many made-up ones."""
+    return float(np.clip(HOME_SHARE * made_up / max(count, 1), 1.0, MAX_HOME_WEIGHT))
+
+
+def lesson(
+    parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray, weight: float = 1.0
+) -> heads.Lesson:  # fmt: skip
     """What the blocks gave of the home's rows (n, width), as benign, then of stored ones (m, width) with codes (m,).
 
-    Every stored attack counts as much as the one with the most rows, by the weight of its rows.
+    `weight` is that of a row of the home. Every stored attack counts as much as the one with the most rows, by the weight of its rows.
     """
     classes = len(read_layers(parent.content, find_head(parent.content))[-1][1])
     counts = np.bincount(codes, minlength=classes)
@@ -149,14 +161,16 @@ def lesson(parent: Parent, home: np.ndarray, kept: np.ndarray, codes: np.ndarray
     return heads.Lesson(
         np.concatenate([home, kept]),
         np.eye(classes, dtype=np.float32)[np.concatenate([np.full(len(home), parent.benign), codes])],
-        np.concatenate([np.ones(len(home)), weights[codes]]).astype(np.float32),
+        np.concatenate([np.full(len(home), weight), weights[codes]]).astype(np.float32),
     )
 
 
-def rehearsed(parent: Parent, site: np.ndarray, stored: np.ndarray, seed: int) -> heads.Lesson:
+def rehearsed(
+    parent: Parent, site: np.ndarray, stored: np.ndarray, seed: int, most: int = rehearsal.ROWS
+) -> heads.Lesson:  # fmt: skip
     """Made-up rows through the blocks, with the parent's probabilities as targets; none without a distance."""
     head = find_head(parent.content)
-    rows = rehearsal.made_up(stored, site, seed) if parent.family == "netflow" else stored[:0]
+    rows = rehearsal.made_up(stored, site, seed, most) if parent.family == "netflow" else stored[:0]
     features = block_features(parent.content, head, rows)
     targets = heads.probabilities(features, read_layers(parent.content, head))
     return heads.Lesson(features, targets, np.ones(len(rows), np.float32))
