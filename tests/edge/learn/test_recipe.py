@@ -59,8 +59,9 @@ def test_the_final_head_is_the_one_trained_on_all_rows_that_are_no_known_attack(
     old = recipe.read_layers(parent.content, made.head)
     home = home[~recipe.like_attacks(parent, home, stored)]  # the parent alarms on all of them
     assert len(home) == 1000 - made.known_attacks
+    made_up = recipe.rehearsed(parent, home, stored[0], seed=1)
     lesson = recipe.lesson(parent, *(block_features(parent.content, made.head, rows) for rows in (home, stored[0])),
-                           stored[1]) + recipe.rehearsed(parent, home, stored[0], seed=1)  # fmt: skip
+                           stored[1], recipe.home_weight(len(home), len(made_up.targets))) + made_up  # fmt: skip
     training = QUICK
     layers = head.train(lesson, old, head.batches(len(lesson.targets), 1, training), training)
     for one, other in zip(layers, made.layers, strict=True):
@@ -102,6 +103,14 @@ def test_without_a_distance_between_rows_nothing_is_rehearsed_nor_left_out(paren
     other = dataclasses.replace(parent, family="cicflow")
     assert not recipe.like_attacks(other, stored[0], stored).any()
     assert len(recipe.rehearsed(other, stored[0][:9], stored[0], seed=1).targets) == 0
+
+
+def test_the_homes_rows_weigh_half_as_much_as_the_made_up_ones_or_more_but_none_more_than_five(parent):
+    assert [recipe.home_weight(count, 8000) for count in (0, 70, 800, 1000, 2000, 4000, 5000)] == [5, 5, 5, 4, 2, 1, 1]
+    assert recipe.home_weight(1000, 0) == 1  # nothing is rehearsed: as without
+    weights = recipe.lesson(parent, np.zeros((7, 128), np.float32), np.zeros((3, 128), np.float32),
+                            np.array([0, 1, 1]), 2.5).weights  # fmt: skip
+    assert weights.tolist() == [2.5] * 7 + [1] * 3
 
 
 def test_every_stored_attack_counts_as_much_as_the_largest_unless_it_has_very_few_rows(parent):

@@ -64,7 +64,7 @@ def test_a_row_is_like_an_attack_that_is_near_when_no_benign_row_is_nearer(store
 
 def test_forged_attacks_beside_a_victims_rows_leave_none_of_those_out(stored):
     features, attacks = stored[0], stored[1] != 0
-    victim = features[~attacks][::5]
+    victim = features[~attacks][::4]
     victim = victim[nearest(described(victim), described(features[attacks])) > 2 * rehearsal.ALIKE]
     forged = np.repeat(features[attacks][:200], 5, axis=0)
     together = rehearsal.alike(np.concatenate([victim, forged]), features, attacks)
