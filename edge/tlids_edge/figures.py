@@ -64,7 +64,10 @@ class Figures:
         if tally.replies:
             lines.append(f"{tally.replies} anomalies accuse nobody: ICMP errors that answer their destination")
         if tally.novel:
-            lines.append(f"novelty: {tally.novel} flows are unlike all that was learned, or more of a service than was")
+            lines.append(
+                f"novelty: {tally.novel} flows are unlike all that was learned, more of a service than was, or to a "
+                "service or network that their device did not use"
+            )
         if self.judging.detector.withdrawn:
             lines.append(
                 f"{self.judging.detector.withdrawn} alarms withdrawn: flows like known false alarms of this home"

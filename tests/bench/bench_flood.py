@@ -5,7 +5,8 @@
 The flood bears the times of a line rate, 148,810 packets a second, and comes as fast as the program takes it. CPU time
 is the program's, less that of a run without a packet; what is left out unjudged is counted. Capture is not included.
 It comes three times: to the program without a home, while it learns one, and with novelty, as after a day of learning;
-the last knows the model's own benign rows alone, so that nearly every flow of the flood is told of as new.
+the last knows the model's own benign rows alone, so that nearly every flow of the flood is told of as new, and the
+flood bears the MAC of a device with a profile, which all of its flows are outside of.
 """
 
 import argparse
@@ -23,11 +24,13 @@ from pathlib import Path
 import bench_edge
 import numpy as np
 from tlids_edge.detect.card import read_card
-from tlids_edge.learn import novelty, rates, rows
+from tlids_edge.flows.rows import mac_number
+from tlids_edge.learn import novelty, profiles, rates, rows
 
 LINE_RATE = 148_810  # frames of 64 bytes a second at 100 Mbit/s
 HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, bench_edge.ETHERNET)
 FRAME = 60
+OWN, VICTIM = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 TIMEOUT_S = 580
 
 
@@ -84,8 +87,19 @@ def with_novelty(model: Path, target: Path) -> Path:
     learned = novelty.fit(stored[codes == card.classes.index(card.benign)], seed=1)
     fields = json.loads((model / "card.json").read_text()) | {"novelty": novelty.write(learned, target)}
     fields["rates"] = rates.card_of(rates.Peaks(rates.WINDOW_S))  # every service has the floor
+    fields["profiles"] = profile()
     (target / "card.json").write_text(json.dumps(fields))
     return target
+
+
+def profile() -> dict:
+    """A card's profiles: the device whose MAC the flood bears uses the flood's service, in a network of its own."""
+    salt = bytes(profiles.SALT_BYTES)
+    codes, owner = profiles.Codes(salt), np.array([mac_number(OWN)], np.uint64)
+    uses = {profiles.SERVICES: 6 << 16 | 80, profiles.NETWORKS: 1}
+    return {"salt": salt.hex()} | {
+        kind: codes.pairs(kind, codes.devices(owner), owner, np.array([each])).tolist() for kind, each in uses.items()
+    }
 
 
 def watched(model: Path, flows: int, options: list[str]) -> tuple[float, str, list[dict]]:
@@ -108,7 +122,7 @@ def flood(count: int, start_s: float) -> bytes:
     records = np.zeros((count, 16 + FRAME), np.uint8)
     ip = struct.pack("!BBHHHBBHI4B", 0x45, 0, 40, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2)
     tcp = struct.pack("!HHIIBBHHH", 0, 80, 1, 0, 0x50, 2, 512, 0, 0)
-    frame = bytes.fromhex("020000000002 020000000001 0800") + ip + tcp
+    frame = VICTIM + OWN + bytes.fromhex("0800") + ip + tcp
     records[:, 16 : 16 + len(frame)] = np.frombuffer(frame, np.uint8)
     records[:, 16 + 26 : 16 + 30] = chance.integers(1, 224, (count, 4))  # source
     records[:, 16 + 34 : 16 + 36] = chance.integers(4, 256, (count, 2))  # and its port

@@ -11,7 +11,8 @@ worth nothing by themselves.
 The last recipes train the same head. They withdraw an alarm that is near to a learned row on which that head alarms too
 (`learn.false_alarms`), and differ in what is near.
 
-How many flows of one source are too many is chosen on the same recordings; see `choose_rates`.
+How many flows of one source are too many, and which devices have a profile, is chosen on the same recordings; see
+`choose_rates` and `choose_profiles`.
 
 Results go to docs/results/adapt-choice.json, the tables into edge/MEASURED.md.
 """
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 
+import choose_profiles
 import choose_rates
 import kept
 import numpy as np
@@ -111,6 +113,7 @@ def main() -> int:
         else:
             found = measured(pcap, day, (session, classes), range(1, options.seeds + 1))
         found["rates"] = choose_rates.chosen(day, session, classes)
+        found["profiles"] = choose_profiles.chosen(day, session, classes)
         kept.write_whole(RESULTS, json.dumps(found, indent=1) + "\n")
     render(json.loads(RESULTS.read_text()))
     return 0
@@ -285,14 +288,14 @@ def counted(head: Head, late: Flows, found: Found, other: list[Flows]) -> dict:
 
 
 def tables(found: dict) -> list[str]:
-    """The lines of the Markdown tables in edge/MEASURED.md: heads, then rules for an unusual number of flows."""
+    """The lines of the Markdown tables in edge/MEASURED.md: heads, rules for a number of flows, limits of profiles."""
     columns = ("benign", "unknown", "known", "other tools")
     lines = ["| home | head | benign flows that alarm | attacks it was not trained on | attacks it was | MQTTset's |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for home, each in found["homes"].items():
         lines += [f"| {home} | {name} | " + " | ".join(f"{told[key]:.1%}" for key in columns) + " |"
                   for name, told in each.items()]  # fmt: skip
-    return [*lines, "", *choose_rates.lines(found["rates"])]
+    return [*lines, "", *choose_rates.lines(found["rates"]), "", *choose_profiles.lines(found["profiles"])]
 
 
 def render(found: dict) -> None:

@@ -50,9 +50,12 @@ def arp(operation: int, sender_mac: str, sender: str, target: str, target_mac: s
     return ethernet(build.arp(operation, mac(sender_mac), sender, target), 0x0806, sender_mac, target_mac)
 
 
-def conversation(src: str, sport: int, dst: str, dport: int, start: float = T0) -> list[tuple[float, bytes]]:
-    """A TCP connection that is opened, answered and ended by both sides."""
-    there, back = partial(tcp, src, sport, dst, dport), partial(tcp, dst, dport, src, sport, **BACK)
+def conversation(
+    src: str, sport: int, dst: str, dport: int, start: float = T0, own: str = BACK["dst_mac"]
+) -> list[tuple[float, bytes]]:
+    """A TCP connection that is opened, answered and ended by both sides; `own` is the MAC of who opens it."""
+    there = partial(tcp, src, sport, dst, dport, src_mac=own)
+    back = partial(tcp, dst, dport, src, sport, **BACK | {"dst_mac": own})
     steps = (
         (there, SYN), (back, SYN | ACK), (there, ACK), (there, PSH | ACK), (back, PSH | ACK),
         (there, FIN | ACK), (back, FIN | ACK), (there, ACK),

@@ -21,7 +21,8 @@ DAY_S = 86_400
 def seen(second: float, source: int = 1, service: int = 80, alarm: bool = False, proven: bool = True, **more) -> Seen:
     """A judged flow; its device is its source unless told otherwise."""
     features = more.get("features", (50_000.0, float(service), 6.0, 27.0, 7.0, 500.0, 900.0, 5.0, 5.0))
-    return Seen(int(second * SECOND), source, more.get("device", source), service, alarm, proven, features)
+    device, *places = (more.get(name, other) for name, other in (("device", source), ("owner", 0), ("network", 0)))
+    return Seen(int(second * SECOND), source, device, service, alarm, proven, features, *places)
 
 
 def verdict(second: float, host: int = 1, port: int = 443, alarm: bool = False, proven: bool = True) -> Verdict:

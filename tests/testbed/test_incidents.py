@@ -1,7 +1,7 @@
 """Events of the program beside labels: flows, incidents and attacks counted by hand."""
 
 import numpy as np
-from tlids_edge.alerts.eve import SID_MODEL, SID_NOVELTY, SID_NUMBER, SID_RAISED, flow_id, timestamp
+from tlids_edge.alerts.eve import SID_MODEL, SID_NOVELTY, SID_NUMBER, SID_RAISED, SID_USE, flow_id, timestamp
 from tlids_edge.alerts.eve_incidents import SID_INCIDENT
 from tlids_edge.flows.meter import Flow
 
@@ -18,8 +18,8 @@ RECORDING = Recording(
      {"name": "ARP MITM", "start": 100.0, "end": 110.0, "attacker": "attacker"},
      {"name": "Beacon", "start": 200.0, "end": 210.0, "attacker": "attacker"}],
 )  # fmt: skip
-TRUTH = ["Benign", "Scan", "Scan", "Scan", "Beacon", "Benign", "Benign"]
-BEGAN = [5, 11, 12, 55, 201, 300, 3600]
+TRUTH = ["Benign", "Scan", "Scan", "Scan", "Beacon", "Benign", "Benign", "Benign"]
+BEGAN = [5, 11, 12, 55, 201, 300, 301, 3600]
 
 
 def flow(number: int, second: int) -> Flow:
@@ -28,7 +28,7 @@ def flow(number: int, second: int) -> Flow:
     return made
 
 
-SESSION = Session([flow(*each) for each in enumerate(BEGAN)], np.array(TRUTH), np.array(["hub"] * 7))
+SESSION = Session([flow(*each) for each in enumerate(BEGAN)], np.array(TRUTH), np.array(["hub"] * 8))
 
 
 def alert(index: int, sid: int, number: int = 0) -> dict:
@@ -51,7 +51,7 @@ def rule(second: int, mac: str, number: int) -> dict:
 EVENTS = [
     {"event_type": "flow", "flow_id": 1},
     alert(0, SID_MODEL + 3, 71), alert(1, SID_MODEL + 1), alert(2, SID_MODEL + 1, 72), alert(3, SID_RAISED, 73),
-    alert(4, SID_NOVELTY), alert(5, SID_NUMBER, 74),
+    alert(4, SID_NOVELTY), alert(5, SID_NUMBER, 74), alert(6, SID_USE),
     rule(105, ATTACKER, 75), rule(400, "02:00:00:00:00:01", 76),
     closed(71, "Flood"), closed(72, "Scan", "novelty", rules=True), closed(73, "raised by a rule", rules=True),
     closed(74, "unusual number of flows"), closed(75, rules=True), closed(76, rules=True),
@@ -60,8 +60,8 @@ TOLD = incidents.told(EVENTS, SESSION)
 
 
 def test_each_flow_is_told_of_by_the_model_by_novelty_by_a_rule_or_by_nobody():
-    assert TOLD.by.tolist() == [MODEL, MODEL, MODEL, RULE, NEW, NEW, ""]
-    assert TOLD.incident.tolist() == [71, 0, 72, 73, 0, 74, 0]
+    assert TOLD.by.tolist() == [MODEL, MODEL, MODEL, RULE, NEW, NEW, NEW, ""]
+    assert TOLD.incident.tolist() == [71, 0, 72, 73, 0, 74, 0, 0]
 
 
 def test_an_incident_is_the_models_before_it_is_noveltys_or_a_rules():

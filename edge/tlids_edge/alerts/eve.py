@@ -13,17 +13,20 @@ from functools import lru_cache
 
 from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Verdict
-from tlids_edge.detect.judging import MANY, UNLIKE
+from tlids_edge.detect.judging import MANY, OUTSIDE, UNLIKE
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.digests import blake2b
 from tlids_edge.flows.meter import Flow
 
 SID_MODEL = 9_100_000  # plus the index of the class in the card
-SID_NOVELTY, SID_NUMBER = 9_180_000, 9_180_001
+SID_NOVELTY, SID_NUMBER, SID_USE = 9_180_000, 9_180_001, 9_180_002
 _NOVELTY = {
     UNLIKE: (SID_NOVELTY, "TL-IDS novelty: unlike all that was learned"),
     MANY: (SID_NUMBER, "TL-IDS novelty: more flows to one service than learned"),
-}
+    OUTSIDE: (
+        SID_USE, "TL-IDS novelty: a service or network that this device did not use while the home was learned"
+    ),
+}  # fmt: skip
 SID_RAISED = 9_190_000  # a flow that only a rule raised
 PROTOCOLS = {
     1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH",
@@ -76,7 +79,7 @@ def alert_line(
 def novelty_line(
     verdict: Verdict, novel: int = UNLIKE, origin: dict | None = None, incident: int | None = None
 ) -> bytes:
-    """The alert for one flow that the model calls benign and that is novel, UNLIKE or MANY; severity 4."""
+    """The alert for one flow that the model calls benign and that is novel: UNLIKE, MANY or OUTSIDE; severity 4."""
     metadata = {"tlids_source": ["proven" if verdict.flow.proven else "claimed"]}
     metadata |= {"tlids_incident": [str(incident)]} if incident is not None else {}
     alert = alert_object(*_NOVELTY[int(novel)], "Network anomaly", 4, metadata)

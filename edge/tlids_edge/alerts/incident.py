@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tlids_edge.detect.judging import MANY, UNLIKE, names_of
+from tlids_edge.detect.judging import MANY, OUTSIDE, UNLIKE, names_of
 from tlids_edge.detect.suspects import RuleAlert
 from tlids_edge.digests import blake2b
 from tlids_edge.flows.rows import ended, sources_of
@@ -21,8 +21,9 @@ from tlids_edge.flows.rows import ended, sources_of
 SHOWN = 10
 SKETCH_BYTES = 256
 FEW = 12  # values: up to so many are estimated one by one
-RAISED, NOVELTY, NUMBER = "raised by a rule", "novelty", "unusual number of flows"
-KINDS = {0: RAISED, UNLIKE: NOVELTY, MANY: NUMBER}  # stand for the class of a flow that the model holds for benign
+RAISED, NOVELTY = "raised by a rule", "novelty"
+NUMBER, USE = "unusual number of flows", "unusual service or network"
+KINDS = {0: RAISED, UNLIKE: NOVELTY, MANY: NUMBER, OUTSIDE: USE}  # for the class of a flow that the model calls benign
 MAX_RULES = 16  # signatures of rules that are kept
 SEVERITY_BOTH, SEVERITY_MODEL, SEVERITY_RULE, SEVERITY_NOVEL = 1, 2, 3, 4
 
@@ -39,7 +40,7 @@ class Alarm(NamedTuple):
     score: float
     rules: tuple[str, ...]  # names of the rules under whose alert the source stands
     proven: bool  # two-way traffic shows that address and MAC belong together
-    novel: int = 0  # UNLIKE or MANY, though the model knows no attack in it
+    novel: int = 0  # UNLIKE, MANY or OUTSIDE, though the model knows no attack in it
     answered: bool = True  # something came back that is no RST
 
     @property

@@ -16,7 +16,7 @@ from tlids_edge.detect.detector import Detector, Verdict, Verdicts
 from tlids_edge.flows import rows as table
 
 RULES = ("arp", "neighbours", "fan-out", "fragments")  # a bit each in the field `rules` of a row
-UNLIKE, MANY = 1, 2  # kinds of novelty: unlike all that was learned, or more of its service than was learned
+UNLIKE, MANY, OUTSIDE = 1, 2, 3  # kinds of novelty: unlike all learned, too many of a service, not its device's profile
 GROUP = ("src", "dst", "dst_port")
 
 
@@ -24,7 +24,7 @@ class Batch(NamedTuple):
     """Verdicts on n flows; each row says under which rules' alert its source stood when the flow ended."""
 
     verdicts: Verdicts
-    novel: np.ndarray  # uint8 [n]: 0, UNLIKE or MANY
+    novel: np.ndarray  # uint8 [n]: 0, UNLIKE, MANY or OUTSIDE
 
     def verdict(self, place: int) -> Verdict:
         """One flow's verdict."""

@@ -16,7 +16,7 @@ from tlids_edge.detect.card import CARD_FILE, MODEL_FILE, Card, card_of, read_fi
 from tlids_edge.detect.detector import Detector
 from tlids_edge.digests import sha256
 from tlids_edge.errors import InputError
-from tlids_edge.learn import choose, false_alarms, novelty, rates, recipe, rows, state
+from tlids_edge.learn import choose, false_alarms, novelty, profiles, rates, recipe, rows, state
 from tlids_edge.learn.graph import with_layers
 from tlids_edge.learn.keep import WINDOWS, Keeper
 from tlids_edge.learn.promise import CONFIDENCE
@@ -24,7 +24,7 @@ from tlids_edge.learn.screen import BURST, BURST_S
 
 DEFAULT_LEARN_S = 86_400.0
 LEAST_SHARE = 4  # a model may be adapted after a quarter of the learning period
-NOT_INHERITED = ("metrics", "threshold_fpr", "novelty", "rates", "false_alarms")  # fields of the parent's card
+NOT_INHERITED = ("metrics", "threshold_fpr", "novelty", "rates", "profiles", "false_alarms")  # of the parent's card
 NAMED_SOURCES = 100  # left-out sources that the card lists
 WHY_LEFT_OUT = f"{BURST} alarming flows within {BURST_S:.0f} s"
 
@@ -108,6 +108,7 @@ def adapt_folder(model: Path, folder: Path, target: Path, least: int | None = No
             new = _card(fields, card, learned, made, seed)
             new["novelty"] = novelty.write(novelty.fit(site, seed), scratch) if card.family == "netflow" else None
             new["rates"] = rates.card_of(learned.keeper.rates)
+            new["profiles"] = profiles.card_of(learned.keeper.profiles)
             new["false_alarms"] = false_alarms.write(made.false_alarms, scratch)
             new["files"] = {MODEL_FILE: _entry(content), rows.FILE: fields["files"][rows.FILE]}
             (scratch / CARD_FILE).write_text(json.dumps(new, indent=1))

@@ -7,11 +7,12 @@ import numpy as np
 
 from tlids_edge.detect.card import read_fields
 from tlids_edge.detect.detector import Detector
-from tlids_edge.detect.judging import MANY, UNLIKE, Batch
+from tlids_edge.detect.judging import MANY, OUTSIDE, UNLIKE, Batch
 from tlids_edge.flows.rows import features
-from tlids_edge.learn import novelty, rates
+from tlids_edge.learn import novelty, profiles, rates
 from tlids_edge.learn.learner import Learner
 from tlids_edge.learn.novelty import Novelty
+from tlids_edge.learn.profiles import Profiles
 from tlids_edge.learn.rates import Rates
 
 
@@ -22,6 +23,7 @@ class Home:
     learner: Learner | None = None
     novelty: Novelty | None = None
     rates: Rates | None = None
+    profiles: Profiles | None = None
     tells_novelty: bool = True  # also of a model that is adapted later
 
     @property
@@ -30,16 +32,22 @@ class Home:
         return self.learner is not None and self.learner.learning
 
     def see(self, batch: Batch) -> Batch:
-        """Take note of judged flows; the same, with those marked that the model calls benign and that are new here."""
+        """Take note of judged flows; the same, with those marked that the model calls benign and that are new here.
+
+        A flow that is new in several ways is UNLIKE before OUTSIDE before MANY: what it is says more than what its
+        device used to do, and that more than how many there were.
+        """
         verdicts = batch.verdicts
         if self.learner is not None:
             self.learner.see(verdicts)
-        if self.novelty is None and self.rates is None:
+        if self.novelty is None and self.rates is None and self.profiles is None:
             return batch
         benign = np.flatnonzero(~verdicts.alerts)
         novel = np.zeros(len(verdicts.rows), np.uint8)
         if self.rates is not None:
             novel[benign[self.rates.are_many(verdicts.rows[benign])]] = MANY
+        if self.profiles is not None:
+            novel[benign[self.profiles.are_outside(verdicts.rows[benign])]] = OUTSIDE
         if self.novelty is not None and len(benign):
             novel[benign[self.novelty.is_new(features(verdicts.rows[benign], "netflow"))]] = UNLIKE
         return batch._replace(novel=novel)
@@ -53,6 +61,7 @@ class Home:
         if self.tells_novelty:
             self.novelty = novelty.read(folder, fields.get("novelty"))
             self.rates = rates.read(fields.get("rates"))
+            self.profiles = profiles.read(fields.get("profiles"))
 
     def tick(self) -> Detector | None:
         """Do what is due; the adapted model when it is to take over, with its own novelty."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tlids_edge.chance import uniform
+from tlids_edge.learn.profiles import Uses
 from tlids_edge.learn.rates import Peaks
 from tlids_edge.learn.screen import BURST_S, Burst, Screen
 
@@ -33,7 +34,7 @@ ROW = np.dtype([
 OPEN = np.dtype([(name, "<f8" if name == "time" else ROW[name]) for name in ROW.names])  # of a window that is open
 SEEN = np.dtype([
     ("time_us", "<i8"), ("source", "<u8"), ("device", "<u8"), ("service", "<u4"), ("alarm", "?"), ("proven", "?"),
-    ("features", "<f4", (FEATURES,)),
+    ("features", "<f4", (FEATURES,)), ("owner", "<u8"), ("network", "<u8"),
 ])  # fmt: skip
 _SAME = ("source", "device", "service", "alarm", "proven", "features")  # in SEEN and in OPEN
 
@@ -48,6 +49,8 @@ class Seen(NamedTuple):
     alarm: bool
     proven: bool
     features: tuple[float, ...]
+    owner: int = 0  # its device as `profiles.owners_of` has it; 0: not told
+    network: int = 0  # its destination's, as `profiles.networks_of` has it
 
 
 class Keeper:
@@ -62,6 +65,7 @@ class Keeper:
         self.proven: set[int] = set()  # devices
         self.left_out: Counter[int] = Counter()  # source -> rows that were not kept for its bursts
         self.rates: Peaks | None = Peaks(self.window_s)  # None: the version that began to learn counted nothing
+        self.profiles: Uses | None = Uses(self.window_s)  # None: likewise
         self._screen = Screen()
         self._clock: int | None = None
         self._bars: dict[int, float] = {}  # window that was full once -> rank above which rows stay out
@@ -136,6 +140,8 @@ class Keeper:
         """Add flows to a window, each with a rank that is drawn now."""
         if self.rates is not None:
             self.rates.add(flows, elapsed)
+        if self.profiles is not None:
+            self.profiles.add(flows, elapsed)
         rows = np.empty(len(flows), OPEN)
         for name in _SAME:
             rows[name] = flows[name]
@@ -155,6 +161,8 @@ class Keeper:
         """Remove the rows of the minute before a burst that it covers."""
         if self.rates is not None:
             self.rates.take_back(burst)
+        if self.profiles is not None:
+            self.profiles.take_back(burst)
         for window, rows in self.open.items():
             taken = (rows["source"] == burst.source) & (rows["time"] >= burst.since)
             for place in np.flatnonzero(taken).tolist():

@@ -136,7 +136,8 @@ def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
         "proven": len(proven), "left_out": {f"{source:016x}": count for source, count in keeper.left_out.items()},
         "extra": extra,
     }  # fmt: skip
-    header |= {"rates": keeper.rates.saved()} if keeper.rates is not None else {}
+    for name, noted in {"rates": keeper.rates, "profiles": keeper.profiles}.items():
+        header |= {name: noted.saved()} if noted is not None else {}
     content = json.dumps(header).encode() + b"\n" + zlib.compress(raw, 6)
     write_whole(folder / LEARNING, content + _tag(key, content))
 
@@ -323,5 +324,9 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
     keeper.elapsed = float(header["elapsed"])
     if "rates" in header:
         keeper.rates.restore(header["rates"])
-    else:  # of the version before
+    else:  # of a version before
         keeper.rates = None
+    if "profiles" in header:
+        keeper.profiles.restore(header["profiles"])
+    else:
+        keeper.profiles = None

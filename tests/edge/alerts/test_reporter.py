@@ -39,7 +39,7 @@ def batch(chance: np.random.Generator, count: int, begun_us: int) -> Batch:
     scores = np.where(alerts, chance.uniform(0.6, 1, count), chance.uniform(0, 0.4, count))
     named = [chance.choice(ATTACKS[:3]) if alert else CARD.benign for alert in alerts]
     probabilities = np.zeros((count, len(CARD.classes)), np.float32)
-    novel = chance.choice(3, count, p=[0.9, 0.05, 0.05])
+    novel = chance.choice(4, count, p=[0.88, 0.04, 0.04, 0.04])
     return Batch(Verdicts(rows, probabilities, list(map(str, named)), alerts, scores), novel)
 
 

@@ -11,7 +11,7 @@ import pytest
 from home_flows import MODEL, REPOSITORY, drawn
 from tlids_edge.detect.card import read_card
 from tlids_edge.detect.detector import Verdicts
-from tlids_edge.flows.rows import ROW, features, flow
+from tlids_edge.flows.rows import ROW, features, flow, mac_number
 from tlids_edge.learn import keep, novelty, rows
 from tlids_edge.learn.keep import FEATURES, SEEN, Keeper
 from tlids_edge.learn.learner import Learner, Plan
@@ -41,7 +41,7 @@ class OneByOne:
                 self.kept = keep._thinned(np.concatenate([self.kept, ended]))
             self.take(*one[1:])
 
-    def take(self, source, device, service, alarm, proven, values) -> None:
+    def take(self, source, device, service, alarm, proven, values, *_) -> None:
         if proven and len(self.proven) < keep.MAX_DEVICES:
             self.proven.add(device)
         screened, burst = self.screen.see(source, service, alarm, proven, self.elapsed)
@@ -176,6 +176,8 @@ def test_what_the_learner_notes_of_the_testbeds_flows_is_what_each_flow_says(ses
         source, device = hashed(b"source", one.key[0], one.src_hw), hashed(b"device", one.src_hw)
         assert row[:6] == (one.last_us, source, device, service, alarm, one.proven)
         assert tuple(row[6]) == tuple(np.float32(one.netflow()).tolist())
+        network = int.from_bytes(one.key[1][:3] if len(one.key[1]) == 4 else one.key[1][:4] + b"\1", "little")
+        assert row[7:] == (mac_number(one.src_hw), network)
 
 
 def test_the_same_flows_of_the_testbed_are_new_as_by_plain_distances(session2):
