@@ -102,6 +102,10 @@ def test_without_a_mac_the_address_is_the_device(destinations, zeros):
     assert known.are_outside(told(visits(1, ends, 1, mac=False))).tolist() == [False, True]
     assert not known.are_outside(told(visits(2, ends, 1, mac=False))).any()
     assert not are_outside(known, 1, *ends)[1]  # the same address with a MAC is another device
+    assert (
+        profiles.owners_of(told(flows(*[(1, host, destinations[0], 1) for host in range(50)], mac=False)))
+        >> np.uint64(63)
+    ).all()
 
 
 def test_a_device_that_uses_more_than_the_limit_roams_in_that_respect_alone():
@@ -145,23 +149,32 @@ def test_the_first_devices_have_entries_and_a_device_waits_with_few_pairs():
     assert len(keeper.profiles._sets[SERVICES]._waiting) <= 2 * FEW.services + 1
 
 
+@pytest.mark.parametrize("batch", [1, 256])
 @pytest.mark.parametrize("proven", [True, False])
-def test_what_is_screened_teaches_nothing_and_a_burst_takes_back_its_minute(proven):
+def test_what_is_screened_teaches_nothing_and_a_burst_takes_back_its_minute(proven, batch):
     own = visits(1, [(CLOUD, 443)])
-    scan = flows(*[(605 + index / 10, 1, OTHER, 22 + index % 2) for index in range(40)])
+    scan = flows(*[(675 + index, 1, OTHER, 22 + index % 2) for index in range(40)])
     scan["proven"] = proven
-    calm = known_of(keeper_of(seen(own), seen(scan)))
-    assert are_outside(calm, 1, (OTHER, 22)) == [False]
-    burst = keeper_of(seen(own), seen(scan, alarm=True))
-    assert are_outside(known_of(burst), 1, (OTHER, 22), (OTHER, 443), (CLOUD, 443)) == [True, True, False]
-    long_ago = keeper_of(seen(own), seen(scan[:1]), seen(flows((700, 1, CLOUD, 443))), seen(scan[1:], alarm=True))
-    assert are_outside(known_of(long_ago), 1, (OTHER, 22)) == [False]  # more than a minute before
+
+    def learned(alarm: bool, *more: np.ndarray) -> Profiles:
+        keeper = keeper_of(seen(own))
+        parts = np.concatenate([*map(seen, more), seen(scan, alarm)])
+        for start in range(0, len(parts), batch):
+            keeper.see(parts[start : start + batch])
+        return known_of(keeper)
+
+    assert are_outside(learned(False), 1, (OTHER, 22)) == [False]
+    assert are_outside(learned(True), 1, (OTHER, 22), (OTHER, 443), (CLOUD, 443)) == [True, True, False]
+    before = flows((672, 1, CLOUD, 25))
+    assert are_outside(learned(True, before), 1, (CLOUD, 25)) == [proven]  # of another service, and itself proven
+    scan["last_us"] += 100 * SECOND
+    assert are_outside(learned(True, before), 1, (CLOUD, 25)) == [False]  # more than a minute before
 
 
 def test_a_burst_of_another_source_takes_nothing_back():
     scan = flows(*[(605 + index / 10, 2, OTHER, 23) for index in range(40)])
-    keeper = keeper_of(seen(visits(1, [(CLOUD, 443)])), seen(scan, alarm=True, source=2))
-    assert are_outside(known_of(keeper), 1, (CLOUD, 443), (OTHER, 443)) == [False, True]
+    keeper = keeper_of(seen(flows((1, 1, CLOUD, 443), (604, 1, CLOUD, 25))), seen(scan, alarm=True, source=2))
+    assert are_outside(known_of(keeper), 1, (CLOUD, 443), (CLOUD, 25), (OTHER, 443)) == [False, False, True]
 
 
 def test_windows_and_services_are_of_learned_time_also_when_a_batch_has_many():
@@ -252,7 +265,10 @@ def test_profiles_survive_a_restart_and_go_on(saved):
     again = resigned(folder, key, lambda header: None)[2]
     assert again.profiles.saved() == keeper.profiles.saved() and again.profiles.card() == keeper.profiles.card()
     assert [entry[3] is None for entry in again.profiles.saved()["devices"]] == [False, True]
-    again.see(seen(flows((30_000, 1, OTHER, 443), (30_001, 3, OTHER, 443), (30_002, 2, OTHER, 1))))
+    later = flows((30_000, 1, OTHER, 443), (30_001, 2, OTHER, 1))
+    later["proven"] = False  # they proved themselves before
+    again.see(seen(later))
+    again.see(seen(flows((30_002, 3, OTHER, 443))))
     assert are_outside(known_of(again), 1, (OTHER, 443)) == [False]
     assert are_outside(known_of(again), 2, (OTHER, 99)) == [False]  # still roams
     assert len(again.profiles.saved()["devices"]) == 3
