@@ -37,7 +37,8 @@ def add_options(option: Callable) -> None:
     option(
         "--no-novelty",
         action="store_true",
-        help="do not report flows that are unlike all that was learned, or more of a service than was",
+        help="do not report flows that are unlike all that was learned, more of a service than was, or to a service or "
+        "network that their device did not use",
     )
 
 

@@ -8,8 +8,8 @@ is novel. A device is a link-layer address, or an address where there is none.
 A device begins to have sets with its first proven flow, so that forged link-layer addresses fill nothing. One that was
 seen in fewer windows than `Limits.windows` has no profile, and one with more services or networks than the limit has
 none in that respect: it *roams*. Screened flows teach nothing; a burst takes back what it covers of the minute before.
-After its first proven flow, who forges a device's address can teach it a network, or have it roam. The limits were
-chosen by `make choose-recipe`.
+After its first proven flow, who forges a device's address can teach it a network, or have it roam.
+`make choose-recipe` compares limits.
 
 What is kept, also in the card of an adapted model, are numbers of 20 bits: of a device, and of each service and network
 together with the device, mixed with random bytes that are drawn when learning begins. Some 16 of the 2^24 IPv4 networks
