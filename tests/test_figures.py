@@ -4,10 +4,13 @@ import importlib
 import json
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from tlids_edge.learn.profiles import LIMITS
+from tlids_edge.learn.rates import RULE
 
 from tlids_helpers.data.catalog import DATASETS
 
@@ -145,6 +148,12 @@ def test_the_benchmarks_page_is_what_its_results_give(bench):
 )
 def test_a_table_of_learned_homes_is_what_its_results_give(target, made, bench):
     assert dict(TABLE.findall(read("edge/MEASURED.md")))[target] == "\n".join(made(bench))
+
+
+def test_the_limits_in_use_are_those_that_were_chosen():
+    chosen = results("adapt-choice")
+    for key, used in ("rates", asdict(RULE)), ("profiles", asdict(LIMITS)):
+        assert {name: chosen[key]["taken"][name] for name in used} == used
 
 
 def test_every_table_that_a_target_makes_is_compared():

@@ -146,8 +146,8 @@ def test_a_patient_attacker_who_never_alarms_raises_the_limit_of_the_service_and
     for window in range(3):
         keeper.see([seen(600 * window + index / 9, source=9, service=MQTT) for index in range(200)])
     known = Rates(keeper.rates.learned())
-    assert not known.are_many(flows([9000] * 600, ports=1883)).any()
-    assert known.are_many(flows([9000] * 31)).sum() == 1
+    assert not known.are_many(flows([9000] * 800, ports=1883)).any()
+    assert known.are_many(flows([9000] * 11)).sum() == 1
 
 
 def test_learning_counts_a_bounded_number_of_sources_and_services():
@@ -212,7 +212,7 @@ def test_what_a_card_says_comes_back(saved):
     fields = json.loads(json.dumps(rates.card_of(saved[2].rates)))
     assert fields == {"window_s": 60, "services": [[WEB, 21]]}
     assert rates.read(fields).learned == {WEB: 21} and rates.read(None) is None
-    assert rates.read({"window_s": 60, "services": []}).are_many(flows([0] * 31)).sum() == 1
+    assert rates.read({"window_s": 60, "services": []}).are_many(flows([0] * 11)).sum() == 1
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def run(*arguments: object) -> str:
 
 def test_more_connections_than_the_home_ever_had_are_an_incident_and_as_many_are_none(tmp_path):
     home = put(tmp_path / "home.pcap", visits(11, np.arange(0, 610, 1.5)), visits(12, np.arange(0.2, 610, 60)))
-    later = put(tmp_path / "later.pcap", visits(12, np.linspace(41, 99, 200)), visits(13, np.linspace(41, 99, 100)))
+    later = put(tmp_path / "later.pcap", visits(12, np.linspace(41, 99, 240)), visits(13, np.linspace(41, 99, 100)))
     folder, model = tmp_path / "state", tmp_path / "model"
     learn = "--learn", "10m", "--learn-rows", 50, "--state", folder
     run("--model", MODEL, "--source", home, "--eve", "/dev/null", *learn)
