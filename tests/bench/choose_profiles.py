@@ -49,7 +49,7 @@ def figures_of(limits: Limits, early: list[Flow], late: list[Flow]) -> dict:
     """What `late` has that is new to devices after `early` was learned; all of it is false."""
     uses = learned(limits, early)
     pairs = {kind: uses.learned(kind) for kind in KINDS}
-    outside = profiles.Profiles(SALT, pairs).are_outside(of_flows(late))
+    outside = profiles.Profiles(SALT, pairs).are_new(of_flows(late))
     devices = {kind: len({pair >> profiles.BITS for pair in each}) for kind, each in pairs.items()}
     false = taken(late, outside)
     return devices | {"incidents": bursts(false, NOVELTY_FLOWS), "flows": len(false)}

@@ -52,7 +52,8 @@ LEFT_OUT = (
 )  # fmt: skip
 OTHER_TOOLS = ("bruteforce", "slowite", "malformed")  # of MQTTset
 PARENT_EPOCHS = 10
-LEARNED = {"four devices": 2 / 3, "four devices, six hours": 1 / 4, "testbed's other devices": 3 / 5}  # share of the time; the rest is judged
+LEARNED = {"four devices": 2 / 3, "four devices, six hours": 1 / 4, "testbed's other devices": 3 / 5}
+"""Share of the time that is learned; the rest is judged."""
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def test_keras_on_the_same_batches_gives_the_same_weights_and_the_same_class_on_
     home = stored[0][:800] * np.float32(1.1)
     layers = [tuple(values.astype(floats) for values in layer) for layer in graph.read_layers(content, found)]
     parent = recipe.Parent(content, 0, card.threshold)
-    lesson = recipe.lesson(parent, *(block_features(content, found, each) for each in (home, stored[0])), stored[1], 4.5)
+    lesson = recipe.lesson(
+        parent, *(block_features(content, found, each) for each in (home, stored[0])), stored[1], 4.5
+    )
     lesson += recipe.rehearsed(parent, home, stored[0], seed=3)
     assert 0.01 < lesson.targets.max(axis=1).min() < 0.9 and lesson.weights.max() > 3  # soft targets, heavy rows
     lesson = head.Lesson(*(values.astype(floats) for values in (lesson.features, lesson.targets, lesson.weights)))

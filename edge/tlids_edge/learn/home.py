@@ -47,7 +47,7 @@ class Home:
         if self.rates is not None:
             novel[benign[self.rates.are_many(verdicts.rows[benign])]] = MANY
         if self.profiles is not None:
-            novel[benign[self.profiles.are_outside(verdicts.rows[benign])]] = OUTSIDE
+            novel[benign[self.profiles.are_new(verdicts.rows[benign])]] = OUTSIDE
         if self.novelty is not None and len(benign):
             novel[benign[self.novelty.is_new(features(verdicts.rows[benign], "netflow"))]] = UNLIKE
         return batch._replace(novel=novel)

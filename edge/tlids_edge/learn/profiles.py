@@ -3,7 +3,8 @@
 Devices of the Internet of Things use few services and few networks; RFC 8520 (Lear et al. 2019) rests on that. While
 learning, each device that initiates flows has a set of services (protocol and smaller port) and one of networks (24
 bits of an IPv4 destination, 32 of an IPv6 one, as providers change the rest). Later a flow outside a set of its device
-is novel. A device is a link-layer address, or an address where there is none.
+is novel. A device is a link-layer address, or an address where there is none. A device that keeps a new habit is
+reported for an hour, and again a day later, not all the time.
 
 A device begins to have sets with its first proven flow, so that forged link-layer addresses fill nothing. One that was
 seen in fewer windows than `Limits.windows` has no profile, and one with more services or networks than the limit has
@@ -33,6 +34,9 @@ from tlids_edge.learn.screen import BURST_S, Burst
 BITS = 20
 CODES = 1 << BITS
 MAX_DEVICES = 256
+MAX_NEW = 4_096  # uses outside profiles that are remembered
+HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
+BACK_US = 300_000_000  # less is disorder, no clock that was set
 SALT_BYTES = 16
 SERVICES, NETWORKS = KINDS = ("services", "networks")
 _MAC = np.uint64((1 << 48) - 1)
@@ -276,10 +280,11 @@ class Profiles:
         self._codes = Codes(salt)
         self._pairs = {kind: np.array(pairs[kind], np.int64) for kind in KINDS}
         self._devices = {kind: np.unique(each >> BITS) for kind, each in self._pairs.items()}
+        self._began: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}  # new pair -> when its hour began
 
-    def are_outside(self, rows: np.ndarray) -> np.ndarray:
-        """Which ended flows, a ROW array, are outside their devices' profiles: bool (n,)."""
-        outside = np.zeros(len(rows), bool)
+    def are_new(self, rows: np.ndarray) -> np.ndarray:
+        """Which ended flows, a ROW array, are to be reported for being outside their devices' profiles: bool (n,)."""
+        new = np.zeros(len(rows), bool)
         owners, place = np.unique(owners_of(rows), return_inverse=True)
         devices = self._codes.devices(owners)
         for kind, things_of in ((SERVICES, services_of), (NETWORKS, networks_of)):
@@ -287,8 +292,20 @@ class Profiles:
             if len(some):
                 of = place[some]
                 pairs = self._codes.pairs(kind, devices[of], owners[of], things_of(rows)[some])
-                outside[some] |= ~_among(pairs, self._pairs[kind])
-        return outside
+                outside = np.flatnonzero(~_among(pairs, self._pairs[kind]))
+                new[some[outside]] |= self._in_first_hour(kind, pairs[outside], rows["last_us"][some[outside]])
+        return new
+
+    def _in_first_hour(self, kind: str, pairs: np.ndarray, times_us: np.ndarray) -> np.ndarray:
+        """Which of these uses, in order of time, are in the first hour of a day since they began: bool (n,)."""
+        began, found = self._began[kind], []
+        for pair, now in zip(pairs.tolist(), times_us.tolist(), strict=True):
+            if not -BACK_US <= now - began.get(pair, now - DAY_US) < DAY_US:
+                if len(began) >= MAX_NEW and pair not in began:
+                    began.clear()  # whoever makes so many new uses has old ones reported again
+                began[pair] = now
+            found.append(now - began[pair] < HOUR_US)
+        return np.array(found, bool)
 
 
 def card_of(uses: Uses | None) -> dict | None:

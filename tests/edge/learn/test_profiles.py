@@ -72,7 +72,7 @@ def visits(host: int, ends: Sequence[tuple[str, int]], windows: int = 2, **more)
 
 def are_outside(known: Profiles, host: int, *ends: tuple[str, int], **more) -> list[bool]:
     """Which later flows of a host are outside its profile."""
-    return known.are_outside(visits(host, ends, 1, **more)).tolist()
+    return known.are_new(visits(host, ends, 1, **more)).tolist()
 
 
 def test_a_flow_is_outside_where_its_device_never_used_the_service_or_the_network():
@@ -81,7 +81,7 @@ def test_a_flow_is_outside_where_its_device_never_used_the_service_or_the_networ
     assert are_outside(known, 1, *ends) == [False, False, True, True, True, True]
     assert are_outside(known, 2, *ends) == [True, True, True, True, True, False]
     assert are_outside(known, 3, *ends) == [False] * 6  # a device that has no profile
-    assert not len(known.are_outside(flows()))
+    assert not len(known.are_new(flows()))
 
 
 def test_of_ipv6_destinations_the_first_32_bits_count():
@@ -99,8 +99,8 @@ def test_without_a_mac_the_address_is_the_device(destinations, zeros):
 
     ends = [(each, 443) for each in destinations]
     known = known_of(keeper_of(seen(told(visits(1, ends[:1], mac=False)))))
-    assert known.are_outside(told(visits(1, ends, 1, mac=False))).tolist() == [False, True]
-    assert not known.are_outside(told(visits(2, ends, 1, mac=False))).any()
+    assert known.are_new(told(visits(1, ends, 1, mac=False))).tolist() == [False, True]
+    assert not known.are_new(told(visits(2, ends, 1, mac=False))).any()
     assert not are_outside(known, 1, *ends)[1]  # the same address with a MAC is another device
     assert (
         profiles.owners_of(told(flows(*[(1, host, destinations[0], 1) for host in range(50)], mac=False)))
@@ -231,16 +231,39 @@ def test_codes_are_splitmix64_in_a_chain():
     assert mixed(0) == 0xE220A8397B1DCDAF  # the first number of the published generator for the seed 0
 
 
+def test_a_new_use_is_reported_for_an_hour_and_again_a_day_later():
+    known, hour, day = known_of(keeper_of(seen(visits(1, [(CLOUD, 443)])))), 3600, 86_400
+
+    def at(*seconds: float, port: int = 443) -> list[bool]:
+        return known.are_new(flows(*[(10 * day + second, 1, OTHER, port) for second in seconds])).tolist()
+
+    assert at(0, hour - 1, hour, hour + 1) == [True, True, False, False]
+    assert at(hour + 2, port=22) == [True]  # another use, on the same network
+    assert at(hour + 3, day - 1, day, day + hour - 1) == [False, False, True, True]
+    assert at(day + hour, 9 * day, 9 * day + hour) == [False, True, False]
+    assert at(9 * day - 1, 9 * day - 299, 8 * day) == [True, True, True]  # disorder, and a clock that was set back
+    assert at(8 * day + hour) == [False]
+
+
+def test_many_new_uses_take_bounded_memory_and_hide_none():
+    known = known_of(keeper_of(seen(visits(1, [(CLOUD, 443)]))))
+    assert known.are_new(flows((1, 1, OTHER, 443), (5000, 1, OTHER, 443))).tolist() == [True, False]
+    scan = flows(*[(5000, 1, f"9.{net >> 8}.{net % 256}.1", 443) for net in range(3 * profiles.MAX_NEW)])
+    assert known.are_new(scan).mean() > 0.999
+    assert max(map(len, known._began.values())) <= profiles.MAX_NEW
+    assert known.are_new(flows((5001, 1, OTHER, 443))).all()  # forgotten, so reported again
+
+
 def test_equal_codes_accuse_nobody_and_hide_little(monkeypatch):
     uses = [(f"52.1.{net}.3", 443) for net in range(16)]
     known = known_of(keeper_of(seen(visits(1, uses, 36)), limits=profiles.LIMITS))
     probes = flows(*[(1, 1, f"9.{net >> 8}.{net % 256}.1", 443) for net in range(20_000)])
-    assert not known.are_outside(visits(1, uses)).any()
-    assert known.are_outside(probes).sum() >= 19_990  # 0.3 are expected to be missed
+    assert not known.are_new(visits(1, uses)).any()
+    assert known.are_new(probes).sum() >= 19_990  # 0.3 are expected to be missed
     monkeypatch.setattr(profiles, "_top", lambda mixed: (mixed >> np.uint64(62)).astype(np.int64))
     colliding = known_of(keeper_of(*[seen(visits(host, uses[host : host + 2])) for host in range(9)]))
     for host in range(9):
-        assert not colliding.are_outside(visits(host, uses[host : host + 2])).any()
+        assert not colliding.are_new(visits(host, uses[host : host + 2])).any()
 
 
 @pytest.fixture
