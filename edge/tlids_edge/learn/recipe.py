@@ -1,9 +1,9 @@
 """The recipe on arrays: the home's rows and the stored rows in, a new head, its promise and its checks out.
 
 The head learns that the home's rows are benign, that stored rows are what they are, and rehearses made-up ones (see
-`rehearsal`); the home's rows together weigh at least half as much as these (or 5 each). A row of the home that the parent alarms on
-and that is like a stored attack is not learned, however slowly such rows come. Learned rows on which even the new head
-alarms become its known false alarms (see `false_alarms`), so that the promise counts what is told.
+`rehearsal`); the home's rows together weigh at least half as much as these (or 5 each). A row of the home that the
+parent alarms on and that is like a stored attack is not learned, however slowly such rows come. Learned rows on which
+even the new head alarms become its known false alarms (see `false_alarms`), so that the promise counts what is told.
 """
 
 from dataclasses import dataclass, field
