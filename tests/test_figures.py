@@ -150,7 +150,7 @@ def test_a_table_of_learned_homes_is_what_its_results_give(target, made, bench):
     assert dict(TABLE.findall(read("edge/MEASURED.md")))[target] == "\n".join(made(bench))
 
 
-def test_the_limits_in_use_are_those_that_were_chosen():
+def test_the_limits_in_use_are_those_in_the_results():
     chosen = results("adapt-choice")
     for key, used in ("rates", asdict(RULE)), ("profiles", asdict(LIMITS)):
         assert {name: chosen[key]["taken"][name] for name in used} == used

@@ -277,7 +277,7 @@ def render(found: dict) -> None:
 def tables(found: dict) -> list[str]:
     """Markdown: benign alarms, then attacks."""
     heads = ("home", "rows learned", "later flows", "alarm before", "alarm after", "promised at most",
-             "incidents a week before, after", "novelty incidents a day")  # fmt: skip
+             "incidents a week before, after", "flows that are new after", "novelty incidents a day")  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, runs in found["homes"].items():
         lines.append("| " + " | ".join(home_row(name, runs)) + " |")
@@ -321,7 +321,7 @@ def home_row(name: str, runs: list[dict]) -> list[str]:
     """One home's figures over its seeds."""
     first = runs[0]
     if "after" not in first:
-        return [name, "too few", *["" for _ in range(6)]]
+        return [name, "too few", *["" for _ in range(7)]]
     week, day = 168 / first["hours_judged"], 24 / first["hours_judged"]
     rates = {key: [run[key]["alarms"] / run[key]["flows"] for run in runs] for key in ("before", "after")}
     few = "" if first["enough_rows"] else " (too few for the default)"
@@ -331,8 +331,10 @@ def home_row(name: str, runs: list[dict]) -> list[str]:
     novel = [run["after"]["novelty_incidents"] * (1 if short else day) for run in runs]
     whole = " in all" if short else ""
     bounds = spread([run["promise"]["bound"] for run in runs])
-    return [name, f"{first['rows']:,}{few}", f"{first['after']['flows']:,}", spread(rates["before"]),
-            spread(rates["after"]), bounds, ", ".join(incidents) + whole, f"{np.mean(novel):.1f}{whole}"]  # fmt: skip
+    new = spread([run["after"]["novel"] / run["after"]["flows"] for run in runs])
+    shares = spread(rates["before"]), spread(rates["after"]), bounds
+    return [name, f"{first['rows']:,}{few}", f"{first['after']['flows']:,}", *shares, ", ".join(incidents) + whole, new,
+            f"{np.mean(novel):.1f}{whole}"]  # fmt: skip
 
 
 def spread(shares: list[float]) -> str:

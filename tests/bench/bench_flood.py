@@ -25,7 +25,7 @@ import bench_edge
 import numpy as np
 from tlids_edge.detect.card import read_card
 from tlids_edge.flows.rows import mac_number
-from tlids_edge.learn import novelty, profiles, rates, rows
+from tlids_edge.learn import codes, novelty, rates, rows
 
 LINE_RATE = 148_810  # frames of 64 bytes a second at 100 Mbit/s
 HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, bench_edge.ETHERNET)
@@ -94,12 +94,12 @@ def with_novelty(model: Path, target: Path) -> Path:
 
 def profile() -> dict:
     """A card's profiles: the device whose MAC the flood bears uses the flood's service, in a network of its own."""
-    salt = bytes(profiles.SALT_BYTES)
-    codes, owner = profiles.Codes(salt), np.array([mac_number(OWN)], np.uint64)
-    uses = {profiles.SERVICES: 6 << 16 | 80, profiles.NETWORKS: 1}
-    return {"salt": salt.hex()} | {
-        kind: codes.pairs(kind, codes.devices(owner), owner, np.array([each])).tolist() for kind, each in uses.items()
-    }
+    salt = bytes(codes.SALT_BYTES)
+    numbers, owner = codes.Codes(salt), np.array([mac_number(OWN)], np.uint64)
+    uses = {codes.SERVICES: 6 << 16 | 80, codes.NETWORKS: 1}
+    device = numbers.devices(owner)
+    pairs = {kind: numbers.pairs(kind, device, owner, np.array([each])).tolist() for kind, each in uses.items()}
+    return {"salt": salt.hex()} | pairs
 
 
 def watched(model: Path, flows: int, options: list[str]) -> tuple[float, str, list[dict]]:

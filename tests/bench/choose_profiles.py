@@ -13,16 +13,17 @@ from adapt_homes import NOVELTY_FLOWS, bursts
 from choose_rates import taken
 from tlids_edge.flows.labels import BENIGN
 from tlids_edge.flows.meter import Flow
-from tlids_edge.flows.rows import of_flows, services_of
-from tlids_edge.learn import profiles
+from tlids_edge.flows.rows import of_flows
+from tlids_edge.learn import codes, profiles
+from tlids_edge.learn.codes import BITS, KINDS, SALT_BYTES
 from tlids_edge.learn.keep import SEEN, WINDOWS
-from tlids_edge.learn.profiles import KINDS, LIMITS, Limits, Uses
+from tlids_edge.learn.profiles import LIMITS, Limits, Uses
 
 GRID = [Limits(*each) for each in product((8, 16, 32), (8, 16, 32), (12, 36, 72))]
 SPLITS = {"four devices, 16 h learned": 2 / 3, "four devices, 6 h learned": 1 / 4}  # share of the day
 TESTBED = "testbed, half learned"
 COLUMNS = (*SPLITS, TESTBED)
-SALT = bytes(range(profiles.SALT_BYTES))
+SALT = bytes(range(SALT_BYTES))
 
 
 def chosen(day: list[Flow], session: list[Flow], classes: list[str]) -> dict:
@@ -50,7 +51,7 @@ def figures_of(limits: Limits, early: list[Flow], late: list[Flow]) -> dict:
     uses = learned(limits, early)
     pairs = {kind: uses.learned(kind) for kind in KINDS}
     outside = profiles.Profiles(SALT, pairs).are_new(of_flows(late))
-    devices = {kind: len({pair >> profiles.BITS for pair in each}) for kind, each in pairs.items()}
+    devices = {kind: len({pair >> BITS for pair in each}) for kind, each in pairs.items()}
     false = taken(late, outside)
     return devices | {"incidents": bursts(false, NOVELTY_FLOWS), "flows": len(false)}
 
@@ -59,8 +60,8 @@ def learned(limits: Limits, early: list[Flow]) -> Uses:
     """What devices use in `early`."""
     rows = of_flows(early)
     seen = np.zeros(len(rows), SEEN)
-    seen["service"], seen["proven"] = services_of(rows), rows["proven"] > 0
-    seen["owner"], seen["network"] = profiles.owners_of(rows), profiles.networks_of(rows)
+    seen["proven"], seen["owner"] = rows["proven"] > 0, codes.owners_of(rows)
+    seen["used"], seen["network"] = codes.used_services_of(rows), codes.networks_of(rows)
     elapsed = np.maximum.accumulate((rows["last_us"] - rows["last_us"][0]) / 1e6)
     uses = Uses(elapsed[-1] / WINDOWS, limits, SALT)
     uses.add(seen, elapsed)

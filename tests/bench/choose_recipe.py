@@ -76,7 +76,7 @@ RECIPES = {
     "known attacks not learned, radius 0.1": Recipe(20, 2_000, True, 0.1),
     "radius 0.2": Recipe(20, 2_000, True, 0.2),
     "8,000 made-up rows": Recipe(20, 8_000, True, 0.2),
-    "home weighs half as much": Recipe(20, 8_000, True, 0.2, True),
+    "home weighs at least half": Recipe(20, 8_000, True, 0.2, True),
     **{f"known false alarms, radius {radius}": Recipe(20, 8_000, True, 0.2, True, radius) for radius in
        (0.2, 0.1, 0.05)},
 }  # fmt: skip

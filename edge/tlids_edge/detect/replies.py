@@ -17,7 +17,7 @@ import numpy as np
 
 from tlids_edge.capture.packets import ICMP, ICMPV6
 from tlids_edge.detect.notes import Notes
-from tlids_edge.flows.rows import groups
+from tlids_edge.flows.rows import are_among, groups
 
 WINDOW_US = 60_000_000  # a knock counts for so long, or up to twice as long
 MOST = 19_000  # with ICMP beside it, as many as a full table of flows
@@ -44,7 +44,7 @@ class Replies:
             newest = int(rows["first_us"].max())
             self._roll(newest, newest <= self._since_us - WINDOW_US)  # the clock was set back
             pairs = np.sort(groups(rows, ("dst", "src")))  # np.unique would load numpy.ma
-            pairs = pairs[np.append(True, pairs[1:] != pairs[:-1]) & ~_are_among(pairs, self._young)]
+            pairs = pairs[np.append(True, pairs[1:] != pairs[:-1]) & ~are_among(pairs, self._young)]
             self._young = np.insert(self._young, self._young.searchsorted(pairs), pairs)
 
     def mark(self, rows: np.ndarray) -> None:
@@ -55,11 +55,11 @@ class Replies:
         self._roll(int(rows["last_us"].max()))
         places = np.flatnonzero(_may_be_errors(rows))
         pairs, first = np.unique(groups(rows[places], ("src", "dst")), return_index=True)
-        answers = _are_among(pairs, self._young) | _are_among(pairs, self._old)
+        answers = are_among(pairs, self._young) | are_among(pairs, self._old)
         rows["is_reply"][places[first[answers]]] = 1
         used = pairs[answers]
-        self._young = self._young[~_are_among(self._young, used)]
-        self._old = self._old[~_are_among(self._old, used)]
+        self._young = self._young[~are_among(self._young, used)]
+        self._old = self._old[~are_among(self._old, used)]
 
     def _roll(self, now_us: int, is_over: bool = False) -> None:
         """Let the window move on to `now_us`."""
@@ -90,10 +90,3 @@ def _ends(notes: Notes) -> np.ndarray:
     for name in ("protocol", "first_us"):
         rows[name] = [getattr(note, name) for note in notes]
     return rows
-
-
-def _are_among(numbers: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """Which numbers are among some that are in order: bool [numbers]."""
-    if not len(some):
-        return np.zeros(len(numbers), bool)
-    return some[np.minimum(some.searchsorted(numbers), len(some) - 1)] == numbers

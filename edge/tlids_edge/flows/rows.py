@@ -220,6 +220,13 @@ def numbers(words: Sequence[np.ndarray]) -> np.ndarray:
     return total
 
 
+def are_among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which values (n,) are among `known` ones, which are sorted: bool (n,)."""
+    if not len(known):
+        return np.zeros(len(values), bool)
+    return known[np.minimum(known.searchsorted(values), len(known) - 1)] == values
+
+
 def _mac(entry: np.void, name: str) -> bytes:
     """A link-layer address, b"" where there is none."""
     return entry[name].tobytes()[: int(entry[f"{name}_bytes"])]

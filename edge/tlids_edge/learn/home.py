@@ -34,8 +34,7 @@ class Home:
     def see(self, batch: Batch) -> Batch:
         """Take note of judged flows; the same, with those marked that the model calls benign and that are new here.
 
-        A flow that is new in several ways is UNLIKE before OUTSIDE before MANY: what it is says more than what its
-        device used to do, and that more than how many there were.
+        A flow that is new in several ways is told as UNLIKE first, then as OUTSIDE, then as MANY.
         """
         verdicts = batch.verdicts
         if self.learner is not None:

@@ -34,7 +34,7 @@ ROW = np.dtype([
 OPEN = np.dtype([(name, "<f8" if name == "time" else ROW[name]) for name in ROW.names])  # of a window that is open
 SEEN = np.dtype([
     ("time_us", "<i8"), ("source", "<u8"), ("device", "<u8"), ("service", "<u4"), ("alarm", "?"), ("proven", "?"),
-    ("features", "<f4", (FEATURES,)), ("owner", "<u8"), ("network", "<u8"),
+    ("features", "<f4", (FEATURES,)), ("owner", "<u8"), ("used", "<u4"), ("network", "<u8"),
 ])  # fmt: skip
 _SAME = ("source", "device", "service", "alarm", "proven", "features")  # in SEEN and in OPEN
 
@@ -49,8 +49,9 @@ class Seen(NamedTuple):
     alarm: bool
     proven: bool
     features: tuple[float, ...]
-    owner: int = 0  # its device as `profiles.owners_of` has it; 0: not told
-    network: int = 0  # its destination's, as `profiles.networks_of` has it
+    owner: int = 0  # its device as `codes.owners_of` has it; 0: not told
+    used: int = 0  # the service as `codes.used_services_of` has it
+    network: int = 0  # its destination's, as `codes.networks_of` has it
 
 
 class Keeper:

@@ -17,7 +17,7 @@ from tlids_edge.detect.card import Card
 from tlids_edge.detect.detector import Detector, Verdicts
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import features, services_of, sources_of
-from tlids_edge.learn import adapt, models, profiles, state
+from tlids_edge.learn import adapt, codes, models, state
 from tlids_edge.learn.adapting import Adaptation
 from tlids_edge.learn.choose import MIN_ROWS, choose
 from tlids_edge.learn.keep import SEEN, Keeper
@@ -167,7 +167,8 @@ class Learner:
         seen["service"] = services_of(rows)
         seen["time_us"], seen["alarm"], seen["proven"] = rows["last_us"], verdicts.alerts, rows["proven"] > 0
         seen["features"] = features(rows, card.family, card.dialect)
-        seen["owner"], seen["network"] = profiles.owners_of(rows), profiles.networks_of(rows)
+        seen["owner"], seen["used"] = codes.owners_of(rows), codes.used_services_of(rows)
+        seen["network"] = codes.networks_of(rows)
         return seen, names
 
     def _hashes(self, names: list[tuple[bytes, bytes]]) -> tuple[list[int], list[int]]:

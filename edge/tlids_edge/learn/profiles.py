@@ -1,21 +1,17 @@
 """Novelty by device: a service or network that a device did not use while the home was learned.
 
 Devices of the Internet of Things use few services and few networks; RFC 8520 (Lear et al. 2019) rests on that. While
-learning, each device that initiates flows has a set of services (protocol and smaller port) and one of networks (24
-bits of an IPv4 destination, 32 of an IPv6 one, as providers change the rest). Later a flow outside a set of its device
-is novel. A device is a link-layer address, or an address where there is none. A device that keeps a new habit is
-reported for an hour, and again a day later, not all the time.
+learning, each device that initiates flows has a set of services (protocol and port) and one of networks (24 bits of an
+IPv4 destination, 32 of an IPv6 one, as providers change the rest). Later a flow outside a set of its device is novel. A
+device is a link-layer address, or an address where there is none. A use that stays is not reported for ever: of each
+new service or network REPORTED flows a day are, proven ones and others counted apart, as a forger could use them up.
 
-A device begins to have sets with its first proven flow, so that forged link-layer addresses fill nothing. One that was
-seen in fewer windows than `Limits.windows` has no profile, and one with more services or networks than the limit has
-none in that respect: it *roams*. Screened flows teach nothing; a burst takes back what it covers of the minute before.
-After its first proven flow, who forges a device's address can teach it a network, or have it roam.
-`make choose-recipe` compares limits.
-
-What is kept, also in the card of an adapted model, are numbers of 20 bits: of a device, and of each service and network
-together with the device, mixed with random bytes that are drawn when learning begins. Some 16 of the 2^24 IPv4 networks
-fit each number, so the card does not tell which were used. Who guesses a device and a network can check the guess: a
-wrong one fits a set of 16 once in 65,000. As often, a new network is held for a known one.
+A device begins to have sets with its first proven flow, so that forged link-layer addresses fill nothing; a host with
+many addresses of its own that all exchange traffic can take every place. A device that was seen in fewer windows than
+`Limits.windows` has no profile, and one with more services or networks than the limit has none in that respect: it
+*roams*. Screened flows teach nothing, and a burst takes back what it covers of the minute before; fewer alarms than a
+burst teach. After its first proven flow, who forges a device's address can teach it a network, or have it roam.
+`make choose-recipe` compares limits. What is kept, also in the card of an adapted model, are numbers; see `codes`.
 """
 
 import os
@@ -28,20 +24,16 @@ from typing import NamedTuple
 import numpy as np
 
 from tlids_edge.errors import InputError
-from tlids_edge.flows.rows import mac_numbers, services_of
+from tlids_edge.flows.rows import are_among
+from tlids_edge.learn import codes
+from tlids_edge.learn.codes import BITS, CODES, KINDS, NETWORKS, SALT_BYTES, SERVICES, Codes
 from tlids_edge.learn.screen import BURST_S, Burst
 
-BITS = 20
-CODES = 1 << BITS
 MAX_DEVICES = 256
 MAX_NEW = 4_096  # uses outside profiles that are remembered
-HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
+REPORTED = 20  # flows of a new use in a day
+DAY_US = 86_400_000_000
 BACK_US = 300_000_000  # less is disorder, no clock that was set
-SALT_BYTES = 16
-SERVICES, NETWORKS = KINDS = ("services", "networks")
-_MAC = np.uint64((1 << 48) - 1)
-_ADDRESS = np.uint64(1 << 63)  # what stands for an address is no link-layer address
-_STEP, _FIRST, _SECOND = (np.uint64(number) for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 @dataclass(frozen=True)
@@ -54,42 +46,6 @@ class Limits:
 
 
 LIMITS = Limits()
-
-
-def owners_of(rows: np.ndarray) -> np.ndarray:
-    """A number for the device that initiated each row of a ROW array, never 0: uint64 (n,)."""
-    owners = mac_numbers(rows)
-    bare = owners & _MAC == 0
-    if bare.any():
-        halves = np.ascontiguousarray(rows["src"][bare]).view("<u8").reshape(-1, 2)
-        owners[bare] = _mixed(halves[:, 0], halves[:, 1], rows["address_bytes"][bare].astype(np.uint64)) | _ADDRESS
-    return owners
-
-
-def networks_of(rows: np.ndarray) -> np.ndarray:
-    """A number for the network that each row of a ROW array goes to: uint64 (n,)."""
-    first = np.ascontiguousarray(rows["dst"]).view("<u8").reshape(-1, 2)[:, 0]
-    longer = rows["address_bytes"] == 16
-    mask = np.where(longer, np.uint64(0xFFFF_FFFF), np.uint64(0xFF_FFFF))
-    return first & mask | longer.astype(np.uint64) << np.uint64(32)
-
-
-class Codes:
-    """The numbers of 20 bits that stand for devices and for what they use, under one salt; int64 (n,)."""
-
-    def __init__(self, salt: bytes) -> None:
-        """`salt` has SALT_BYTES."""
-        words = np.frombuffer(salt, "<u8")
-        begun = [_mixed(words[:1], words[1:], np.array([kind], np.uint64)) for kind in range(3)]
-        self._device, self._kinds = begun[0], dict(zip(KINDS, begun[1:], strict=True))
-
-    def devices(self, owners: np.ndarray) -> np.ndarray:
-        """Of devices, by their numbers (n,)."""
-        return _top(_mixed(self._device, owners))
-
-    def pairs(self, kind: str, devices: np.ndarray, owners: np.ndarray, things: np.ndarray) -> np.ndarray:
-        """Device's number << 20 | number of what it uses; `things` are services or networks, all (n,)."""
-        return devices << BITS | _top(_mixed(self._kinds[kind], owners, things.astype(np.uint64)))
 
 
 class Uses:
@@ -117,7 +73,7 @@ class Uses:
             count, last = self._windows[device]
             if window > last:
                 self._windows[device] = count + 1, window
-        for kind, things in ((SERVICES, flows["service"]), (NETWORKS, flows["network"])):
+        for kind, things in ((SERVICES, flows["used"]), (NETWORKS, flows["network"])):
             self._sets[kind].add(self._codes.pairs(kind, devices, flows["owner"], things), flows, elapsed)
 
     def take_back(self, burst: Burst) -> None:
@@ -139,8 +95,11 @@ class Uses:
         return {"salt": self._salt.hex()} | {kind: self.learned(kind) for kind in KINDS}
 
     def saved(self) -> dict:
-        """What is known, as JSON holds it: of each device its number, windows, last window, services and networks."""
-        used = [self._sets[kind].found() for kind in KINDS]
+        """What is known, as JSON holds it: of each device its number, windows, last window, services and networks.
+
+        Without what a burst may still take back: a restart would make it stay.
+        """
+        used = [self._sets[kind].settled() for kind in KINDS]
         devices = [[device, *windows, *(_codes_of(each.get(device, ())) for each in used)]
                    for device, windows in self._windows.items()]  # fmt: skip
         return {"salt": self._salt.hex(), "devices": devices}
@@ -162,9 +121,11 @@ class Uses:
             if not (_is_count(last, -1) and _is_count(count) and count <= last + 1):
                 raise ValueError("profiles with windows that are not counts")
             self._windows[device] = count, last
-            for sets, codes in zip(self._sets.values(), used, strict=True):
-                sets.restore(device, codes)
+            for sets, each in zip(self._sets.values(), used, strict=True):
+                sets.restore(device, each)
         self._entered = np.array(sorted(self._windows), np.int64)
+        for sets in self._sets.values():
+            sets.renew()
 
     def _take_salt(self, salt: bytes) -> None:
         """Stand for devices and what they use by numbers under this salt."""
@@ -172,7 +133,7 @@ class Uses:
 
     def _of_entered(self, devices: np.ndarray, proven: np.ndarray) -> np.ndarray:
         """Which flows are of devices that have proved themselves, by then; by their devices (-1: none), bool (n,)."""
-        known = _among(devices, self._entered)
+        known = are_among(devices, self._entered)
         fresh = np.flatnonzero(proven & ~known & (devices >= 0)) if len(self._windows) < MAX_DEVICES else ()
         if len(fresh):
             first = np.sort(fresh[np.unique(devices[fresh], return_index=True)[1]])
@@ -206,7 +167,7 @@ class _Sets:
     def add(self, pairs: np.ndarray, flows: np.ndarray, elapsed: np.ndarray) -> None:
         """Note pairs of device and what it uses (n,), each of one of `flows`, that ended at `elapsed`."""
         self._settle_until(float(elapsed[0]))
-        fresh = np.flatnonzero(~(_among(pairs, self._pairs) | _among(pairs >> BITS, self._closed)))
+        fresh = np.flatnonzero(~(are_among(pairs, self._pairs) | are_among(pairs >> BITS, self._closed)))
         if not len(fresh):
             return
         fresh = np.sort(fresh[np.unique(pairs[fresh], return_index=True)[1]])
@@ -216,7 +177,7 @@ class _Sets:
             room[pair >> BITS] += 1
             if room[pair >> BITS] <= self._limit + 1:  # with so many it roams already
                 self._waiting[pair] = _Taught(*taught)
-        self._renew()
+        self.renew()
 
     def take_back(self, burst: Burst) -> None:
         """Forget what a burst covers."""
@@ -225,7 +186,7 @@ class _Sets:
             if time >= burst.since and burst.covers(alarm, proven, service):
                 del self._waiting[pair]
         if own:
-            self._renew()
+            self.renew()
 
     def found(self) -> dict[int, set[int] | None]:
         """Device -> its pairs as if nothing were taken back any more; None: it roams."""
@@ -234,12 +195,15 @@ class _Sets:
             self._fold(found, pair)
         return found
 
-    def restore(self, device: int, codes: object) -> None:
-        """Take over a device's codes, None where it roams."""
-        if codes is not None and not _are_codes(codes, self._limit):
+    def settled(self) -> dict[int, set[int] | None]:
+        """Device -> its pairs that no burst takes back any more; None: it roams."""
+        return self._used
+
+    def restore(self, device: int, used: object) -> None:
+        """Take over the codes of what a device used, None where it roams; `renew` is to follow."""
+        if used is not None and not _are_codes(used, self._limit):
             raise ValueError(f"profiles with other than {self._limit} codes of {BITS} bits at most")
-        self._used[device] = None if codes is None else {device << BITS | code for code in codes}
-        self._renew()
+        self._used[device] = None if used is None else {device << BITS | code for code in used}
 
     def _settle_until(self, now: float) -> None:
         """Let what no burst takes back any more stay."""
@@ -252,7 +216,7 @@ class _Sets:
             del self._waiting[pair]
             self._fold(self._used, pair)
         if settled:
-            self._renew()
+            self.renew()
 
     def _fold(self, used: dict[int, set[int] | None], pair: int) -> None:
         """Add a pair to its device's, which roams when it has too many."""
@@ -262,7 +226,7 @@ class _Sets:
             if len(pairs) > self._limit:
                 used[pair >> BITS] = None
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         """Have the arrays say what the sets say."""
         counts = Counter(pair >> BITS for pair in self._waiting)
         for device, pairs in self._used.items():
@@ -280,32 +244,37 @@ class Profiles:
         self._codes = Codes(salt)
         self._pairs = {kind: np.array(pairs[kind], np.int64) for kind in KINDS}
         self._devices = {kind: np.unique(each >> BITS) for kind, each in self._pairs.items()}
-        self._began: dict[str, dict[int, int]] = {kind: {} for kind in KINDS}  # new pair -> when its hour began
+        self._reported: dict[str, dict[int, tuple[int, int]]] = {kind: {} for kind in KINDS}
+        """New use, and whether proven -> when its day began, and its flows since."""
 
     def are_new(self, rows: np.ndarray) -> np.ndarray:
         """Which ended flows, a ROW array, are to be reported for being outside their devices' profiles: bool (n,)."""
         new = np.zeros(len(rows), bool)
-        owners, place = np.unique(owners_of(rows), return_inverse=True)
+        owners, place = np.unique(codes.owners_of(rows), return_inverse=True)
         devices = self._codes.devices(owners)
-        for kind, things_of in ((SERVICES, services_of), (NETWORKS, networks_of)):
-            some = np.flatnonzero(_among(devices, self._devices[kind])[place])
+        for kind, things_of in ((SERVICES, codes.used_services_of), (NETWORKS, codes.networks_of)):
+            some = np.flatnonzero(are_among(devices, self._devices[kind])[place])
             if len(some):
                 of = place[some]
                 pairs = self._codes.pairs(kind, devices[of], owners[of], things_of(rows)[some])
-                outside = np.flatnonzero(~_among(pairs, self._pairs[kind]))
-                new[some[outside]] |= self._in_first_hour(kind, pairs[outside], rows["last_us"][some[outside]])
+                outside = ~are_among(pairs, self._pairs[kind])
+                some, pairs = some[outside], pairs[outside]
+                uses = pairs << 1 | (rows["proven"][some] > 0)
+                new[some] |= self._are_first(self._reported[kind], uses, rows["last_us"][some])
         return new
 
-    def _in_first_hour(self, kind: str, pairs: np.ndarray, times_us: np.ndarray) -> np.ndarray:
-        """Which of these uses, in order of time, are in the first hour of a day since they began: bool (n,)."""
-        began, found = self._began[kind], []
-        for pair, now in zip(pairs.tolist(), times_us.tolist(), strict=True):
-            if not -BACK_US <= now - began.get(pair, now - DAY_US) < DAY_US:
-                if len(began) >= MAX_NEW and pair not in began:
-                    began.clear()  # whoever makes so many new uses has old ones reported again
-                began[pair] = now
-            found.append(now - began[pair] < HOUR_US)
-        return np.array(found, bool)
+    def _are_first(self, reported: dict[int, tuple[int, int]], uses: np.ndarray, times_us: np.ndarray) -> np.ndarray:
+        """Which of these new uses, in order of time, are among the first of a day: bool (n,)."""
+        first = []
+        for use, now in zip(uses.tolist(), times_us.tolist(), strict=True):
+            began, count = reported.get(use, (now, 0))
+            if not -BACK_US <= now - began < DAY_US:
+                began, count = now, 0
+            if len(reported) >= MAX_NEW and use not in reported:
+                reported.clear()  # whoever makes so many new uses has old ones reported again
+            reported[use] = began, count + 1
+            first.append(count < REPORTED)
+        return np.array(first, bool)
 
 
 def card_of(uses: Uses | None) -> dict | None:
@@ -331,29 +300,6 @@ def read(fields: object) -> Profiles | None:
     return Profiles(bytes.fromhex(fields["salt"]), fields)
 
 
-def _mixed(*words: np.ndarray) -> np.ndarray:
-    """64 bits in which every bit depends on all of these uint64 columns: SplitMix64 (Steele et al. 2014) in a chain."""
-    total = np.zeros(1, np.uint64)
-    for word in words:
-        total = (total ^ word) + _STEP
-        total = (total ^ total >> np.uint64(30)) * _FIRST
-        total = (total ^ total >> np.uint64(27)) * _SECOND
-        total ^= total >> np.uint64(31)
-    return total
-
-
-def _top(mixed: np.ndarray) -> np.ndarray:
-    """The highest 20 of 64 bits."""
-    return (mixed >> np.uint64(64 - BITS)).astype(np.int64)
-
-
-def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which values (n,) are among `known` ones, sorted: bool (n,)."""
-    if not len(known):
-        return np.zeros(len(values), bool)
-    return known[np.minimum(known.searchsorted(values), len(known) - 1)] == values
-
-
 def _codes_of(pairs: set[int] | None) -> list[int] | None:
     """What a device uses, without the device; None where it roams."""
     return None if pairs is None else sorted(pair % CODES for pair in pairs)
@@ -373,9 +319,9 @@ def _is_salt(salt: object) -> bool:
     return isinstance(salt, str) and len(salt) == 2 * SALT_BYTES and set(salt) <= set("0123456789abcdef")
 
 
-def _are_codes(codes: object, limit: int) -> bool:
+def _are_codes(used: object, limit: int) -> bool:
     """Whether these are at most `limit` numbers of 20 bits, sorted."""
-    return isinstance(codes, list) and len(codes) <= limit and all(map(_is_code, codes)) and codes == sorted({*codes})
+    return isinstance(used, list) and len(used) <= limit and all(map(_is_code, used)) and used == sorted({*used})
 
 
 def _is_code(value: object) -> bool:

@@ -4,8 +4,8 @@ Guessed passwords or a flood of requests are flows that each look benign, but th
 counted by source, service (protocol and smaller port) and minute, by the time at which they ended. While learning, each
 service has the highest count of any one source in every ten minutes. Of these the one of `Rule.rank` is what was
 learned, so that a single burst teaches nothing, and neither does what the screen leaves out. Later, flows beyond the
-rule's limit are novel, and in the minute after that all flows of that source and service: whoever goes on guessing has
-not begun again. The rule was chosen by `make choose-recipe`.
+rule's limit are novel, and if they are proven, so are all flows of that source and service in the minute after. The
+rule was chosen by `make choose-recipe`.
 
 Memory is bounded. While learning, a minute has at most MAX_SOURCES sources with MAX_PER_SOURCE services each, and what
 comes beyond is not counted. Later at most MAX_PAIRS counts are held, by the method of Misra and Gries (1982): when
@@ -20,7 +20,7 @@ from math import ceil
 import numpy as np
 
 from tlids_edge.errors import InputError
-from tlids_edge.flows.rows import groups, numbers, services_of
+from tlids_edge.flows.rows import are_among, groups, numbers, services_of
 from tlids_edge.learn.screen import BURST_S, Burst
 
 WINDOW_S = 60
@@ -153,7 +153,7 @@ class Rates:
         self._limits = np.array([rule.limit(count) for count in self.learned.values()], np.int64)
         self._clock, self._minute = None, None
         self._counts: dict[int, int] = {}
-        self._many: set[int] = set()  # pairs that had too many in this minute
+        self._many: set[int] = set()  # pairs that had too many proven flows in this minute
         self._before = np.empty(0, np.uint64)  # and in the minute before
 
     def are_many(self, rows: np.ndarray) -> np.ndarray:
@@ -169,9 +169,10 @@ class Rates:
             self._begin(int(minutes[start]))
             part = pairs[start:end]
             exceed = self._counted(part) > limits[start:end]
-            if exceed.any() and len(self._many) < MAX_PAIRS:
-                self._many.update(np.unique(part[exceed]).tolist())
-            many[start:end] = exceed | np.isin(part, self._before)
+            lasting = exceed & (rows["proven"][start:end] > 0)  # a forger says nothing of the victim's next minute
+            if lasting.any() and len(self._many) < MAX_PAIRS:
+                self._many.update(np.unique(part[lasting]).tolist())
+            many[start:end] = exceed | are_among(part, self._before)
         return many
 
     def _begin(self, minute: int) -> None:
@@ -179,7 +180,7 @@ class Rates:
         if minute == self._minute:
             return
         follows = self._minute is not None and minute == self._minute + 1
-        self._before = np.fromiter(self._many if follows else (), np.uint64)
+        self._before = np.array(sorted(self._many if follows else ()), np.uint64)
         self._minute, self._counts, self._many = minute, {}, set()
 
     def _minutes(self, times_us: np.ndarray) -> np.ndarray:

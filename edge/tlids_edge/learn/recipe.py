@@ -23,7 +23,7 @@ RECALL_LOST = 0.01  # of the stored attack rows
 MAX_DISTANCE = 0.5  # of the head from its parent, as a share of the parent's length
 MAX_WEIGHT = 5.0  # of a stored row; a class with few of them counts as much as the largest, up to this
 MAX_HOME_WEIGHT = 5.0  # of a row of the home
-HOME_SHARE = 0.5  # of the made-up rows' weight: what the home's rows have together at least, up to the former
+HOME_SHARE = 0.5  # the home's rows weigh at least this share of the made-up ones, but a row at most MAX_HOME_WEIGHT
 
 Stored = tuple[np.ndarray, np.ndarray]  # raw rows (n, 9) and class codes (n,)
 

@@ -4,10 +4,10 @@ In the folder:
     key         32 random bytes that were made on this device; sources are hashed with it, and files are signed
     learning    one line of JSON (version, sizes, counters), the rows compressed, HMAC-SHA256 over all of it
     lock        held by the program that learns;   adapt.lock   by the one that adapts
-Addresses are in none of them. Only the owner may read them. There is no pickle: rows are a numpy dtype of plain
-numbers. A file is written beside its name, flushed to the disk and renamed, so that after a power failure the name has
-the old content or the new. What is damaged, of another version, signed with another key or older than seven days is
-left unread, and learning starts again; `load` says why.
+Addresses are in none of them, though whoever has the key or a salt can try some (`codes`). Only the owner may read
+them. There is no pickle: rows are a numpy dtype of plain numbers. A file is written beside its name, flushed to the
+disk and renamed, so that after a power failure the name has the old content or the new. What is damaged, of another
+version, signed with another key or older than seven days is left unread, and learning starts again; `load` says why.
 """
 
 import fcntl

@@ -177,7 +177,8 @@ def test_what_the_learner_notes_of_the_testbeds_flows_is_what_each_flow_says(ses
         assert row[:6] == (one.last_us, source, device, service, alarm, one.proven)
         assert tuple(row[6]) == tuple(np.float32(one.netflow()).tolist())
         network = int.from_bytes(one.key[1][:3] if len(one.key[1]) == 4 else one.key[1][:4] + b"\1", "little")
-        assert row[7:] == (mac_number(one.src_hw), network)
+        used = one.protocol << 16 | (one.dst_port if one.dst_port < 32_768 else min(one.src_port, one.dst_port))
+        assert row[7:] == (mac_number(one.src_hw), used, network)
 
 
 def test_the_same_flows_of_the_testbed_are_new_as_by_plain_distances(session2):

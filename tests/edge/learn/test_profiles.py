@@ -17,10 +17,11 @@ from tlids_edge.detect.detector import Verdicts
 from tlids_edge.detect.judging import MANY, OUTSIDE, UNLIKE, Batch
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import ROW, mac_numbers, services_of
-from tlids_edge.learn import adapt, profiles, state
+from tlids_edge.learn import adapt, codes, profiles, state
+from tlids_edge.learn.codes import CODES, NETWORKS, SALT_BYTES, SERVICES, Codes
 from tlids_edge.learn.home import Home
 from tlids_edge.learn.keep import SEEN, Keeper
-from tlids_edge.learn.profiles import CODES, MAX_DEVICES, NETWORKS, SALT_BYTES, SERVICES, Codes, Limits, Profiles, Uses
+from tlids_edge.learn.profiles import MAX_DEVICES, REPORTED, Limits, Profiles, Uses
 
 SALT = bytes(range(SALT_BYTES))
 FEW = Limits(services=3, networks=3, windows=2)
@@ -46,7 +47,8 @@ def seen(rows: np.ndarray, alarm: bool = False, source: int = 1) -> np.ndarray:
     made = np.zeros(len(rows), SEEN)
     made["source"], made["device"] = source, mac_numbers(rows)
     made["service"], made["time_us"], made["proven"] = services_of(rows), rows["last_us"], rows["proven"] > 0
-    made["owner"], made["network"], made["alarm"] = profiles.owners_of(rows), profiles.networks_of(rows), alarm
+    made["owner"], made["used"] = codes.owners_of(rows), codes.used_services_of(rows)
+    made["network"], made["alarm"] = codes.networks_of(rows), alarm
     return made
 
 
@@ -103,8 +105,7 @@ def test_without_a_mac_the_address_is_the_device(destinations, zeros):
     assert not known.are_new(told(visits(2, ends, 1, mac=False))).any()
     assert not are_outside(known, 1, *ends)[1]  # the same address with a MAC is another device
     assert (
-        profiles.owners_of(told(flows(*[(1, host, destinations[0], 1) for host in range(50)], mac=False)))
-        >> np.uint64(63)
+        codes.owners_of(told(flows(*[(1, host, destinations[0], 1) for host in range(50)], mac=False))) >> np.uint64(63)
     ).all()
 
 
@@ -142,7 +143,7 @@ def test_the_first_devices_have_entries_and_a_device_waits_with_few_pairs():
     many = flows(*[(1 + host / 10_000, host, CLOUD, 443) for host in range(2 * MAX_DEVICES)])
     keeper = keeper_of(seen(many), seen(many[::-1]))
     assert len(keeper.profiles.saved()["devices"]) == MAX_DEVICES
-    first = Codes(SALT).devices(profiles.owners_of(many[:1]))[0]
+    first = Codes(SALT).devices(codes.owners_of(many[:1]))[0]
     assert keeper.profiles.saved()["devices"][0][0] == first
     scan = flows(*[(1 + port / 10_000, 1, CLOUD, port) for port in range(1, 9_000)])
     keeper = keeper_of(*[seen(part) for part in np.split(scan, range(250, 8_999, 250))])
@@ -171,6 +172,23 @@ def test_what_is_screened_teaches_nothing_and_a_burst_takes_back_its_minute(prov
     assert are_outside(learned(True, before), 1, (CLOUD, 25)) == [False]  # more than a minute before
 
 
+def test_what_a_burst_took_back_is_learned_when_it_comes_again():
+    scan = flows(*[(675 + index / 10, 1, OTHER, 22) for index in range(40)])
+    keeper = keeper_of(seen(visits(1, [(CLOUD, 443)])), seen(scan, alarm=True))
+    assert are_outside(known_of(keeper), 1, (OTHER, 22)) == [True]
+    keeper.see(seen(flows((1900, 1, OTHER, 22))))
+    assert are_outside(known_of(keeper), 1, (OTHER, 22)) == [False]
+
+
+def test_a_restart_within_a_burst_keeps_nothing_of_it():
+    begun = seen(flows(*[(675 + index, 1, f"9.9.{index}.9", 22) for index in range(9)]), alarm=True)
+    first = keeper_of(seen(visits(1, [(CLOUD, 443)])), begun)
+    again = keeper_of()
+    again.profiles.restore(json.loads(json.dumps(first.profiles.saved())))
+    again.see(seen(visits(1, [(CLOUD, 443)])))
+    assert are_outside(known_of(again), 1, ("9.9.1.9", 22), (CLOUD, 443)) == [True, False]
+
+
 def test_a_burst_of_another_source_takes_nothing_back():
     scan = flows(*[(605 + index / 10, 2, OTHER, 23) for index in range(40)])
     keeper = keeper_of(seen(flows((1, 1, CLOUD, 443), (604, 1, CLOUD, 25))), seen(scan, alarm=True, source=2))
@@ -191,8 +209,8 @@ def test_what_is_learned_is_that_of_a_loop_over_single_flows(batch):
     rows = flows(*[(9 * turn, int(host), f"10.1.{net}.1", int(host % 7 * 100 + port)) for turn, (host, port, net) in
                    enumerate(zip(hosts, ports, nets, strict=True))])  # fmt: skip
     rows["proven"] = chance.random(3000) < 0.3
-    limits, codes, used = Limits(6, 5, 38), Codes(SALT), {}
-    for row, owner, service, net in zip(rows, profiles.owners_of(rows), services_of(rows), nets, strict=True):
+    limits, numbers, used = Limits(6, 5, 38), Codes(SALT), {}
+    for row, owner, service, net in zip(rows, codes.owners_of(rows), ports, nets, strict=True):
         if row["proven"] or owner in used:
             sets = used.setdefault(owner, (set(), set(), set()))
             for each, value in zip(sets, (service, net, row["last_us"] // (600 * SECOND)), strict=True):
@@ -202,9 +220,9 @@ def test_what_is_learned_is_that_of_a_loop_over_single_flows(batch):
         part = rows[start : start + batch]
         uses.add(seen(part), part["last_us"] / 1e6)
     for place, (kind, limit) in enumerate(((SERVICES, 6), (NETWORKS, 5))):
-        expected = {int(codes.devices(np.array([owner]))[0]): len(sets[place]) for owner, sets in used.items()
+        expected = {int(numbers.devices(np.array([owner]))[0]): len(sets[place]) for owner, sets in used.items()
                     if len(sets[2]) >= 38 and len(sets[place]) <= limit}  # fmt: skip
-        found = [pair >> profiles.BITS for pair in uses.learned(kind)]
+        found = [pair >> codes.BITS for pair in uses.learned(kind)]
         assert {device: found.count(device) for device in found} == expected
         assert 3 < len(expected) < 28
 
@@ -221,37 +239,49 @@ def test_codes_are_splitmix64_in_a_chain():
 
     owners, things = np.array([1, 1 << 63, 77], np.uint64), np.array([5, 6 << 16 | 443, 0], np.uint32)
     salt = int.from_bytes(SALT[:8], "little"), int.from_bytes(SALT[8:], "little")
-    codes, plain = Codes(SALT), list(zip(owners.tolist(), things.tolist(), strict=True))
-    devices = codes.devices(owners)
+    numbers, plain = Codes(SALT), list(zip(owners.tolist(), things.tolist(), strict=True))
+    devices = numbers.devices(owners)
     assert devices.tolist() == [mixed(mixed(*salt, 0), owner) >> 44 for owner, _ in plain]
     for number, kind in ((1, SERVICES), (2, NETWORKS)):
-        found = codes.pairs(kind, devices, owners, things)
+        found = numbers.pairs(kind, devices, owners, things)
         assert (found >> 20).tolist() == devices.tolist()
         assert (found % CODES).tolist() == [mixed(mixed(*salt, number), *both) >> 44 for both in plain]
     assert mixed(0) == 0xE220A8397B1DCDAF  # the first number of the published generator for the seed 0
 
 
-def test_a_new_use_is_reported_for_an_hour_and_again_a_day_later():
-    known, hour, day = known_of(keeper_of(seen(visits(1, [(CLOUD, 443)])))), 3600, 86_400
+def test_of_a_new_use_twenty_flows_a_day_are_reported():
+    known, day = known_of(keeper_of(seen(visits(1, [(CLOUD, 443)])))), 86_400
 
-    def at(*seconds: float, port: int = 443) -> list[bool]:
-        return known.are_new(flows(*[(10 * day + second, 1, OTHER, port) for second in seconds])).tolist()
+    def reported(*seconds: float, port: int = 443, proven: bool = True) -> list[bool]:
+        rows = flows(*[(10 * day + second, 1, OTHER, port) for second in seconds])
+        rows["proven"] = proven
+        return known.are_new(rows).tolist()
 
-    assert at(0, hour - 1, hour, hour + 1) == [True, True, False, False]
-    assert at(hour + 2, port=22) == [True]  # another use, on the same network
-    assert at(hour + 3, day - 1, day, day + hour - 1) == [False, False, True, True]
-    assert at(day + hour, 9 * day, 9 * day + hour) == [False, True, False]
-    assert at(9 * day - 1, 9 * day - 299, 8 * day) == [True, True, True]  # disorder, and a clock that was set back
-    assert at(8 * day + hour) == [False]
+    assert all(reported(*range(REPORTED), proven=False)) and reported(30, proven=False) == [False]
+    assert all(reported(*range(REPORTED - 5))), "a forger does not use up what is reported of proven flows"
+    assert reported(*[60 * minute for minute in range(30, 36)]) == [True] * 5 + [False]
+    assert reported(2000, port=22) == [True]  # another use, on the same network
+    assert reported(day - 1, day, day + 1) == [False, True, True]
+    assert reported(day - 299, day - 301) == [True, True]  # disorder, and a clock that was set back
 
 
 def test_many_new_uses_take_bounded_memory_and_hide_none():
     known = known_of(keeper_of(seen(visits(1, [(CLOUD, 443)]))))
-    assert known.are_new(flows((1, 1, OTHER, 443), (5000, 1, OTHER, 443))).tolist() == [True, False]
+    again = flows(*[(5000, 1, OTHER, 443)] * (REPORTED + 1))
+    assert known.are_new(again).tolist() == [True] * REPORTED + [False]
     scan = flows(*[(5000, 1, f"9.{net >> 8}.{net % 256}.1", 443) for net in range(3 * profiles.MAX_NEW)])
     assert known.are_new(scan).mean() > 0.999
-    assert max(map(len, known._began.values())) <= profiles.MAX_NEW
-    assert known.are_new(flows((5001, 1, OTHER, 443))).all()  # forgotten, so reported again
+    assert max(map(len, known._reported.values())) <= profiles.MAX_NEW
+    assert known.are_new(again)[0]  # forgotten, so reported again
+
+
+def test_a_service_is_the_port_that_is_called_whatever_the_callers_own_port():
+    rows = flows((1, 1, CLOUD, 9999), (1, 1, CLOUD, 40_000), (1, 1, CLOUD, 60_000))
+    rows["src_port"] = 1101, 50_000, 443  # the last one was seen from its middle on, by its answer
+    assert (codes.used_services_of(rows) & 0xFFFF).tolist() == [9999, 40_000, 443]
+    known = known_of(keeper_of(seen(rows[:1]), seen(visits(1, [(CLOUD, 9999)]))))
+    rows["src_port"], rows["dst_port"] = (4200, 700, 33_000), 9999
+    assert not known.are_new(rows).any()
 
 
 def test_equal_codes_accuse_nobody_and_hide_little(monkeypatch):
@@ -260,7 +290,7 @@ def test_equal_codes_accuse_nobody_and_hide_little(monkeypatch):
     probes = flows(*[(1, 1, f"9.{net >> 8}.{net % 256}.1", 443) for net in range(20_000)])
     assert not known.are_new(visits(1, uses)).any()
     assert known.are_new(probes).sum() >= 19_990  # 0.3 are expected to be missed
-    monkeypatch.setattr(profiles, "_top", lambda mixed: (mixed >> np.uint64(62)).astype(np.int64))
+    monkeypatch.setattr(codes, "_top", lambda mixed: (mixed >> np.uint64(62)).astype(np.int64))
     colliding = known_of(keeper_of(*[seen(visits(host, uses[host : host + 2])) for host in range(9)]))
     for host in range(9):
         assert not colliding.are_new(visits(host, uses[host : host + 2])).any()
@@ -300,7 +330,7 @@ def test_profiles_survive_a_restart_and_go_on(saved):
 def test_a_keeper_draws_its_own_salt_and_the_state_has_no_address(saved):
     assert len({Keeper(DAY_S).profiles.card()["salt"] for _ in range(9)}) == 9
     told = json.dumps(state.peek(*saved[:2])["profiles"])
-    assert CLOUD not in told and all(number < CODES for number in json.loads(told)["devices"][0][3])
+    assert all(number < CODES for number in json.loads(told)["devices"][0][3])
 
 
 def test_a_state_of_an_earlier_version_loads_and_has_no_profiles_to_its_end(saved):

@@ -30,7 +30,7 @@ def flows(times: list[float], hosts: list[int] | int = 1, ports: list[int] | int
     )  # fmt: skip
     rows["src"], rows["address_bytes"], rows["protocol"] = address.view("V16")[:, 0], 4, 6
     rows["src_port"], rows["dst_port"] = 40_000 + np.arange(len(times)) % 20_000, ports
-    rows["last_us"] = (np.asarray(times) * SECOND).astype(np.int64)
+    rows["last_us"], rows["proven"] = (np.asarray(times) * SECOND).astype(np.int64), True
     return rows
 
 
@@ -69,6 +69,13 @@ def test_who_had_too_many_in_a_minute_has_too_many_at_once_in_the_next_while_it_
     assert not known.are_many(flows([360] * 5)).any()  # a minute of silence
     known.are_many(flows([361] * 5))
     assert not known.are_many(flows([10] * 5)).any()  # a clock that was set back
+
+
+def test_what_a_forger_sends_marks_nothing_of_the_next_minute():
+    known, forged = Rates({}, RULE), flows([0] * 9)
+    forged["proven"] = False
+    assert known.are_many(forged).sum() == 4
+    assert not known.are_many(flows([60] * 5)).any()
 
 
 def test_a_late_flow_counts_in_the_minute_that_runs_and_a_clock_that_was_set_back_begins_again():
