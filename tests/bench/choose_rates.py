@@ -19,9 +19,8 @@ from tlids_edge.learn.keep import SEEN, WINDOWS
 from tlids_edge.learn.rates import Peaks, Rates, Rule
 
 AIM = 2.0  # novelty incidents a day at most
-LEAST = 2  # flows: with fewer, services that were seen once would fill the table
-GRID = [rule for rank, floor, factor in product((1, 2, 3), (5, 10, 20, 30, 40, 60), (1.5, 2.0, 3.0, 4.0, 6.0, 8.0))
-        if (rule := Rule(floor, factor, rank)).least >= LEAST]  # fmt: skip
+GRID = [Rule(floor, factor, rank) for rank, floor, factor in
+        product((1, 2, 3), (10, 20, 30, 40, 60), (1.5, 2.0, 3.0, 4.0))]  # fmt: skip
 HOURS = 3.6e9  # microseconds of one
 LEARNED = (2 / 3, 1 / 4)  # of the day; the rest is judged
 

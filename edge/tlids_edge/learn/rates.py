@@ -36,7 +36,7 @@ BACK_US = 300_000_000  # less is disorder, no clock that was set
 class Rule:
     """From which flow on a source has too many of a service in a minute."""
 
-    floor: int = 10  # so many are usual anywhere
+    floor: int = 30  # so many are usual anywhere
     factor: float = 4.0  # times what was learned
     rank: int = 3  # of the windows' highest counts, the one that was learned
 

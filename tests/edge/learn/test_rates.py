@@ -154,7 +154,7 @@ def test_a_patient_attacker_who_never_alarms_raises_the_limit_of_the_service_and
         keeper.see([seen(600 * window + index / 9, source=9, service=MQTT) for index in range(200)])
     known = Rates(keeper.rates.learned())
     assert not known.are_many(flows([9000] * 800, ports=1883)).any()
-    assert known.are_many(flows([9000] * 11)).sum() == 1
+    assert known.are_many(flows([9000] * 31)).sum() == 1
 
 
 def test_learning_counts_a_bounded_number_of_sources_and_services():
@@ -219,7 +219,7 @@ def test_what_a_card_says_comes_back(saved):
     fields = json.loads(json.dumps(rates.card_of(saved[2].rates)))
     assert fields == {"window_s": 60, "services": [[WEB, 21]]}
     assert rates.read(fields).learned == {WEB: 21} and rates.read(None) is None
-    assert rates.read({"window_s": 60, "services": []}).are_many(flows([0] * 11)).sum() == 1
+    assert rates.read({"window_s": 60, "services": []}).are_many(flows([0] * 31)).sum() == 1
 
 
 @pytest.mark.parametrize(
