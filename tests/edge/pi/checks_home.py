@@ -107,7 +107,7 @@ def learned_over_a_reboot(pi: Pi) -> str:
 def adapted(pi: Pi) -> str:
     """The rest of the learning: a model with a tenth of the stored rows is adapted, prints its promise, takes over."""
     pi.must(f"systemd-run -q --unit=traffic {REPLAY.format('quiet')}")
-    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -qE 'adapted to this home|not adapted'", "an end", 3600)
+    pi.wait("journalctl -q -b -o cat -u tlids-edge | grep -qE 'adapted to this home|not adapted'", "an end", 7200)
     pi.run("systemctl stop traffic")
     line = re.findall(r"(?:adapted to this home|not adapted)[^\n]*", journal(pi))[-1]
     if line.startswith("not"):
