@@ -3,8 +3,7 @@
 Homes: four devices of one real home (blink, lockly, schlage, sifely), each device alone, the four with the sensors of
 MQTTset, these alone, the capture beside the SYN flood, and the second home. A home's first day is learned and the rest
 judged; MQTTset, the SYN flood and the second home are shorter and are learned whole, with as many rows as there are.
-Five seeds. Results go to
-docs/results/adapt.json, the tables into edge/MEASURED.md.
+Five seeds. Results go to docs/results/adapt.json, the tables into edge/MEASURED.md.
 
 These judge; no recipe may be chosen on them. `make choose-recipe` has the data that chose.
 """
@@ -142,11 +141,7 @@ def merged(captures: list[Path]) -> list[Flow]:
     """Captures of one home's devices as one recording that begins at 0; each began at its own time."""
     flows = []
     for capture in captures:
-        found = metered(capture)
-        start = min(flow.first_us for flow in found)
-        for flow in found:
-            flow.first_us, flow.last_us = flow.first_us - start, flow.last_us - start
-        flows += found
+        flows += moved(metered(capture), 0)
     return sorted(flows, key=lambda flow: flow.last_us)
 
 

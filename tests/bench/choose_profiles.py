@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 from adapt_homes import NOVELTY_FLOWS, bursts
-from choose_rates import taken
+from choose_rates import parted, taken
 from tlids_edge.flows.labels import BENIGN
 from tlids_edge.flows.meter import Flow
 from tlids_edge.flows.rows import of_flows
@@ -34,11 +34,7 @@ def chosen(day: list[Flow], session: list[Flow], classes: list[str]) -> dict:
 
 def figures(limits: Limits, day: list[Flow], session: list[Flow], classes: np.ndarray) -> dict:
     """Of each recording: profiles of services and of networks, false incidents, and the flows outside."""
-    told, start, end = {}, day[0].last_us, day[-1].last_us
-    for name, share in SPLITS.items():
-        cut = start + share * (end - start)
-        early = np.array([flow.last_us < cut for flow in day])
-        told[name] = figures_of(limits, taken(day, early), taken(day, ~early))
+    told = {name: figures_of(limits, *parted(day, share)) for name, share in SPLITS.items()}
     ends = np.array([flow.last_us for flow in session])
     benign, first = classes == BENIGN, ends < (ends.min() + ends.max()) / 2
     halves = [figures_of(limits, taken(session, benign & half), taken(session, benign & ~half))

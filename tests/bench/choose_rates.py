@@ -37,13 +37,11 @@ def chosen(day: list[Flow], session: list[Flow], classes: list[str]) -> dict:
 
 def figures(rule: Rule, day: list[Flow], session: list[Flow], classes: np.ndarray) -> dict:
     """False novelty of the day and of the session, and the attacks that are found, over both halves."""
-    start, end = day[0].last_us, day[-1].last_us
     false, hours = 0, 0.0
     for share in LEARNED:
-        cut = start + share * (end - start)
-        early, late = ([flow for flow in day if (flow.last_us < cut) == first] for first in (True, False))
+        early, late = parted(day, share)
         false += bursts(taken(late, judged(rule, early, late)), NOVELTY_FLOWS)
-        hours += (end - cut) / HOURS
+        hours += (1 - share) * (day[-1].last_us - day[0].last_us) / HOURS
     told = {"incidents a day": false * 24 / hours}
     ends = np.array([flow.last_us for flow in session])
     benign, first = classes == BENIGN, ends < (ends.min() + ends.max()) / 2
@@ -58,6 +56,14 @@ def figures(rule: Rule, day: list[Flow], session: list[Flow], classes: np.ndarra
                 told["attacks"] += 1
                 told["found"] += any_burst(ends[run][many[run]] / 1e6, NOVELTY_FLOWS)
     return told
+
+
+def parted(day: list[Flow], share: float) -> tuple[list[Flow], list[Flow]]:
+    """The flows of the first `share` of a recording's time, and the others."""
+    start, end = day[0].last_us, day[-1].last_us
+    cut = start + share * (end - start)
+    early = np.array([flow.last_us < cut for flow in day])
+    return taken(day, early), taken(day, ~early)
 
 
 def taken(flows: list[Flow], wanted: np.ndarray) -> list[Flow]:

@@ -30,6 +30,19 @@ def run_edge(model: Path, source: str, *options: str, **keywords) -> subprocess.
     return subprocess.run(command(model, source, *options), capture_output=True, timeout=LIMIT_S, **keywords)
 
 
+def run_command(*arguments: object) -> subprocess.CompletedProcess:
+    """Run `tlids-edge` with any arguments to the end; output as text."""
+    argv = [sys.executable, "-m", "tlids_edge.cli.edge", *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S)
+
+
+def said(*arguments: object) -> str:
+    """What `tlids-edge` says on standard error, run to a good end."""
+    done = run_command(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
 def start_edge(model: Path, source: str, *options: str, prefix: tuple[str, ...] = (), **keywords) -> subprocess.Popen:
     """Start in the background, with pipes unless told otherwise."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | keywords

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 
 import build_pcap as build
 from build_pcap import ACK, FIN, PSH, RST, SYN
@@ -22,6 +23,13 @@ def record(seconds: float, frame: bytes) -> bytes:
 def pcap(packets: Iterable[tuple[float, bytes]]) -> bytes:
     """A whole capture."""
     return PCAP_HEADER + b"".join(record(seconds, frame) for seconds, frame in packets)
+
+
+def put(path: Path, *hosts: list[tuple[float, bytes]]) -> str:
+    """Write a capture of what hosts send, packets with their times; its path."""
+    packets = [packet for each in hosts for packet in each]
+    path.write_bytes(pcap(sorted(packets, key=lambda packet: packet[0])))
+    return str(path)
 
 
 def mac(text: str) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tlids_edge.alerts.eve import SID_NOVELTY, SID_NUMBER, SID_RAISED, SID_USE, flow_id
+from tlids_edge.alerts.eve import SID_RAISED, SIDS_NOVELTY, flow_id
 from tlids_edge.alerts.eve_incidents import SID_INCIDENT
 from tlids_edge.alerts.incident import KINDS as NO_CLASSES
 from tlids_edge.alerts.incident import RAISED
@@ -46,7 +46,7 @@ def told(events: Iterable[dict], session: Session) -> Told:
             rules.append((since_1970(event["timestamp"]), event.get("ether", {}).get("src_mac", ""), number))
         elif sid <= SID_RAISED:
             place = places[event["flow_id"]]
-            by[place] = RULE if sid == SID_RAISED else NEW if sid in (SID_NOVELTY, SID_NUMBER, SID_USE) else MODEL
+            by[place] = RULE if sid == SID_RAISED else NEW if sid in SIDS_NOVELTY else MODEL
             incident[place] = number
     return Told(by, incident, kinds, rules)
 

@@ -27,6 +27,7 @@ _NOVELTY = {
         SID_USE, "TL-IDS novelty: a service or network that this device did not use while the home was learned"
     ),
 }  # fmt: skip
+SIDS_NOVELTY = frozenset(sid for sid, _ in _NOVELTY.values())
 SID_RAISED = 9_190_000  # a flow that only a rule raised
 PROTOCOLS = {
     1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 41: "IPv6", 47: "GRE", 50: "ESP", 51: "AH",

@@ -42,13 +42,13 @@ class Home:
         if self.novelty is None and self.rates is None and self.profiles is None:
             return batch
         benign = np.flatnonzero(~verdicts.alerts)
-        novel = np.zeros(len(verdicts.rows), np.uint8)
+        rows, novel = verdicts.rows[benign], np.zeros(len(verdicts.rows), np.uint8)
         if self.rates is not None:
-            novel[benign[self.rates.are_many(verdicts.rows[benign])]] = MANY
+            novel[benign[self.rates.are_many(rows)]] = MANY
         if self.profiles is not None:
-            novel[benign[self.profiles.are_new(verdicts.rows[benign])]] = OUTSIDE
+            novel[benign[self.profiles.are_new(rows)]] = OUTSIDE
         if self.novelty is not None and len(benign):
-            novel[benign[self.novelty.is_new(features(verdicts.rows[benign], "netflow"))]] = UNLIKE
+            novel[benign[self.novelty.is_new(features(rows, "netflow"))]] = UNLIKE
         return batch._replace(novel=novel)
 
     def know(self, folder: Path, fields: dict) -> None:

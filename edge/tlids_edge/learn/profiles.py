@@ -27,13 +27,14 @@ from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import are_among
 from tlids_edge.learn import codes
 from tlids_edge.learn.codes import BITS, CODES, KINDS, NETWORKS, SALT_BYTES, SERVICES, Codes
+from tlids_edge.learn.rates import BACK_US, is_count
 from tlids_edge.learn.screen import BURST_S, Burst
 
 MAX_DEVICES = 256
 MAX_NEW = 4_096  # uses outside profiles that are remembered
 REPORTED = 20  # flows of a new use in a day
 DAY_US = 86_400_000_000
-BACK_US = 300_000_000  # less is disorder, no clock that was set
+MAX_WINDOWS = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Uses:
         for device, count, last, *used in saved["devices"]:
             if not _is_code(device) or device in self._windows:
                 raise ValueError("profiles of no device, or of one twice")
-            if not (_is_count(last, -1) and _is_count(count) and count <= last + 1):
+            if not (is_count(last, -1, MAX_WINDOWS) and is_count(count, 0, MAX_WINDOWS) and count <= last + 1):
                 raise ValueError("profiles with windows that are not counts")
             self._windows[device] = count, last
             for sets, each in zip(self._sets.values(), used, strict=True):
@@ -307,7 +308,7 @@ def _codes_of(pairs: set[int] | None) -> list[int] | None:
 
 def _are_pairs(pairs: object, limit: int) -> bool:
     """Whether these are pairs of MAX_DEVICES devices at most, sorted, and at most `limit` of each."""
-    if not isinstance(pairs, list) or not all(type(pair) is int and 0 <= pair < CODES << BITS for pair in pairs):
+    if not isinstance(pairs, list) or not all(is_count(pair, 0, CODES << BITS) for pair in pairs):
         return False
     counts = Counter(pair >> BITS for pair in pairs)
     rising = all(one < other for one, other in pairwise(pairs))
@@ -326,9 +327,4 @@ def _are_codes(used: object, limit: int) -> bool:
 
 def _is_code(value: object) -> bool:
     """Whether this is a number of 20 bits."""
-    return type(value) is int and 0 <= value < CODES
-
-
-def _is_count(value: object, least: int = 0) -> bool:
-    """Whether this is a whole number of windows within bounds."""
-    return type(value) is int and least <= value < 1 << 40
+    return is_count(value, 0, CODES)

@@ -116,11 +116,11 @@ class Peaks:
         if not isinstance(saved, list) or len(saved) > MAX_SERVICES:
             raise ValueError(f"counts of flows that are not those of at most {MAX_SERVICES} services")
         for service, windows in saved:
-            if not (_is_count(service, 0, MAX_SERVICE) and isinstance(windows, list)):
+            if not (is_count(service, 0, MAX_SERVICE) and isinstance(windows, list)):
                 raise ValueError("counts of flows of no service")
             if len(windows) > self._rule.rank:
                 raise ValueError(f"counts of flows of more than {self._rule.rank} windows")
-            if not all(_is_count(window, 0, 1 << 53) and _is_count(count, 1, MAX_COUNT) for window, count in windows):
+            if not all(is_count(window, 0, 1 << 53) and is_count(count, 1, MAX_COUNT) for window, count in windows):
                 raise ValueError("counts of flows that are not whole numbers within bounds")
             self._highest[service] = dict(windows)
 
@@ -240,9 +240,9 @@ def _is_entry(entry: object) -> bool:
     """Whether this is a service and a count."""
     if not isinstance(entry, list) or len(entry) != 2:
         return False
-    return _is_count(entry[0], 0, MAX_SERVICE) and _is_count(entry[1], 1, MAX_COUNT)
+    return is_count(entry[0], 0, MAX_SERVICE) and is_count(entry[1], 1, MAX_COUNT)
 
 
-def _is_count(value: object, low: int, high: int) -> bool:
+def is_count(value: object, low: int, high: int) -> bool:
     """Whether this is an integer from `low` to below `high`."""
     return type(value) is int and low <= value < high

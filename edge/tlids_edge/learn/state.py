@@ -33,6 +33,7 @@ KEEP_S = 7 * 86400.0  # rows are kept no longer than this without being learned 
 KEY_BYTES = TAG_BYTES = 32
 MAX_ROWS = MAX_KEPT + 8 * MAX_OPEN
 MAX_BYTES = 4 << 20
+COUNTED = "rates", "profiles"  # of a keeper: each is saved under its name, and None where it is not
 MAX_RAW = MAX_ROWS * ROW.itemsize + 16 * MAX_DEVICES
 REMEDY = "give another folder with --state, or correct its permissions"
 
@@ -136,8 +137,9 @@ def save(folder: Path, key: bytes, keeper: Keeper, extra: dict) -> None:
         "proven": len(proven), "left_out": {f"{source:016x}": count for source, count in keeper.left_out.items()},
         "extra": extra,
     }  # fmt: skip
-    for name, noted in {"rates": keeper.rates, "profiles": keeper.profiles}.items():
-        header |= {name: noted.saved()} if noted is not None else {}
+    for name in COUNTED:
+        counted = getattr(keeper, name)
+        header |= {name: counted.saved()} if counted is not None else {}
     content = json.dumps(header).encode() + b"\n" + zlib.compress(raw, 6)
     write_whole(folder / LEARNING, content + _tag(key, content))
 
@@ -322,11 +324,8 @@ def _fill(keeper: Keeper, header: dict, raw: bytes) -> None:
     keeper.proven = set(np.frombuffer(raw, "<u8", header["proven"], sum(sizes) * ROW.itemsize).tolist())
     keeper.left_out = Counter({int(source, 16): count for source, count in header["left_out"].items()})
     keeper.elapsed = float(header["elapsed"])
-    if "rates" in header:
-        keeper.rates.restore(header["rates"])
-    else:  # of a version before
-        keeper.rates = None
-    if "profiles" in header:
-        keeper.profiles.restore(header["profiles"])
-    else:
-        keeper.profiles = None
+    for name in COUNTED:
+        if name in header:
+            getattr(keeper, name).restore(header[name])
+        else:  # of a version before
+            setattr(keeper, name, None)

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from edge_process import LIMIT_S, STARTED, alive, children, start_edge, wait_for, wait_until_told
+from edge_process import LIMIT_S, STARTED, alive, children, run_command, start_edge, wait_for, wait_until_told
 from home_flows import DAY_S, MODEL, drawn, home_day, shown
 from tlids_edge.cli import adapt as adapting
 from tlids_edge.cli import edge
@@ -200,27 +200,22 @@ def test_a_folder_that_is_there_is_not_written_over(learned, tmp_path):
         adapt.adapt_folder(MODEL, learned, tmp_path / "new")
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tlids_edge.cli.edge", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-
-
 def test_the_commands_list_use_roll_back_and_wipe(learned, adapted, tmp_path):
     folder = state.open_folder(tmp_path / "state")
     teach(folder)
     adapt.adapt_folder(MODEL, folder, folder / "models" / "home-1", seed=1)
-    done = run("adapt", "--model", MODEL, "--state", folder, "-o", folder / "models" / "home-2")
+    done = run_command("adapt", "--model", MODEL, "--state", folder, "-o", folder / "models" / "home-2")
     assert done.returncode == 0 and "later flows of this home alarmed; at most" in done.stderr
-    assert run("models", "--state", folder, "--use", "home-2").returncode == 0
-    listed = run("models", "--state", folder).stdout.splitlines()
+    assert run_command("models", "--state", folder, "--use", "home-2").returncode == 0
+    listed = run_command("models", "--state", folder).stdout.splitlines()
     assert [line[0] for line in listed] == [" ", " ", "*"] and "home-2: 23.92 h, " in listed[2]
-    assert run("rollback", "--state", folder).returncode == 0 and models.current(folder) == models.GIVEN
-    again = run("rollback", "--state", folder)
+    assert run_command("rollback", "--state", folder).returncode == 0 and models.current(folder) == models.GIVEN
+    again = run_command("rollback", "--state", folder)
     assert again.returncode == 2 and "no parent" in again.stderr
-    wiped = run("wipe", "--state", folder)
+    wiped = run_command("wipe", "--state", folder)
     assert wiped.returncode == 0 and "removed learning, key" in wiped.stderr
     assert not (folder / state.LEARNING).exists() and len(models.all_models(folder)) == 2
-    refused = run("adapt", "--model", MODEL, "--state", folder, "-o", tmp_path / "new")
+    refused = run_command("adapt", "--model", MODEL, "--state", folder, "-o", tmp_path / "new")
     assert refused.returncode == 2 and "expected a learned state" in refused.stderr
 
 
@@ -284,23 +279,25 @@ def test_learned_from_an_early_capture_the_later_one_alarms_less(shared, tmp_pat
     """On the first device of the real home whose flows suffice: a lock's hub, seven days in one capture."""
     capture = shared / "pcap" / "benign-home" / "lockly-hub-01.pcap"
     folder, new = tmp_path / "state", tmp_path / "home"
-    learning = run("--model", MODEL, "--source", capture, "--eve", os.devnull, "--learn", "24h", "--state", folder)
+    learning = run_command(
+        "--model", MODEL, "--source", capture, "--eve", os.devnull, "--learn", "24h", "--state", folder
+    )
     assert learning.returncode == 0 and "1,000 rows" in learning.stderr and "enough for" in learning.stderr
-    assert run("adapt", "--model", MODEL, "--state", folder, "-o", new).returncode == 0
+    assert run_command("adapt", "--model", MODEL, "--state", folder, "-o", new).returncode == 0
     alarms = {}
     for model in (MODEL, new):
         eve = tmp_path / f"{model.name}.json"
         options = "--no-novelty", "--no-fan-out", "--no-arp-watch"
-        done = run("--model", model, "--source", capture, "--eve", eve, *options)
+        done = run_command("--model", model, "--source", capture, "--eve", eve, *options)
         assert done.returncode == 0
         alarms[model] = sum(1 for line in eve.read_text().splitlines() if json.loads(line)["event_type"] == "alert")
     assert alarms[MODEL] > 2 * alarms[new]
     other = shared / "pcap" / "mqttset" / "malariados" / "malariados-test.pcap"  # nothing like it was learned
     eve = tmp_path / "novel.json"
-    assert "novelty: " in run("--model", new, "--source", other, "--eve", eve).stderr
+    assert "novelty: " in run_command("--model", new, "--source", other, "--eve", eve).stderr
     events = [json.loads(line)["alert"] for line in eve.read_text().splitlines()]
     assert {(event["signature_id"], event["severity"]) for event in events} >= {(9_180_000, 4)}
-    assert "novelty: " not in run("--model", new, "--source", other, "--eve", os.devnull, "--no-novelty").stderr
+    assert "novelty: " not in run_command("--model", new, "--source", other, "--eve", os.devnull, "--no-novelty").stderr
 
 
 def test_watching_goes_on_while_the_model_is_adapted_and_the_new_one_takes_over(shared, tmp_path):

@@ -1,8 +1,6 @@
 """profiles.py: sets of services and networks by hand, or by a loop over flows; from a capture to the incident."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import partial
 from ipaddress import ip_address
@@ -11,7 +9,7 @@ from types import SimpleNamespace
 import frames
 import numpy as np
 import pytest
-from edge_process import LIMIT_S
+from edge_process import said
 from home_flows import DAY_S, MODEL, SECOND, drawn, resign
 from tlids_edge.detect.detector import Verdicts
 from tlids_edge.detect.judging import MANY, OUTSIDE, UNLIKE, Batch
@@ -436,45 +434,30 @@ def talks(host: int, networks: Sequence[int], seconds: np.ndarray) -> list[tuple
                   frames.T0 + second)]  # fmt: skip
 
 
-def put(path, *hosts: list[tuple[float, bytes]]) -> str:
-    """Write a capture of what hosts send; its path."""
-    packets = [packet for each in hosts for packet in each]
-    path.write_bytes(frames.pcap(sorted(packets, key=lambda packet: packet[0])))
-    return str(path)
-
-
-def run(*arguments: object) -> str:
-    """Run `tlids-edge`; what it says."""
-    command = [sys.executable, "-m", "tlids_edge.cli.edge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 def test_a_device_that_begins_to_talk_to_a_new_network_is_an_incident_and_one_that_roams_is_none(tmp_path):
     always, later_s = np.arange(0, 610, 2.0), np.linspace(1, 40, 9)
-    home = put(tmp_path / "home.pcap", talks(11, [1, 2], always), talks(12, range(1, 30), always + 0.7))
-    later = put(tmp_path / "later.pcap", talks(11, [77], later_s), talks(12, [88], later_s),
+    home = frames.put(tmp_path / "home.pcap", talks(11, [1, 2], always), talks(12, range(1, 30), always + 0.7))
+    later = frames.put(tmp_path / "later.pcap", talks(11, [77], later_s), talks(12, [88], later_s),
                 talks(13, [99], later_s))  # fmt: skip
     folder, model = tmp_path / "state", tmp_path / "model"
     learn = "--learn", "10m", "--learn-rows", 50, "--state", folder
-    run("--model", MODEL, "--source", home, "--eve", "/dev/null", *learn)
+    said("--model", MODEL, "--source", home, "--eve", "/dev/null", *learn)
     adapt.adapt_folder(MODEL, folder, model)
     fields = json.loads((model / "card.json").read_text())
     assert [len(fields["profiles"][kind]) for kind in (SERVICES, NETWORKS)] == [2, 2]
     told, eve = tmp_path / "incidents.json", tmp_path / "eve.json"
-    said = run("--model", model, "--source", later, "--eve", eve, "--incidents", told)
-    assert "novelty: 9 flows" in said and "1 incidents" in said
+    words = said("--model", model, "--source", later, "--eve", eve, "--incidents", told)
+    assert "novelty: 9 flows" in words and "1 incidents" in words
     opened = json.loads(told.read_text().splitlines()[0])["alert"]
     assert opened["signature"] == "TL-IDS incident: unusual service or network from 192.168.1.11 (proven)"
     assert opened["severity"] == 4 and opened["metadata"]["tlids_classes"] == ["unusual service or network=3"]
     alert = json.loads(eve.read_text().splitlines()[0])["alert"]
     assert (alert["signature_id"], alert["severity"]) == (9_180_002, 4)
     assert alert["signature"].endswith("a service or network that this device did not use while the home was learned")
-    assert "novelty" not in run("--model", model, "--source", later, "--eve", "/dev/null", "--no-novelty")
+    assert "novelty" not in said("--model", model, "--source", later, "--eve", "/dev/null", "--no-novelty")
     again = tmp_path / "again"
     state.wipe(folder)
-    run("--model", model, "--source", home, "--eve", "/dev/null", *learn)
+    said("--model", model, "--source", home, "--eve", "/dev/null", *learn)
     resign(folder, state.read_key(folder), lambda header: header.pop("profiles"))
     adapt.adapt_folder(model, folder, again)
     assert json.loads((again / "card.json").read_text())["profiles"] is None  # not its parent's

@@ -1,14 +1,12 @@
 """rates.py: counts and limits worked out by hand, or by a loop over single flows; from a capture to the incident."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 
 import frames
 import numpy as np
 import pytest
-from edge_process import LIMIT_S
+from edge_process import said
 from home_flows import DAY_S, MODEL, SECOND, drawn, resign, seen
 from tlids_edge.errors import InputError
 from tlids_edge.flows.rows import ROW
@@ -246,32 +244,19 @@ def visits(host: int, seconds: np.ndarray) -> list[tuple[float, bytes]]:
             frames.conversation(source, 20_000 + number, "192.168.1.50", 8080, frames.T0 + second)]  # fmt: skip
 
 
-def put(path, *hosts: list[tuple[float, bytes]]) -> str:
-    """Write a capture of what hosts send; its path."""
-    packets = [packet for each in hosts for packet in each]
-    path.write_bytes(frames.pcap(sorted(packets, key=lambda packet: packet[0])))
-    return str(path)
-
-
-def run(*arguments: object) -> str:
-    """Run `tlids-edge`; what it says."""
-    command = [sys.executable, "-m", "tlids_edge.cli.edge", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 def test_more_connections_than_the_home_ever_had_are_an_incident_and_as_many_are_none(tmp_path):
-    home = put(tmp_path / "home.pcap", visits(11, np.arange(0, 610, 1.5)), visits(12, np.arange(0.2, 610, 60)))
-    later = put(tmp_path / "later.pcap", visits(12, np.linspace(41, 99, 240)), visits(13, np.linspace(41, 99, 100)))
+    home = frames.put(tmp_path / "home.pcap", visits(11, np.arange(0, 610, 1.5)), visits(12, np.arange(0.2, 610, 60)))
+    later = frames.put(
+        tmp_path / "later.pcap", visits(12, np.linspace(41, 99, 240)), visits(13, np.linspace(41, 99, 100))
+    )
     folder, model = tmp_path / "state", tmp_path / "model"
     learn = "--learn", "10m", "--learn-rows", 50, "--state", folder
-    run("--model", MODEL, "--source", home, "--eve", "/dev/null", *learn)
+    said("--model", MODEL, "--source", home, "--eve", "/dev/null", *learn)
     adapt.adapt_folder(MODEL, folder, model)
     assert json.loads((model / "card.json").read_text())["rates"]["services"] == [[6 << 16 | 8080, 40]]
     told, eve = tmp_path / "incidents.json", tmp_path / "eve.json"
-    said = run("--model", model, "--source", later, "--eve", eve, "--incidents", told)
-    assert "novelty: 80 flows" in said and "1 incidents" in said
+    words = said("--model", model, "--source", later, "--eve", eve, "--incidents", told)
+    assert "novelty: 80 flows" in words and "1 incidents" in words
     opened = json.loads(told.read_text().splitlines()[0])["alert"]
     assert opened["signature"] == "TL-IDS incident: unusual number of flows from 192.168.1.12 (proven)"
     assert opened["severity"] == 4 and opened["metadata"]["tlids_classes"] == ["unusual number of flows=3"]
